@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Shared by every script of the project: messages, exit codes, paths, and a way
+# to make a result appear whole or not at all.
+#
+# Source it first thing:
+#	. "$(dirname "$(readlink -f "$0")")/lib.sh"
+#
+# Exit codes, the same in every script unless its header says otherwise:
+#	0  done		1  the answer is "no" (a test failed, a race shows)
+#	2  used wrongly, or something this needs is missing
+#	3  an emulated host died, hung or never came up
+
+EX_NO=1
+EX_USAGE=2
+EX_HOST=3
+
+TOP=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+# Everything generated lies below here; O= moves it, as in the kernel's own build.
+BUILD=${O:-$TOP/build}
+# What the README and scripts agree on; CI can use these only.
+KERNEL_LINES="5.10 6.1"
+export TOP BUILD EX_NO EX_USAGE EX_HOST KERNEL_LINES
+
+PROG=${0##*/}
+
+# say TEXT... - a step that a person waits for, on stderr
+say()
+{
+	printf '%s: %s\n' "$PROG" "$*" >&2
+}
+
+# warn TEXT... - something odd that does not stop the work, on stderr
+warn()
+{
+	printf '%s: warning: %s\n' "$PROG" "$*" >&2
+}
+
+# die CODE TEXT... - say what went wrong and what to do, and exit with CODE
+die()
+{
+	local code=$1
+
+	shift
+	printf '%s: error: %s\n' "$PROG" "$*" >&2
+	exit "$code"
+}
+
+# usage_from_header FILE - print FILE's leading comment block, which is its usage text
+usage_from_header()
+{
+	sed -n '2,/^[^#]/{/^# SPDX/d;s/^# \{0,1\}//p}' "$1"
+}
+
+# need_package COMMAND PACKAGE - make COMMAND available, from PACKAGE of the
+# machine's own release; only root can install, anybody else is told what to do.
+# COMMAND may also be a file's absolute path.
+need_package()
+{
+	local cmd=$1 pkg=$2
+
+	case $cmd in
+	/*) [ -e "$cmd" ] && return 0 ;;
+	*) command -v "$cmd" >/dev/null 2>&1 && return 0 ;;
+	esac
+	need_packages "$pkg"
+}
+
+# need_packages PACKAGE... - the same for a list of packages, one apt run for all
+need_packages()
+{
+	local pkg missing=()
+
+	for pkg in "$@"; do
+		dpkg-query -W -f '${db:Status-Status}\n' "$pkg" 2>/dev/null |
+			grep -qx installed || missing+=("$pkg")
+	done
+	[ ${#missing[@]} -eq 0 ] && return 0
+	command -v apt-get >/dev/null 2>&1 ||
+		die $EX_USAGE "these Debian packages are missing and there is no apt-get here: ${missing[*]}"
+	[ "$(id -u)" -eq 0 ] ||
+		die $EX_USAGE "missing packages; as root: apt-get install ${missing[*]}"
+	say "installing ${missing[*]}"
+	mkdir -p "$BUILD/log"
+	# Two scripts of one demo may need packages at the same moment.
+	if ! (
+		flock 9
+		apt-get update -q &&
+		DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+			--no-install-recommends "${missing[@]}"
+	) 9>"$BUILD/log/apt.lock" >"$BUILD/log/apt-install.log" 2>&1; then
+		tail -n 5 "$BUILD/log/apt-install.log" >&2
+		die $EX_USAGE "apt-get could not install ${missing[*]}; see $BUILD/log/apt-install.log"
+	fi
+}
+
+# need_space DIR MIB - refuse to start what would fill the disk half-way through
+need_space()
+{
+	local dir=$1 want=$2 have
+
+	mkdir -p "$dir" || die $EX_USAGE "cannot create $dir"
+	have=$(df -Pm "$dir" | awk 'NR == 2 { print $4 }')
+	[ "$have" -ge "$want" ] ||
+		die $EX_USAGE "$dir has $have MiB free and $want MiB are needed; free some space or set O= to another disk"
+}
