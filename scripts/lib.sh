@@ -105,3 +105,14 @@ need_space()
 	[ "$have" -ge "$want" ] ||
 		die $EX_USAGE "$dir has $have MiB free and $want MiB are needed; free some space or set O= to another disk"
 }
+
+# suites_of LINE - the Debian suites that have kernels of LINE, for apt-private;
+# fails for a line that the project does not know
+suites_of()
+{
+	case $1 in
+	5.10) echo bullseye-security ;;
+	6.1) echo bookworm,bookworm-security ;;
+	*) return 1 ;;
+	esac
+}
