@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The AMD host: QEMU's TCG has SVM in software. For scripts/host-run, see there
+# for the variables.
+
+# The longest that a boot may take, in seconds: 20 times what it takes on an
+# idle machine.
+# shellcheck disable=SC2034 # for host-run
+BOOT_LIMIT=100
+
+qemu_prepare()
+{
+	need_package qemu-system-x86_64 qemu-system-x86
+}
+
+# qemu_exec KERNEL INITRAMFS ARGUMENTS - become the emulator
+qemu_exec()
+{
+	local rest=(-nodefaults -no-user-config -display none -no-reboot)
+
+	# Serial ports in order: ttyS0 and ttyS1.
+	exec $DIES_WITH_US qemu-system-x86_64 -machine q35 \
+		-accel tcg,thread=multi -cpu max -smp "$SMP" -m "$MEMORY" \
+		-kernel "$1" -initrd "$2" -append "$3" "${rest[@]}" \
+		-serial "file:$OUT/console.log" -serial "file:$OUT/output.log"
+}
