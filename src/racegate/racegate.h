@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * racegate: stop chosen threads at chosen points of the kernel, for a bounded
+ * time, and record what passed there.
+ *
+ * An open file of /dev/racegate is a session.  A session has gates; a gate
+ * stands at the entry or at the return of one function.  Closing the session,
+ * also by the death of its owner, disarms its gates and lets go of everything
+ * that they hold.
+ *
+ * read(2) takes whole struct rg_event records, oldest first, and poll(2) says
+ * when there are any.  What did not fit into the session's ring is counted in a
+ * record of its own, RG_EV_LOST, where it is missing.
+ */
+#ifndef RACEGATE_H
+#define RACEGATE_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define RG_SYMBOL_LEN		128
+#define RG_MAX_GATES		64	/* per session */
+#define RG_RING_EVENTS		2048	/* per session */
+
+/* Below the thresholds of the hung-task and the soft-lockup detectors. */
+#define RG_SLEEP_MAX_US		60000000ULL
+#define RG_SPIN_MAX_US		2000000ULL
+
+/* rg_arm.where */
+enum {
+	RG_ENTRY,		/* before the first instruction of the function */
+	RG_RETURN,		/* after its last, before the caller goes on */
+};
+
+/* rg_arm.action */
+enum {
+	RG_RECORD,		/* record that a thread passed */
+	RG_HOLD_SLEEP,		/* let it sleep; other threads use the CPU */
+	RG_HOLD_SPIN,		/* let it spin, in the context that it is in */
+};
+
+/*
+ * RG_ARM: a new gate.
+ *
+ * A hit is a call of the function by a matching thread while the gate is
+ * armed; a gate at a return counts the call, too, and acts when it returns.
+ * Hits 1 to @skip do nothing, nor do those after @max_hits more.
+ *
+ * RG_HOLD_SLEEP is for places where the kernel may sleep.  A thread that plainly
+ * may not (interrupts off, preemption off where the kernel counts it, an RCU
+ * read side where it is counted) is not held, and RG_EV_MISSED says so.  Where a
+ * kernel does not count preemption a spinlock cannot be seen: hold with
+ * RG_HOLD_SPIN below one.  A thread that is about to sleep (its state is not
+ * TASK_RUNNING any more) comes out of RG_HOLD_SLEEP as if something had woken it.
+ *
+ * Errors: ENOENT no such function; EOPNOTSUPP a gate cannot stand there, as the
+ * compiler put no call to ftrace into the function; EINVAL a field has no sense,
+ * or the kernel forbids probes there; ENOSPC RG_MAX_GATES are armed.
+ */
+struct rg_arm {
+	char symbol[RG_SYMBOL_LEN];	/* "function" or "module:function" */
+	__u32 where;
+	__u32 action;
+	__s32 tid;		/* in the initial pid namespace; 0: any */
+	__s32 tgid;		/* the same for a process; 0: any */
+	__u32 skip;
+	__u32 max_hits;		/* 0: no end */
+	__u64 timeout_us;	/* how long one thread is held; 0 for RG_RECORD */
+	__u32 gate;		/* out: its id, from 1, never used again */
+	__u32 reserved[3];	/* 0 */
+};
+
+/*
+ * RG_WAIT: until the gate has seen @nth arrivals: threads that it holds or has
+ * held, or, of RG_RECORD and of a gate that was released, that passed it.
+ *
+ * Errors: ETIMEDOUT; ENOENT no such gate; ECANCELED it was disarmed meanwhile;
+ * EINTR.  The out fields are also valid after ETIMEDOUT.
+ */
+struct rg_wait {
+	__u32 gate;
+	__u32 nth;		/* from 1 */
+	__u64 timeout_us;	/* at most RG_SLEEP_MAX_US; 0: only look */
+	__u32 arrivals;		/* out */
+	__u32 held;		/* out: threads held now */
+	__u32 missed;		/* out: see struct rg_status */
+	__s32 tid;		/* out: of the latest arrival */
+	__u32 reserved[2];
+};
+
+/* RG_RELEASE: let go of the threads held.  Later ones pass, and are recorded. */
+#define RG_RELEASE_STAY_CLOSED	(1U << 0)	/* later ones are held again */
+
+struct rg_release {
+	__u32 gate;
+	__u32 flags;
+	__u32 reserved[2];
+};
+
+/* RG_STATUS */
+#define RG_GATE_GONE	(1U << 0)	/* the module of the function was unloaded */
+
+struct rg_status {
+	__u32 gate;
+	__u32 flags;		/* out: RG_GATE_* */
+	__u64 hits;		/* out */
+	__u32 arrivals;		/* out */
+	__u32 held;		/* out */
+	__u32 timeouts;		/* out: holds that ended by their time */
+	__u32 killed;		/* out: holds that ended by a fatal signal */
+	__u32 missed;		/* out: should have acted and could not */
+	__u32 reserved[5];
+};
+
+/*
+ * RG_DISARM: let go of the threads held, and remove the gate.  On return no
+ * thread is stopped by it any more.
+ */
+struct rg_disarm {
+	__u32 gate;
+	__u32 reserved[3];
+};
+
+/* RG_MARK: put a record of the caller's own between the others. */
+struct rg_mark {
+	__u32 id;		/* comes back in rg_event.gate */
+	__u32 reserved[3];
+};
+
+#define RG_IOC		0xb7
+#define RG_ARM		_IOWR(RG_IOC, 1, struct rg_arm)
+#define RG_WAIT		_IOWR(RG_IOC, 2, struct rg_wait)
+#define RG_RELEASE	_IOW(RG_IOC, 3, struct rg_release)
+#define RG_STATUS	_IOWR(RG_IOC, 4, struct rg_status)
+#define RG_DISARM	_IOW(RG_IOC, 5, struct rg_disarm)
+#define RG_MARK		_IOW(RG_IOC, 6, struct rg_mark)
+
+/* rg_event.kind */
+enum {
+	RG_EV_ARRIVE = 1,	/* passed at the entry */
+	RG_EV_RETURN,		/* passed at the return */
+	RG_EV_HELD,		/* is held from here on; rg_event.where says where */
+	RG_EV_RELEASE,		/* goes on: released, disarmed, or session closed */
+	RG_EV_TIMEOUT,		/* goes on: nobody released it in time */
+	RG_EV_KILLED,		/* goes on: a fatal signal is pending */
+	RG_EV_MISSED,		/* should have been held or recorded; see reason */
+	RG_EV_MARK,		/* RG_MARK */
+	RG_EV_LOST,		/* args[0] records are missing here: the ring was full */
+};
+
+/* rg_event.reason, of RG_EV_MISSED */
+enum {
+	RG_MISS_NONE,
+	RG_MISS_ATOMIC,		/* it must not sleep there */
+	RG_MISS_BUSY,		/* no slot was free to remember it in */
+	RG_MISS_NESTED,		/* it came from racegate's own work for this thread */
+};
+
+struct rg_event {
+	__u64 ns;		/* CLOCK_MONOTONIC */
+	__u64 seq;		/* from 1, without a gap but at RG_EV_LOST */
+	__u32 kind;
+	__u32 gate;
+	__u32 where;
+	__u32 reason;
+	__s32 tid;
+	__s32 tgid;
+	__u32 cpu;
+	__u32 reserved;
+	__u64 args[4];		/* entry: rdi, rsi, rdx, rcx; return: rax */
+};
+
+#endif /* RACEGATE_H */
