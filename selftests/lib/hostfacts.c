@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the host under test is; see hostfacts.h.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "hostfacts.h"
+#include "kvm_util.h"
+#include "processor.h"
+#include "vmx.h"
+
+/* Reads a one-line file below /sys/module; false if it is not there. */
+static bool hostfacts_read(char *buf, size_t size, const char *module,
+			   const char *file)
+{
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/%s", module, file);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n < 0)
+		return false;
+	buf[n] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	return true;
+}
+
+static void hostfacts_print_module(const char *module)
+{
+	char value[128];
+
+	if (!hostfacts_read(value, sizeof(value), module, "initstate"))
+		return;
+	if (!hostfacts_read(value, sizeof(value), module, "version"))
+		strcpy(value, "no version, as the distro's own");
+	printf("# host: %s: %s\n", module, value);
+}
+
+void hostfacts_print(void)
+{
+	struct utsname uts;
+
+	uname(&uts);
+	printf("# host: Linux %s, %ld CPUs online\n", uts.release,
+	       sysconf(_SC_NPROCESSORS_ONLN));
+	hostfacts_print_module("kvm");
+	hostfacts_print_module("kvm_intel");
+	hostfacts_print_module("kvm_amd");
+}
+
+bool hostfacts_param(const char *module, const char *param)
+{
+	char file[64], value[16];
+
+	snprintf(file, sizeof(file), "parameters/%s", param);
+	if (!hostfacts_read(value, sizeof(value), module, file))
+		return false;
+	return value[0] == 'Y' || value[0] == '1';
+}
+
+const char *hostfacts_need_kvm(void)
+{
+	if (access(KVM_DEV_PATH, R_OK | W_OK))
+		return "no access to /dev/kvm: load kvm_intel or kvm_amd, and be root";
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return "one CPU online, two are needed for two threads to race";
+	return NULL;
+}
+
+const char *hostfacts_need_apicv(void)
+{
+	const char *why = hostfacts_need_kvm();
+
+	if (why)
+		return why;
+	if (!hostfacts_param("kvm_intel", "enable_apicv") &&
+	    !hostfacts_param("kvm_amd", "avic"))
+		return "APICv is off: neither kvm_intel's parameter enable_apicv nor kvm_amd's avic is Y";
+	return NULL;
+}
+
+const char *hostfacts_need_nested_vid(void)
+{
+	const char *why = hostfacts_need_kvm();
+
+	if (why)
+		return why;
+	if (!kvm_cpu_has(X86_FEATURE_VMX))
+		return "no VMX for guests: needs kvm_intel with the parameter nested=Y";
+	if (!((kvm_get_feature_msr(MSR_IA32_VMX_PROCBASED_CTLS2) >> 32) &
+	      SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY))
+		return "no virtual-interrupt delivery for guests: is kvm_intel's parameter enable_apicv Y?";
+	return NULL;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the host under test is, and whether it can show a race at all.
+ *
+ * The hostfacts_need_...() functions return NULL, or why a case cannot run
+ * here, naming the thing that is missing.
+ */
+#ifndef HOSTFACTS_H
+#define HOSTFACTS_H
+
+#include <stdbool.h>
+
+/* hostfacts_print - kernel, CPUs, and kvm modules with their version, as diagnostics */
+void hostfacts_print(void);
+
+/* hostfacts_param - is a boolean module parameter ("kvm_intel", "nested") on? */
+bool hostfacts_param(const char *module, const char *param);
+
+/* hostfacts_need_kvm - /dev/kvm, and at least two CPUs to race on */
+const char *hostfacts_need_kvm(void);
+
+/* hostfacts_need_apicv - kvm_intel, or kvm_amd, with APICv (AVIC) in use */
+const char *hostfacts_need_apicv(void);
+
+/* hostfacts_need_nested_vid - VMX for guests with virtual-interrupt delivery */
+const char *hostfacts_need_nested_vid(void);
+
+#endif /* HOSTFACTS_H */

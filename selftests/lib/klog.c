@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel's log since a moment, held against a deny list; see klog.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <regex.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "klog.h"
+
+/* A record of /dev/kmsg is at most this long (CONSOLE_EXT_LOG_MAX). */
+#define KLOG_RECORD_MAX	8192
+
+#define KLOG_DENY(regex)	regex,
+#define KLOG_ALLOW(regex)
+static const char * const klog_deny[] = {
+#include "log-deny.inc"
+};
+#undef KLOG_DENY
+#undef KLOG_ALLOW
+
+#define KLOG_DENY(regex)
+#define KLOG_ALLOW(regex)	regex,
+static const char * const klog_allow[] = {
+#include "log-deny.inc"
+};
+
+/* The first record that klog_report() looks at; -1 before klog_mark(). */
+static long long klog_first = -1;
+
+/* The text of the next record and its number, or NULL at the end of the log. */
+static const char *klog_next(int fd, char *record, long long *seq)
+{
+	char *text;
+	ssize_t n;
+
+	for (;;) {
+		n = read(fd, record, KLOG_RECORD_MAX - 1);
+		/* EPIPE: records were overwritten; go on with the oldest. */
+		if (n < 0 && (errno == EPIPE || errno == EINTR))
+			continue;
+		if (n <= 0)
+			return NULL;
+		record[n] = '\0';
+		/* "level,seq,usec,flags;text\n KEY=value\n" */
+		text = strchr(record, ';');
+		if (!text || sscanf(record, "%*u,%lld", seq) != 1)
+			continue;
+		text[strcspn(text, "\n")] = '\0';
+		return text + 1;
+	}
+}
+
+int klog_mark(void)
+{
+	char record[KLOG_RECORD_MAX];
+	long long seq;
+	int fd;
+
+	/* Absent where debugfs is; then a WARN_ONCE() may have spoken before. */
+	fd = open("/sys/kernel/debug/clear_warn_once", O_WRONLY);
+	if (fd >= 0) {
+		if (write(fd, "1", 1) != 1)
+			printf("# klog: cannot clear WARN_ONCE state: %s\n",
+			       strerror(errno));
+		close(fd);
+	}
+
+	fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	klog_first = 0;
+	while (klog_next(fd, record, &seq))
+		klog_first = seq + 1;
+	close(fd);
+	return 0;
+}
+
+static bool klog_matches(const char * const *regex, size_t nr, const char *text)
+{
+	regex_t re;
+	size_t i;
+	bool hit;
+
+	/* A few records are looked at, so compiling each time costs nothing. */
+	for (i = 0; i < nr; i++) {
+		if (regcomp(&re, regex[i], REG_EXTENDED | REG_NOSUB)) {
+			printf("# klog: not a regular expression: %s\n", regex[i]);
+			continue;
+		}
+		hit = !regexec(&re, text, 0, NULL, 0);
+		regfree(&re);
+		if (hit)
+			return true;
+	}
+	return false;
+}
+
+/* Counts the lines since the mark that match one of @regex and none of @except. */
+static int klog_scan(const char * const *regex, size_t nr,
+		     const char * const *except, size_t nr_except, bool print)
+{
+	char record[KLOG_RECORD_MAX];
+	const char *text;
+	long long seq;
+	int fd, hits = 0;
+
+	if (klog_first < 0)
+		return -EINVAL;
+	fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+
+	while ((text = klog_next(fd, record, &seq))) {
+		if (seq < klog_first || !klog_matches(regex, nr, text) ||
+		    klog_matches(except, nr_except, text))
+			continue;
+		hits++;
+		if (print)
+			printf("# kernel: %s\n", text);
+	}
+
+	close(fd);
+	return hits;
+}
+
+int klog_report(void)
+{
+	return klog_scan(klog_deny, sizeof(klog_deny) / sizeof(klog_deny[0]),
+			 klog_allow, sizeof(klog_allow) / sizeof(klog_allow[0]),
+			 true);
+}
+
+int klog_count(const char *regex)
+{
+	return klog_scan(&regex, 1, NULL, 0, false);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What every race test of the project starts from, on top of the kernel's own
+ * kselftest harness: choosing cases, facts about the host, a clean kernel log.
+ *
+ * Include it in exactly one file of a test program, and end that file with
+ * RACEFIX_MAIN().  The program then takes
+ *	-l		list the cases
+ *	-t CASE		run this case only (may be repeated); a case that can
+ *			bring the kernel down runs only if it is named
+ * and exits with 0 (every case passed or was skipped), 1 (one failed),
+ * 2 (used wrongly) or 4 (every case was skipped).
+ */
+#ifndef RACEFIX_H
+#define RACEFIX_H
+
+#include "test_util.h"
+/* The library and the harness both have one; a case wants the harness's. */
+#undef ASSERT_EQ
+#include "kselftest_harness.h"
+
+#include "hostfacts.h"
+#include "klog.h"
+
+/* Cases that were named with -t; a destructive case looks itself up here. */
+static const char *racefix_named[64];
+static unsigned int racefix_nr_named;
+static pid_t racefix_pid;
+
+/*
+ * RACEFIX_DESTRUCTIVE - first line of a case that can kill an unfixed kernel
+ * @what: what it does to one, in a few words
+ */
+#define RACEFIX_DESTRUCTIVE(what) \
+	do { \
+		if (!racefix_is_named(_metadata->name)) \
+			SKIP(return, "on an unfixed kernel: %s; " \
+			     "name it with -t to run it", what); \
+	} while (0)
+
+/*
+ * RACEFIX_REQUIRE - leave a case that cannot force anything on this host
+ * @why: NULL, or the reason, which names what is missing
+ */
+#define RACEFIX_REQUIRE(why) \
+	do { \
+		const char *__why = (why); \
+		if (__why) \
+			SKIP(return, "%s", __why); \
+	} while (0)
+
+/* RACEFIX_LOG_CLEAN - fail if the kernel warned or oopsed since klog_mark() */
+#define RACEFIX_LOG_CLEAN() \
+	EXPECT_EQ(0, klog_report()) { \
+		TH_LOG("the kernel complained while this case ran"); \
+	}
+
+static inline bool racefix_is_named(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < racefix_nr_named; i++)
+		if (!strcmp(racefix_named[i], name))
+			return true;
+	return false;
+}
+
+/* Takes the cases that were not named out of the harness's list. */
+static inline unsigned int racefix_select(void)
+{
+	struct __fixture_metadata *f;
+	struct __test_metadata *t, *next, *kept;
+	unsigned int nr = 0;
+
+	for (f = __fixture_list; f; f = f->next) {
+		kept = NULL;
+		/* The list is circular backwards: head->prev is the last one. */
+		for (t = f->tests; t; t = next) {
+			next = t->next;
+			if (!racefix_is_named(t->name))
+				continue;
+			t->next = NULL;
+			if (!kept) {
+				f->tests = t;
+				t->prev = t;
+			} else {
+				kept->next = t;
+				t->prev = kept;
+				f->tests->prev = t;
+			}
+			kept = t;
+			nr++;
+		}
+		if (!kept)
+			f->tests = NULL;
+	}
+	return nr;
+}
+
+static inline void racefix_list(void)
+{
+	struct __fixture_metadata *f;
+	struct __test_metadata *t;
+
+	for (f = __fixture_list; f; f = f->next)
+		for (t = f->tests; t; t = t->next)
+			printf("%s\n", t->name);
+}
+
+/*
+ * The harness counts a skipped case as passed and exits with 0.  A run in which
+ * nothing was tried must not look like one in which all was well.
+ */
+static inline void racefix_all_skipped(void)
+{
+	if (getpid() == racefix_pid && ksft_cnt.ksft_xskip &&
+	    !ksft_cnt.ksft_pass && !ksft_cnt.ksft_fail) {
+		fflush(stdout);
+		_exit(KSFT_SKIP);
+	}
+}
+
+static inline int racefix_main(int argc, char **argv)
+{
+	int opt;
+
+	while ((opt = getopt(argc, argv, "lt:")) != -1) {
+		switch (opt) {
+		case 'l':
+			racefix_list();
+			return 0;
+		case 't':
+			if (racefix_nr_named == ARRAY_SIZE(racefix_named)) {
+				fprintf(stderr, "%s: too many -t\n", argv[0]);
+				return 2;
+			}
+			racefix_named[racefix_nr_named++] = optarg;
+			break;
+		default:
+			fprintf(stderr, "usage: %s [-l] [-t CASE]...\n", argv[0]);
+			return 2;
+		}
+	}
+
+	if (racefix_nr_named && racefix_select() != racefix_nr_named) {
+		fprintf(stderr, "%s: no such case; -l lists them\n", argv[0]);
+		return 2;
+	}
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	hostfacts_print();
+	racefix_pid = getpid();
+	atexit(racefix_all_skipped);
+	return test_harness_run(argc, argv);
+}
+
+#define RACEFIX_MAIN() \
+	static void __attribute__((constructor)) \
+	__constructor_order_last(void) \
+	{ \
+		if (!__constructor_order) \
+			__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD; \
+	} \
+	int main(int argc, char **argv) { return racefix_main(argc, argv); }
+
+#endif /* RACEFIX_H */
