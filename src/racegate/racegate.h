@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * racegate: stop chosen threads at chosen points of the kernel, for a bounded
  * time, and record what passed there.
@@ -44,6 +44,8 @@ enum {
  *
  * A hit is a call of the function by a matching thread while the gate is
  * armed; a gate at a return counts the call, too, and acts when it returns.
+ * Calls that racegate makes itself while it works for a thread are no hits, nor is
+ * a call in interrupt context if @tid or @tgid is given.
  * Hits 1 to @skip do nothing, nor do those after @max_hits more.
  *
  * RG_HOLD_SLEEP is for places where the kernel may sleep.  A thread that plainly
@@ -127,7 +129,7 @@ struct rg_mark {
 	__u32 reserved[3];
 };
 
-#define RG_IOC		0xb7
+#define RG_IOC		0xe9
 #define RG_ARM		_IOWR(RG_IOC, 1, struct rg_arm)
 #define RG_WAIT		_IOWR(RG_IOC, 2, struct rg_wait)
 #define RG_RELEASE	_IOW(RG_IOC, 3, struct rg_release)
@@ -153,12 +155,11 @@ enum {
 	RG_MISS_NONE,
 	RG_MISS_ATOMIC,		/* it must not sleep there */
 	RG_MISS_BUSY,		/* no slot was free to remember it in */
-	RG_MISS_NESTED,		/* it came from racegate's own work for this thread */
 };
 
 struct rg_event {
 	__u64 ns;		/* CLOCK_MONOTONIC */
-	__u64 seq;		/* from 1, without a gap but at RG_EV_LOST */
+	__u64 seq;		/* from 1, without a gap */
 	__u32 kind;
 	__u32 gate;
 	__u32 where;

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The record of a session: a ring that any context but NMI may write to.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+int rg_ring_init(struct rg_session *session)
+{
+	raw_spin_lock_init(&session->ring_lock);
+	session->ring = kvcalloc(RG_RING_EVENTS, sizeof(*session->ring),
+				 GFP_KERNEL);
+	return session->ring ? 0 : -ENOMEM;
+}
+
+void rg_ring_free(struct rg_session *session)
+{
+	kvfree(session->ring);
+}
+
+/* Time and number are given under the lock: the order of both is the same. */
+static void rg_ring_put(struct rg_session *session, const struct rg_event *what)
+{
+	struct rg_event *slot = &session->ring[session->head % RG_RING_EVENTS];
+
+	*slot = *what;
+	slot->ns = ktime_get_mono_fast_ns();
+	slot->seq = ++session->seq;
+	slot->tid = current->pid;
+	slot->tgid = current->tgid;
+	slot->cpu = raw_smp_processor_id();
+	WRITE_ONCE(session->head, session->head + 1);
+}
+
+static void rg_ring_put_lost(struct rg_session *session)
+{
+	struct rg_event event = {
+		.kind = RG_EV_LOST,
+		.args = { session->lost },
+	};
+
+	rg_ring_put(session, &event);
+	WRITE_ONCE(session->lost, 0);
+}
+
+/* Whoever waits for it is woken by the caller, who has counters to set first. */
+void rg_event_add(struct rg_session *session, const struct rg_event *what)
+{
+	unsigned long flags;
+	unsigned int room;
+
+	raw_spin_lock_irqsave(&session->ring_lock, flags);
+	room = RG_RING_EVENTS - (session->head - session->tail);
+	if (room > (session->lost ? 1 : 0)) {
+		if (session->lost)
+			rg_ring_put_lost(session);
+		rg_ring_put(session, what);
+	} else {
+		WRITE_ONCE(session->lost, session->lost + 1);
+	}
+	raw_spin_unlock_irqrestore(&session->ring_lock, flags);
+}
+
+bool rg_event_take(struct rg_session *session, struct rg_event *event)
+{
+	bool taken = false;
+
+	raw_spin_lock_irq(&session->ring_lock);
+	if (session->head == session->tail && session->lost)
+		rg_ring_put_lost(session);
+	if (session->head != session->tail) {
+		*event = session->ring[session->tail % RG_RING_EVENTS];
+		WRITE_ONCE(session->tail, session->tail + 1);
+		taken = true;
+	}
+	raw_spin_unlock_irq(&session->ring_lock);
+	return taken;
+}
+
+bool rg_event_pending(struct rg_session *session)
+{
+	return READ_ONCE(session->head) != READ_ONCE(session->tail) ||
+	       READ_ONCE(session->lost);
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Arming and disarming gates.
+ */
+#include <linux/jiffies.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "internal.h"
+
+/* How long to wait for threads that were let go to get the CPU. */
+#define RG_LEAVE_JIFFIES	(5 * HZ)
+
+static DEFINE_MUTEX(rg_probe_mutex);
+static LIST_HEAD(rg_probes);
+
+/*
+ * A probe with a handler for afterwards is never optimized into a jump, and
+ * tells ftrace that it may change where the call goes on.
+ */
+static void rg_post_handler(struct kprobe *kp, struct pt_regs *regs,
+			    unsigned long flags)
+{
+}
+
+/* The probe at the symbol's address: one that is there, or a new, disabled one. */
+static struct rg_probe *rg_probe_get(const char *symbol)
+{
+	struct rg_probe *probe, *other;
+	int ret;
+
+	probe = kzalloc(sizeof(*probe), GFP_KERNEL);
+	if (!probe)
+		return ERR_PTR(-ENOMEM);
+	strscpy(probe->symbol, symbol, sizeof(probe->symbol));
+	INIT_LIST_HEAD(&probe->gates);
+	probe->kp.symbol_name = probe->symbol;
+	probe->kp.pre_handler = rg_pre_handler;
+	probe->kp.post_handler = rg_post_handler;
+	probe->kp.flags = KPROBE_FLAG_DISABLED;
+
+	ret = register_kprobe(&probe->kp);
+	if (ret)
+		goto free;
+	/* A call goes on in the stub only from the entry, before the function. */
+	if (!kprobe_ftrace(&probe->kp)) {
+		ret = -EOPNOTSUPP;
+		goto unregister;
+	}
+	list_for_each_entry(other, &rg_probes, link) {
+		if (other->kp.addr != probe->kp.addr || kprobe_gone(&other->kp))
+			continue;
+		unregister_kprobe(&probe->kp);
+		kfree(probe);
+		return other;
+	}
+	list_add(&probe->link, &rg_probes);
+	return probe;
+
+unregister:
+	unregister_kprobe(&probe->kp);
+free:
+	kfree(probe);
+	return ERR_PTR(ret);
+}
+
+/* Waits for all handlers that may see a gate which was taken off the probe. */
+static void rg_probe_put(struct rg_probe *probe)
+{
+	if (!list_empty(&probe->gates)) {
+		synchronize_rcu();
+		return;
+	}
+	unregister_kprobe(&probe->kp);
+	list_del(&probe->link);
+	kfree(probe);
+}
+
+static int rg_arm_check(const struct rg_arm *arm)
+{
+	size_t len = strnlen(arm->symbol, sizeof(arm->symbol));
+	u64 max = 0;
+
+	switch (arm->action) {
+	case RG_RECORD:
+		break;
+	case RG_HOLD_SLEEP:
+		max = RG_SLEEP_MAX_US;
+		break;
+	case RG_HOLD_SPIN:
+		max = RG_SPIN_MAX_US;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (!len || len == sizeof(arm->symbol) || arm->where > RG_RETURN ||
+	    arm->tid < 0 || arm->tgid < 0 || arm->gate ||
+	    arm->timeout_us > max || (max && !arm->timeout_us) ||
+	    memchr_inv(arm->reserved, 0, sizeof(arm->reserved)))
+		return -EINVAL;
+	return 0;
+}
+
+static int rg_gate_attach(struct rg_gate *gate)
+{
+	struct rg_probe *probe;
+	int ret = 0;
+
+	mutex_lock(&rg_probe_mutex);
+	rg_visit_reap();
+	probe = rg_probe_get(gate->arm.symbol);
+	if (IS_ERR(probe)) {
+		ret = PTR_ERR(probe);
+		goto unlock;
+	}
+	gate->probe = probe;
+	/* First the gate, then the probe: no call is missed that comes after. */
+	list_add_tail_rcu(&gate->probe_link, &probe->gates);
+	if (kprobe_disabled(&probe->kp))
+		ret = enable_kprobe(&probe->kp);
+	if (ret) {
+		list_del_rcu(&gate->probe_link);
+		rg_probe_put(probe);
+	}
+unlock:
+	mutex_unlock(&rg_probe_mutex);
+	return ret;
+}
+
+/* Callers hold the session's mutex, for as long as they use the gate. */
+struct rg_gate *rg_gate_find(struct rg_session *session, u32 id)
+{
+	struct rg_gate *gate;
+
+	list_for_each_entry(gate, &session->gates, session_link)
+		if (gate->arm.gate == id && !gate->dead)
+			return gate;
+	return NULL;
+}
+
+/* Frees gates that are disarmed and that nobody uses; are there any left? */
+bool rg_gate_sweep(struct rg_session *session)
+{
+	struct rg_gate *gate, *next;
+	bool left;
+
+	mutex_lock(&session->mutex);
+	list_for_each_entry_safe(gate, next, &session->gates, session_link) {
+		if (gate->probe || atomic_read_acquire(&gate->users))
+			continue;
+		list_del(&gate->session_link);
+		kfree(gate);
+	}
+	left = !list_empty(&session->gates);
+	mutex_unlock(&session->mutex);
+	return left;
+}
+
+int rg_gate_arm(struct rg_session *session, struct rg_arm *arm)
+{
+	struct rg_gate *gate;
+	int ret;
+
+	ret = rg_arm_check(arm);
+	if (ret)
+		return ret;
+	rg_gate_sweep(session);
+
+	gate = kzalloc(sizeof(*gate), GFP_KERNEL);
+	if (!gate)
+		return -ENOMEM;
+	gate->session = session;
+	init_waitqueue_head(&gate->wq);
+
+	mutex_lock(&session->mutex);
+	if (session->nr_gates == RG_MAX_GATES) {
+		ret = -ENOSPC;
+	} else {
+		session->nr_gates++;
+		arm->gate = ++session->last_id;
+		gate->arm = *arm;
+	}
+	mutex_unlock(&session->mutex);
+	if (ret)
+		goto free;
+
+	ret = rg_gate_attach(gate);
+	mutex_lock(&session->mutex);
+	if (ret)
+		session->nr_gates--;
+	else
+		list_add(&gate->session_link, &session->gates);
+	mutex_unlock(&session->mutex);
+	if (!ret)
+		return 0;
+free:
+	kfree(gate);
+	return ret;
+}
+
+void rg_gate_release(struct rg_gate *gate, bool stay_closed)
+{
+	spin_lock_irq(&gate->wq.lock);
+	if (!stay_closed)
+		WRITE_ONCE(gate->open, true);
+	WRITE_ONCE(gate->round, gate->round + 1);
+	wake_up_all_locked(&gate->wq);
+	spin_unlock_irq(&gate->wq.lock);
+}
+
+/* The first half of disarming, which waits for nothing. */
+static void rg_gate_kill(struct rg_gate *gate)
+{
+	lockdep_assert_held(&gate->session->mutex);
+	WRITE_ONCE(gate->dead, true);
+	gate->session->nr_gates--;
+	wake_up_all(&gate->wq);
+	wake_up_all(&gate->session->wq);
+}
+
+/* The second: nobody comes in any more, and who is inside leaves. */
+static void rg_gate_bury(struct rg_gate *gate)
+{
+	unsigned long end = jiffies + RG_LEAVE_JIFFIES;
+
+	mutex_lock(&rg_probe_mutex);
+	list_del_rcu(&gate->probe_link);
+	rg_probe_put(gate->probe);
+	mutex_unlock(&rg_probe_mutex);
+
+	/* Against rg_visit_enter(): either it sees a dead gate or we see it. */
+	smp_mb();
+	while (atomic_read(&gate->busy) && time_before(jiffies, end))
+		schedule_timeout_uninterruptible(1);
+
+	/* Now rg_gate_sweep() may have it. */
+	mutex_lock(&gate->session->mutex);
+	gate->probe = NULL;
+	mutex_unlock(&gate->session->mutex);
+}
+
+int rg_gate_disarm(struct rg_session *session, u32 id)
+{
+	struct rg_gate *gate;
+
+	mutex_lock(&session->mutex);
+	gate = rg_gate_find(session, id);
+	if (gate)
+		rg_gate_kill(gate);
+	mutex_unlock(&session->mutex);
+	if (!gate)
+		return -ENOENT;
+	rg_gate_bury(gate);
+	rg_gate_sweep(session);
+	return 0;
+}
+
+/* For a session that nobody else uses any more. */
+void rg_gate_disarm_all(struct rg_session *session)
+{
+	struct rg_gate *gate;
+
+	/* All threads go on before anything waits for one of them. */
+	mutex_lock(&session->mutex);
+	list_for_each_entry(gate, &session->gates, session_link)
+		if (!gate->dead)
+			rg_gate_kill(gate);
+	mutex_unlock(&session->mutex);
+
+	list_for_each_entry(gate, &session->gates, session_link)
+		if (gate->probe)
+			rg_gate_bury(gate);
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/racegate: sessions, and what they are asked for.
+ */
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/jiffies.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/*
+ * A thread that spins with interrupts off keeps the news of its arrival on its
+ * own CPU; who waits for it looks this often.
+ */
+#define RG_LOOK_JIFFIES		max(HZ / 50, 1)
+
+/* Sessions that were closed while a call was still out. */
+static DEFINE_MUTEX(rg_orphans_mutex);
+static LIST_HEAD(rg_orphans);
+
+static void rg_session_wake(struct irq_work *work)
+{
+	struct rg_session *session = container_of(work, struct rg_session, wake);
+	struct rg_visit *self = rg_visit_new(RG_VISIT_SELF, 0, 0);
+
+	/* Waking may call a function with a gate, and that would wake again. */
+	if (!self)
+		return;
+	rg_visit_enter(self);
+	wake_up_all(&session->wq);
+	rg_visit_end(self);
+}
+
+static void rg_session_free(struct rg_session *session)
+{
+	irq_work_sync(&session->wake);
+	rg_ring_free(session);
+	kfree(session);
+}
+
+/* Frees the orphans whose last call has come back. */
+static void rg_orphans_sweep(void)
+{
+	struct rg_session *session, *next;
+
+	mutex_lock(&rg_orphans_mutex);
+	rg_visit_reap();
+	list_for_each_entry_safe(session, next, &rg_orphans, orphan) {
+		if (rg_gate_sweep(session))
+			continue;
+		list_del(&session->orphan);
+		rg_session_free(session);
+	}
+	mutex_unlock(&rg_orphans_mutex);
+}
+
+static int rg_open(struct inode *inode, struct file *file)
+{
+	struct rg_session *session;
+	int ret;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	rg_orphans_sweep();
+
+	session = kzalloc(sizeof(*session), GFP_KERNEL);
+	if (!session)
+		return -ENOMEM;
+	mutex_init(&session->mutex);
+	INIT_LIST_HEAD(&session->gates);
+	init_waitqueue_head(&session->wq);
+	init_irq_work(&session->wake, rg_session_wake);
+	ret = rg_ring_init(session);
+	if (ret) {
+		kfree(session);
+		return ret;
+	}
+	file->private_data = session;
+	return stream_open(inode, file);
+}
+
+static int rg_release(struct inode *inode, struct file *file)
+{
+	struct rg_session *session = file->private_data;
+	struct rg_visit *self = rg_visit_new(RG_VISIT_SELF, 0, 0);
+
+	if (self)
+		rg_visit_enter(self);
+	rg_gate_disarm_all(session);
+	mutex_lock(&rg_orphans_mutex);
+	list_add(&session->orphan, &rg_orphans);
+	mutex_unlock(&rg_orphans_mutex);
+	rg_orphans_sweep();
+	if (self)
+		rg_visit_end(self);
+	return 0;
+}
+
+/* Waits until the condition holds, @end (jiffies) or a signal. */
+#define rg_wait_until(session, condition, end)				\
+({									\
+	long __left, __ret = 0;						\
+									\
+	while (!(condition)) {						\
+		__left = (long)((end) - jiffies);			\
+		if (__left <= 0) {					\
+			__ret = -ETIMEDOUT;				\
+			break;						\
+		}							\
+		__ret = wait_event_interruptible_timeout((session)->wq,	\
+				condition,				\
+				min_t(long, __left, RG_LOOK_JIFFIES));	\
+		if (__ret < 0) {					\
+			__ret = -EINTR;					\
+			break;						\
+		}							\
+		__ret = 0;						\
+	}								\
+	(int)__ret;							\
+})
+
+static ssize_t rg_read_events(struct rg_session *session, char __user *buf,
+			      size_t size)
+{
+	struct rg_event event;
+	size_t done = 0;
+
+	while (size - done >= sizeof(event) && rg_event_take(session, &event)) {
+		if (copy_to_user(buf + done, &event, sizeof(event)))
+			return -EFAULT;
+		done += sizeof(event);
+	}
+	return done;
+}
+
+static ssize_t rg_read(struct file *file, char __user *buf, size_t size,
+		       loff_t *pos)
+{
+	struct rg_session *session = file->private_data;
+	struct rg_visit *self;
+	ssize_t ret;
+
+	if (size < sizeof(struct rg_event))
+		return -EINVAL;
+	self = rg_visit_new(RG_VISIT_SELF, 0, 0);
+	if (!self)
+		return -EBUSY;
+	rg_visit_enter(self);
+	do {
+		ret = rg_read_events(session, buf, size);
+		if (ret)
+			break;
+		if (file->f_flags & O_NONBLOCK)
+			ret = -EAGAIN;
+		else
+			ret = rg_wait_until(session, rg_event_pending(session),
+					    jiffies + HZ);
+	} while (!ret || ret == -ETIMEDOUT);
+	rg_visit_end(self);
+	return ret;
+}
+
+static __poll_t rg_poll(struct file *file, poll_table *wait)
+{
+	struct rg_session *session = file->private_data;
+
+	poll_wait(file, &session->wq, wait);
+	return rg_event_pending(session) ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+static int rg_do_arm(struct rg_session *session, struct rg_arm __user *user)
+{
+	struct rg_arm arm;
+	int ret;
+
+	if (copy_from_user(&arm, user, sizeof(arm)))
+		return -EFAULT;
+	ret = rg_gate_arm(session, &arm);
+	if (ret)
+		return ret;
+	if (put_user(arm.gate, &user->gate)) {
+		rg_gate_disarm(session, arm.gate);
+		return -EFAULT;
+	}
+	return 0;
+}
+
+static int rg_do_wait(struct rg_session *session, struct rg_wait __user *user)
+{
+	struct rg_wait arg;
+	struct rg_gate *gate;
+	unsigned long end;
+	int ret;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (!arg.nth || arg.nth > INT_MAX || arg.timeout_us > RG_SLEEP_MAX_US ||
+	    memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
+		return -EINVAL;
+
+	mutex_lock(&session->mutex);
+	gate = rg_gate_find(session, arg.gate);
+	if (gate)
+		atomic_inc(&gate->users);
+	mutex_unlock(&session->mutex);
+	if (!gate)
+		return -ENOENT;
+
+	end = jiffies + usecs_to_jiffies(arg.timeout_us);
+	ret = rg_wait_until(session, READ_ONCE(gate->dead) ||
+			    atomic_read(&gate->arrivals) >= (int)arg.nth, end);
+	arg.arrivals = atomic_read(&gate->arrivals);
+	arg.held = atomic_read(&gate->held);
+	arg.missed = atomic_read(&gate->missed);
+	arg.tid = READ_ONCE(gate->last_tid);
+	if (!ret && arg.arrivals < arg.nth)
+		ret = -ECANCELED;
+	/* A gate without users may be freed at once. */
+	smp_mb__before_atomic();
+	atomic_dec(&gate->users);
+
+	if (copy_to_user(user, &arg, sizeof(arg)))
+		return -EFAULT;
+	return ret;
+}
+
+static int rg_do_release(struct rg_session *session,
+			 struct rg_release __user *user)
+{
+	struct rg_release arg;
+	struct rg_gate *gate;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (arg.flags & ~RG_RELEASE_STAY_CLOSED ||
+	    memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
+		return -EINVAL;
+
+	mutex_lock(&session->mutex);
+	gate = rg_gate_find(session, arg.gate);
+	if (gate)
+		rg_gate_release(gate, arg.flags & RG_RELEASE_STAY_CLOSED);
+	mutex_unlock(&session->mutex);
+	return gate ? 0 : -ENOENT;
+}
+
+static int rg_do_status(struct rg_session *session,
+			struct rg_status __user *user)
+{
+	struct rg_status arg;
+	struct rg_gate *gate;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
+		return -EINVAL;
+
+	mutex_lock(&session->mutex);
+	gate = rg_gate_find(session, arg.gate);
+	if (gate) {
+		arg.flags = kprobe_gone(&gate->probe->kp) ? RG_GATE_GONE : 0;
+		arg.hits = atomic64_read(&gate->hits);
+		arg.arrivals = atomic_read(&gate->arrivals);
+		arg.held = atomic_read(&gate->held);
+		arg.timeouts = atomic_read(&gate->timeouts);
+		arg.killed = atomic_read(&gate->killed);
+		arg.missed = atomic_read(&gate->missed);
+	}
+	mutex_unlock(&session->mutex);
+	if (!gate)
+		return -ENOENT;
+	return copy_to_user(user, &arg, sizeof(arg)) ? -EFAULT : 0;
+}
+
+static int rg_do_disarm(struct rg_session *session,
+			struct rg_disarm __user *user)
+{
+	struct rg_disarm arg;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
+		return -EINVAL;
+	return rg_gate_disarm(session, arg.gate);
+}
+
+static int rg_do_mark(struct rg_session *session, struct rg_mark __user *user)
+{
+	struct rg_event event = { .kind = RG_EV_MARK };
+	struct rg_mark arg;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
+		return -EINVAL;
+	event.gate = arg.id;
+	rg_event_add(session, &event);
+	wake_up_all(&session->wq);
+	return 0;
+}
+
+static long rg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct rg_session *session = file->private_data;
+	void __user *user = (void __user *)arg;
+	struct rg_visit *self;
+	long ret;
+
+	/* What this calls may have a gate, and it may hold locks then. */
+	self = rg_visit_new(RG_VISIT_SELF, 0, 0);
+	if (!self)
+		return -EBUSY;
+	rg_visit_enter(self);
+	switch (cmd) {
+	case RG_ARM:
+		ret = rg_do_arm(session, user);
+		break;
+	case RG_WAIT:
+		ret = rg_do_wait(session, user);
+		break;
+	case RG_RELEASE:
+		ret = rg_do_release(session, user);
+		break;
+	case RG_STATUS:
+		ret = rg_do_status(session, user);
+		break;
+	case RG_DISARM:
+		ret = rg_do_disarm(session, user);
+		break;
+	case RG_MARK:
+		ret = rg_do_mark(session, user);
+		break;
+	default:
+		ret = -ENOTTY;
+	}
+	rg_visit_end(self);
+	return ret;
+}
+
+static const struct file_operations rg_fops = {
+	.owner = THIS_MODULE,
+	.open = rg_open,
+	.release = rg_release,
+	.read = rg_read,
+	.poll = rg_poll,
+	.unlocked_ioctl = rg_ioctl,
+};
+
+static struct miscdevice rg_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "racegate",
+	.fops = &rg_fops,
+	.mode = 0600,
+};
+
+static int __init rg_init(void)
+{
+	return misc_register(&rg_device);
+}
+
+/*
+ * No session is open and no visit is out, as both hold the module.  But who made
+ * the last one may still have some instructions of ours to go.
+ */
+static void __exit rg_exit(void)
+{
+	misc_deregister(&rg_device);
+	synchronize_rcu_tasks();
+	synchronize_rcu();
+	rg_orphans_sweep();
+	WARN_ON(!list_empty(&rg_orphans));
+}
+
+module_init(rg_init);
+module_exit(rg_exit);
+
+MODULE_DESCRIPTION("Hold and record threads at chosen points of the kernel");
+MODULE_LICENSE("GPL");

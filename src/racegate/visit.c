@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Visits: a fixed table, as nothing can be allocated where a probe may hit.
+ *
+ * A task finds its visits by its own task_struct and, as calls nest, by the
+ * place of the return address on its stack.  A slot is claimed without a lock;
+ * from then on only the task that claimed it reads or writes the rest.
+ */
+#include <linux/hash.h>
+#include <linux/module.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/task.h>
+
+#include "internal.h"
+
+#define RG_BUCKET_BITS	6
+#define RG_BUCKET_SLOTS	16	/* how deep the gated calls of a task can nest */
+
+static struct rg_visit rg_visits[1 << RG_BUCKET_BITS][RG_BUCKET_SLOTS];
+static atomic64_t rg_visit_order;
+
+#define rg_for_each_visit(visit)					\
+	for ((visit) = rg_visits[hash_ptr(current, RG_BUCKET_BITS)];	\
+	     (visit) < rg_visits[hash_ptr(current, RG_BUCKET_BITS)] +	\
+		       RG_BUCKET_SLOTS;					\
+	     (visit)++)
+
+/* An interrupt on top of a visit is not part of it. */
+static u8 rg_context(void)
+{
+	if (hardirq_count())
+		return 2;
+	return in_serving_softirq() ? 1 : 0;
+}
+
+/* The module stays while a visit lasts: the visitor comes back to its code. */
+struct rg_visit *rg_visit_new(enum rg_visit_kind kind, unsigned long sp,
+			      unsigned long resume)
+{
+	struct rg_visit *visit;
+
+	rg_for_each_visit(visit) {
+		if (READ_ONCE(visit->task) ||
+		    cmpxchg(&visit->task, NULL, current))
+			continue;
+		__module_get(THIS_MODULE);
+		/* A task that never returns is found by rg_visit_reap(). */
+		if (kind == RG_VISIT_RETURN)
+			get_task_struct(current);
+		visit->kind = kind;
+		visit->resume = resume;
+		visit->order = atomic64_inc_return(&rg_visit_order);
+		visit->nr_gates = 0;
+		/* Interrupts look for it by this. */
+		WRITE_ONCE(visit->sp, sp);
+		return visit;
+	}
+	return NULL;
+}
+
+struct rg_visit *rg_visit_find(enum rg_visit_kind kind, unsigned long sp)
+{
+	struct rg_visit *visit, *found = NULL;
+
+	rg_for_each_visit(visit) {
+		if (READ_ONCE(visit->task) != current || visit->sp != sp ||
+		    visit->kind != kind)
+			continue;
+		/* A tail call uses its caller's place on the stack again. */
+		if (!found || visit->order > found->order)
+			found = visit;
+	}
+	return found;
+}
+
+bool rg_visit_add(struct rg_visit *visit, struct rg_gate *gate)
+{
+	if (visit->nr_gates == RG_VISIT_GATES)
+		return false;
+	atomic_inc(&gate->users);
+	visit->rounds[visit->nr_gates] = READ_ONCE(gate->round);
+	visit->gates[visit->nr_gates++] = gate;
+	return true;
+}
+
+/* From here on the visitor is in our code; who disarms waits for it. */
+void rg_visit_enter(struct rg_visit *visit)
+{
+	unsigned int i;
+
+	for (i = 0; i < visit->nr_gates; i++)
+		atomic_inc(&visit->gates[i]->busy);
+	/* Against rg_gate_bury(): either it sees us or we see a dead gate. */
+	smp_mb__after_atomic();
+	visit->context = rg_context();
+	WRITE_ONCE(visit->inside, true);
+}
+
+void rg_visit_end(struct rg_visit *visit)
+{
+	struct task_struct *task = visit->task;
+	bool inside = visit->inside;
+	unsigned int i;
+
+	/*
+	 * First, so that the module can be removed as soon as nobody is busy.
+	 * The few instructions that are left are waited for by its exit.
+	 */
+	module_put(THIS_MODULE);
+	/* What was done to a gate comes before its end. */
+	smp_mb__before_atomic();
+	for (i = 0; i < visit->nr_gates; i++) {
+		if (inside)
+			atomic_dec(&visit->gates[i]->busy);
+		/* A gate without users may be freed at once. */
+		smp_mb__before_atomic();
+		atomic_dec(&visit->gates[i]->users);
+	}
+	WRITE_ONCE(visit->inside, false);
+	WRITE_ONCE(visit->sp, 0);
+	if (visit->kind == RG_VISIT_RETURN)
+		put_task_struct(task);
+	smp_store_release(&visit->task, NULL);
+}
+
+/* Is this a call that racegate itself makes for the current task? */
+bool rg_visit_nested(void)
+{
+	struct rg_visit *visit;
+	u8 context = rg_context();
+
+	rg_for_each_visit(visit) {
+		if (READ_ONCE(visit->task) == current &&
+		    READ_ONCE(visit->inside) && visit->context == context)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Ends the visits of tasks that died inside of the function: its return will
+ * never come.  Such a task has given back its stack.
+ */
+void rg_visit_reap(void)
+{
+	struct rg_visit *visit;
+	struct task_struct *task;
+
+	/* A task whose visit we see here may end it, but is not freed before. */
+	rcu_read_lock();
+	for (visit = rg_visits[0];
+	     visit < rg_visits[ARRAY_SIZE(rg_visits)]; visit++) {
+		task = READ_ONCE(visit->task);
+		if (task && !refcount_read(&task->stack_refcount))
+			rg_visit_end(visit);
+	}
+	rcu_read_unlock();
+}
