@@ -12,3 +12,8 @@ LINUXINCLUDE := -I$(racefix)/arch/x86/include -I$(racefix)/arch/x86/include/uapi
 # A WARN names its file as the distro's module does, wherever this was built.
 ccflags-y += -fmacro-prefix-map=$(racefix)/=
 
+# No debug information: it takes half of the build's time and makes the modules
+# eight times as big.
+ccflags-y += -g0
+KBUILD_AFLAGS := $(filter-out -Wa$(comma)-g%,$(KBUILD_AFLAGS))
+

@@ -1,0 +1,101 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # what these functions set, their caller uses
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Part of modules-build: the patches of a variant, and the files that it is made of.
+
+# Headers that belong to KVM. The tree's win over those of the headers package,
+# so that a patch may change them.
+KVM_HEADERS=(
+	'arch/x86/include/asm/kvm*.h' 'arch/x86/include/uapi/asm/kvm*.h'
+	'arch/x86/include/asm/svm.h' 'arch/x86/include/uapi/asm/svm.h'
+	'arch/x86/include/asm/vmx.h' 'arch/x86/include/uapi/asm/vmx.h'
+	'include/kvm/*.h' 'include/linux/kvm*.h' 'include/uapi/linux/kvm*.h'
+	'include/trace/events/kvm.h'
+)
+
+# race_of PATCH - the race that PATCH is about
+race_of()
+{
+	local id
+
+	id=$(sed -n 's/^Race: *//p;/^diff /q' "$1" | head -n 1)
+	[ -n "$id" ] || die "$EX_USAGE" "$1 has no 'Race:' trailer"
+	printf '%s\n' "$id"
+}
+
+# patched_files PATCH... - the files that they change or add
+patched_files()
+{
+	sed -nE 's,^\+\+\+ b/([^[:space:]]+).*,\1,p' "$@"
+}
+
+# find_patches - set PATCHES for VARIANT, and CLAIM, what its modules say of themselves
+find_patches()
+{
+	local series=$TOP/patches/$LINE/series want=${VARIANT#*-} name opt id closed="" left="" file
+
+	PATCHES=()
+	case $VARIANT in
+	unpatched)
+		CLAIM="unpatched: no race closed"
+		return
+		;;
+	reopen-*)
+		for file in "$TOP/selftests/reopen/$LINE/$want.patch" \
+			    "$TOP/selftests/reopen/$LINE/$want"-*.patch; do
+			[ ! -e "$file" ] || PATCHES+=("$file")
+		done
+		[ ${#PATCHES[@]} -gt 0 ] ||
+			die "$EX_USAGE" "nothing reopens race '$want' in $LINE (no selftests/reopen/$LINE/$want.patch)"
+		CLAIM="reopened: $want; no race closed"
+		return
+		;;
+	esac
+	[ -e "$series" ] || die "$EX_USAGE" "there are no patches for Linux $LINE (no patches/$LINE/series)"
+	while read -r name opt || [ -n "$name" ]; do
+		case $name in ''|\#*) continue ;; esac
+		case $opt in ''|-p1|\#*) ;; *) die "$EX_USAGE" "$series: '$name $opt': only -p1 is understood" ;; esac
+		file=$TOP/patches/$LINE/$name
+		[ -e "$file" ] || die "$EX_USAGE" "$series names $name, which is missing"
+		id=$(race_of "$file") || exit
+		if [ "$VARIANT" = "without-$id" ]; then
+			left=$id
+			continue
+		fi
+		PATCHES+=("$file")
+		case ", $closed, " in *", $id, "*) ;; *) closed=${closed:+$closed, }$id ;; esac
+	done <"$series"
+	CLAIM=${closed:-no race closed}
+	[ "$VARIANT" = patched ] && return
+	[ -n "$left" ] || die "$EX_USAGE" "no patch of race '$want' is in $series (there: $closed)"
+	CLAIM+="; without $left"
+}
+
+# find_files - set FILES, what is copied of KSRC, relative to it
+find_files()
+{
+	local patch pattern file
+
+	mapfile -t FILES < <(cd "$KSRC" && {
+		find arch/x86/kvm virt/kvm -type f \
+			\( -name '*.[chS]' -o -name 'Makefile*' -o -name 'Kconfig*' \) \
+			! -name '*.mod.c' ! -name kvm-asm-offsets.h
+		for pattern in "${KVM_HEADERS[@]}"; do
+			compgen -G "$pattern"
+		done
+		for patch in "${PATCHES[@]}"; do
+			while read -r file; do
+				[ ! -e "$file" ] || echo "$file"
+			done < <(patched_files "$patch")
+		done
+	} | sort -u)
+	for patch in "${PATCHES[@]}"; do
+		while read -r file; do
+			case $file in
+			arch/x86/kvm/*|virt/kvm/*|include/*|arch/x86/include/*) ;;
+			*) die "$EX_USAGE" "$patch changes $file, which does not end up in KVM's modules" ;;
+			esac
+		done < <(patched_files "$patch")
+	done
+}
