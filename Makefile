@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What a person types; `make help` explains it.  The work is done by scripts/,
+# each of which explains itself with --help.
+#
+# `make -C /lib/modules/$(uname -r)/build M=$PWD` works too; see Kbuild.
+
+O	?= $(CURDIR)/build
+export O RACE KERNEL HOST RUNS WITHOUT
+
+help:
+	@echo 'Show and close KVM x86 races:'
+	@echo '  make demo        show every race on unpatched modules and gone on patched'
+	@echo '                   ones, in emulated hosts; one table [1]'
+	@echo '                     RACE=ID KERNEL=LINE HOST=bochs|qemu  only these'
+	@echo '                     RUNS=N      how often (default 3)'
+	@echo '                     WITHOUT=ID  leave out the patches of one race'
+	@echo '  make modules     replacement kvm.ko, kvm-intel.ko and kvm-amd.ko for the'
+	@echo '                   running kernel, into build/modules'
+	@echo '                     KERNEL=LINE a Debian kernel, fetched if need be, or'
+	@echo '                     KVER=RELEASE another installed kernel'
+	@echo '                     KSRC=DIR    the source to build from, any tree'
+	@echo '                     KBUILD=DIR  its prepared build directory'
+	@echo '  make selftests   the race tests as static binaries, into build/selftests'
+	@echo '  make -C selftests run_tests   run them on this machine [2]'
+	@echo
+	@echo 'Test this project:'
+	@echo '  make check       everything that CI runs, set-up included [1]'
+	@echo '  make check-quick the part of it that boots nothing'
+	@echo '  make clean       remove what was fetched and built'
+	@echo
+	@echo 'O=DIR puts build/ elsewhere.'
+	@echo '[1] installs packages of this machine'"'"'s own release, as root; nothing else is changed'
+	@echo '[2] needs root, /dev/kvm, and for some races racegate.ko; cases that can'
+	@echo '    bring an unfixed kernel down are left out unless named'
+
+demo:
+	@scripts/demo
+
+modules:
+	@scripts/modules-build $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KVER),--kver $(KVER)) \
+		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)')
+
+selftests:
+	@$(MAKE) -s -C selftests
+
+check:
+	@scripts/check
+
+check-quick:
+	@scripts/check --quick
+
+# What plain kbuild leaves at the top goes too.
+clean:
+	rm -rf '$(O)' Module.symvers modules.order .*.cmd
+
+.PHONY: help demo modules selftests check check-quick clean
