@@ -4,10 +4,15 @@
 #
 # Part of modules-build: the copy of the source that is built.
 
-# base - what all objects depend on besides their source, as text
+# base - what all objects depend on besides the contents of their source, as text:
+# a header that is new may hide another, which make does not see
 base()
 {
 	printf '%s\n' "$KBUILD" "${MODULES[*]}" "${MAKE_ARGS[*]}"
+	{
+		printf '%s\n' "${FILES[@]}"
+		[ ${#PATCHES[@]} -eq 0 ] || patched_files "${PATCHES[@]}"
+	} | grep '\.h$' | sort -u
 	gcc --version | head -n 1
 	cat "$TOP/scripts/modules-build" "$TOP"/scripts/kbuild/* | sha256sum
 	cat "$KBUILD/Module.symvers" "$KBUILD/.config" "$KBUILD"/.kernelvariables 2>/dev/null | sha256sum
@@ -114,7 +119,8 @@ prepare()
 	rm -rf "$NEW" "$NEW.seed"
 	mkdir -p "$NEW/include/trace"
 	if [ "$VARIANT" = racegate ]; then
-		cp -r "$TOP/src/racegate/." "$NEW/"
+		(cd "$KSRC" && cp --parents -t "$NEW" -- "${FILES[@]}") ||
+			die "$EX_USAGE" "cannot copy $KSRC to $NEW (is the disk full?)"
 	else
 		prepare_kvm "$NEW"
 	fi
