@@ -1,0 +1,166 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# kernel-get, kernel-source and apt-private. What is fetched for the project
+# itself (O=, build/ if unset) serves here too; the rest is small.
+
+setup_file()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	"$TOP/scripts/kernel-get" 6.1
+}
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	PATH=$TOP/scripts:$PATH
+	K=$BUILD/kernels/6.1
+}
+
+# scratch - a build directory of the test's own, with the package lists at hand
+scratch()
+{
+	O=$BATS_TEST_TMPDIR/build
+	mkdir -p "$O"
+	cp -r "$BUILD/apt" "$O/apt"
+	# They know where they were fetched to.
+	find "$O/apt" -name sources.list -exec cp {} {}.used \;
+	export O
+}
+
+# stub COMMAND SCRIPT - put a COMMAND of ours before the machine's
+stub()
+{
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/bash\n%s\n' "$2" >"$BATS_TEST_TMPDIR/bin/$1"
+	chmod +x "$BATS_TEST_TMPDIR/bin/$1"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH
+}
+
+@test "kernel-get: an unknown line is refused, and the known ones named" {
+	run kernel-get 4.99
+	[ "$status" -eq 2 ]
+	[[ $output == *"4.99"*"5.10 6.1"* ]]
+}
+
+@test "kernel-get: an unknown part is refused" {
+	run kernel-get --want image,firmware 6.1
+	[ "$status" -eq 2 ]
+	[[ $output == *"firmware"*"image, headers, source"* ]]
+}
+
+@test "kernel-get: no line is a mistake, --help is none" {
+	run kernel-get
+	[ "$status" -eq 2 ]
+	[[ $output == *usage:* ]]
+	run kernel-get --help
+	[ "$status" -eq 0 ]
+	[[ $output == *usage:* ]]
+}
+
+@test "kernel-get: a second run does nothing, says nothing, and asks nobody" {
+	stub apt-get 'echo "apt-get $*" >&2; exit 1'
+	stub apt-cache 'echo "apt-cache $*" >&2; exit 1'
+	before=$(find "$K" -maxdepth 1 -printf '%p %T@\n' | sort)
+	run kernel-get 6.1
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+	[ "$(find "$K" -maxdepth 1 -printf '%p %T@\n' | sort)" = "$before" ]
+}
+
+@test "kernel-get: image, headers and source are of one version" {
+	release=$(<"$K/release")
+	version=$(<"$K/version")
+	magic=$(modinfo -F vermagic "$K/modules/kernel/arch/x86/kvm/kvm.ko")
+	[ "${magic%% *}" = "$release" ]
+	grep -qF "\"$release\"" "$K/kbuild/include/generated/utsrelease.h"
+	# The kernel's own banner names the Debian version.
+	strings "$K/vmlinuz" | grep -F "$release" | grep -qF "Debian $version "
+	sub=$(sed -n 's/^SUBLEVEL = //p' "$K/source/Makefile")
+	[[ $version == "6.1.$sub"-* ]]
+}
+
+@test "kernel-get: kvm's modules are there with all that they need" {
+	for mod in kvm-intel kvm-amd; do
+		line=$(grep "/$mod.ko:" "$K/modules/modules.dep")
+		[[ $line == *kvm.ko* ]]
+		for file in ${line/:/}; do
+			[ -e "$K/modules/$file" ]
+		done
+	done
+}
+
+@test "kernel-get: what a killed run leaves behind is no hindrance" {
+	scratch
+	mkdir -p "$O/kernels/6.1/.part/headers/usr" "$O/kernels/6.1/headers/half"
+	cp "$K/version" "$K/release" "$O/kernels/6.1/"
+	kernel-get --want headers 6.1
+	[ -e "$O/kernels/6.1/kbuild/Module.symvers" ]
+	[ ! -e "$O/kernels/6.1/headers/half" ]
+	[ ! -e "$O/kernels/6.1/.part" ]
+}
+
+@test "kernel-get: a version that the archive has dropped is replaced as a whole" {
+	scratch
+	mkdir -p "$O/kernels/6.1"
+	echo 6.1.0-1-amd64 >"$O/kernels/6.1/release"
+	echo 6.1.4-1 >"$O/kernels/6.1/version"
+	: >"$O/kernels/6.1/vmlinuz"
+	run kernel-get --want headers 6.1
+	[ "$status" -eq 0 ]
+	[[ $output == *"6.1.0-1-amd64 6.1.4-1"* ]]
+	[ "$(<"$O/kernels/6.1/version")" != 6.1.4-1 ]
+	[ ! -e "$O/kernels/6.1/vmlinuz" ]
+}
+
+@test "kernel-get: a full disk is seen before anything is fetched" {
+	scratch
+	stub df 'echo h; echo "x 1000 990 10 99% /"'
+	run kernel-get 6.1
+	[ "$status" -eq 2 ]
+	[[ $output == *"10 MiB"*"900 MiB"* ]]
+	[ ! -e "$O/kernels/6.1/version" ]
+}
+
+@test "kernel-source: only the version that was asked for will do" {
+	scratch
+	run kernel-source 6.1.4-1 "$BATS_TEST_TMPDIR/src"
+	[ "$status" -eq 2 ]
+	[[ $output == *"linux-source-6.1 6.1.4-1"*"KSRC="* ]]
+	[ ! -e "$BATS_TEST_TMPDIR/src" ]
+	[ -z "$(find "$BATS_TEST_TMPDIR" -maxdepth 1 -name '.src*')" ]
+}
+
+@test "apt-private: a suite that does not exist is named" {
+	O=$BATS_TEST_TMPDIR/build run apt-private no-such-suite update
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-suite* ]]
+	run apt-private ../x update
+	[ "$status" -eq 2 ]
+}
+
+@test "apt-private: a package that does not exist leaves nothing" {
+	scratch
+	run apt-private bookworm,bookworm-security download no-such-package "$BATS_TEST_TMPDIR/d"
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-package* ]]
+	[ -z "$(find "$BATS_TEST_TMPDIR/d" -type f)" ]
+}
+
+@test "apt-private: rubbish from a broken download is thrown away" {
+	mkdir -p "$BATS_TEST_TMPDIR/d/.partial"
+	head -c 2000 /dev/urandom >"$BATS_TEST_TMPDIR/d/.partial/hello_2.10-3_amd64.deb"
+	file=$(apt-private bookworm,bookworm-security download hello "$BATS_TEST_TMPDIR/d")
+	dpkg-deb -f "$file" Package | grep -qx hello
+	[ ! -e "$BATS_TEST_TMPDIR/d/.partial" ]
+}
+
+@test "apt-private: the machine's own apt stays as it is" {
+	state() { find /etc/apt /var/lib/apt /var/cache/apt -type f -printf '%p %s %T@\n' 2>/dev/null | sort; }
+	before=$(state)
+	apt-private bookworm,bookworm-security update --force
+	apt-private bookworm,bookworm-security cache policy linux-source-6.1 >/dev/null
+	[ "$(state)" = "$before" ]
+}
