@@ -45,8 +45,8 @@ enum { TOGGLER, WITNESS, RACED, NR_VCPUS };
 #define HOLD_US		(10 * 1000 * 1000)
 
 /* Bits of HV_X64_MSR_SINTx, from the Hyper-V TLFS. */
-#define HV_SINT_MASKED		(1ull << 16)
-#define HV_SINT_AUTO_EOI	(1ull << 17)
+#define HV_SINT_MASKED		BIT_ULL(16)
+#define HV_SINT_AUTO_EOI	BIT_ULL(17)
 
 #define GUEST_SEND_IPIS		1
 #define GUEST_SEND_AUTOEOI	2
@@ -224,6 +224,18 @@ struct inhibit {
 static const struct inhibit autoeoi = { "AutoEOI SINT", set_autoeoi_sint };
 static const struct inhibit blockirq = { "KVM_GUESTDBG_BLOCKIRQ", set_blockirq };
 
+/* A landmark for the ladder; not every kernel has all of them. */
+static void record(struct rg *rg, const char *symbol, const char *label)
+{
+	struct rg_point point = {
+		.symbol = symbol,
+		.label = label,
+		.tgid = getpid(),
+	};
+
+	rg_arm(rg, &point);
+}
+
 /*
  * Forces the race: the inhibit is @on only after the creator judged it to be
  * !@on.  Returns NULL, or why that could not be forced.
@@ -248,20 +260,12 @@ static const char *force(struct race *race, const struct inhibit *inhibit,
 	rg_name_thread(rg, race->creator_tid, "creates vCPU 2");
 	rg_name_thread(rg, rg_gettid(), "toggles the inhibit, runs vCPU 2");
 
-	/* Landmarks for the ladder; not every kernel has all of them. */
-	rg_arm(rg, &(struct rg_point){ .symbol = "kvm:kvm_arch_vcpu_create",
-				       .tid = race->creator_tid });
-	rg_arm(rg, &(struct rg_point){ .symbol = "kvm:kvm_arch_vcpu_postcreate",
-				       .label = "online: kvm_arch_vcpu_postcreate()",
-				       .tid = race->creator_tid });
-	rg_arm(rg, &(struct rg_point){ .symbol = "kvm:kvm_request_apicv_update",
-				       .tgid = getpid() });
-	rg_arm(rg, &(struct rg_point){ .symbol = "kvm:__kvm_set_or_clear_apicv_inhibit",
-				       .tgid = getpid() });
-	rg_arm(rg, &(struct rg_point){ .symbol = "kvm:kvm_make_all_cpus_request",
-				       .tid = rg_gettid() });
-	rg_arm(rg, &(struct rg_point){ .symbol = "kvm:kvm_vcpu_update_apicv",
-				       .tgid = getpid() });
+	record(rg, "kvm:kvm_arch_vcpu_create", NULL);
+	record(rg, "kvm:kvm_arch_vcpu_postcreate", "online: kvm_arch_vcpu_postcreate()");
+	record(rg, "kvm:kvm_request_apicv_update", NULL);
+	record(rg, "kvm:__kvm_set_or_clear_apicv_inhibit", NULL);
+	record(rg, "kvm:kvm_make_all_cpus_request", NULL);
+	record(rg, "kvm:kvm_vcpu_update_apicv", NULL);
 
 	gate = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_arch_vcpu_create", .where = RG_RETURN,

@@ -84,7 +84,7 @@ const char *hostfacts_need_apicv(void)
 		return why;
 	if (!hostfacts_param("kvm_intel", "enable_apicv") &&
 	    !hostfacts_param("kvm_amd", "avic"))
-		return "APICv is off: neither kvm_intel's parameter enable_apicv nor kvm_amd's avic is Y";
+		return "APICv is off: see enable_apicv of kvm_intel, avic of kvm_amd";
 	return NULL;
 }
 
@@ -98,6 +98,6 @@ const char *hostfacts_need_nested_vid(void)
 		return "no VMX for guests: needs kvm_intel with the parameter nested=Y";
 	if (!((kvm_get_feature_msr(MSR_IA32_VMX_PROCBASED_CTLS2) >> 32) &
 	      SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY))
-		return "no virtual-interrupt delivery for guests: is kvm_intel's parameter enable_apicv Y?";
+		return "no virtual-interrupt delivery for guests: see kvm_intel's enable_apicv";
 	return NULL;
 }

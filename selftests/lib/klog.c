@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "klog.h"
+#include "kselftest.h"
 
 /* A record of /dev/kmsg is at most this long (CONSOLE_EXT_LOG_MAX). */
 #define KLOG_RECORD_MAX	8192
@@ -20,6 +21,7 @@
 static const char * const klog_deny[] = {
 #include "log-deny.inc"
 };
+
 #undef KLOG_DENY
 #undef KLOG_ALLOW
 
@@ -130,8 +132,8 @@ static int klog_scan(const char * const *regex, size_t nr,
 
 int klog_report(void)
 {
-	return klog_scan(klog_deny, sizeof(klog_deny) / sizeof(klog_deny[0]),
-			 klog_allow, sizeof(klog_allow) / sizeof(klog_allow[0]),
+	return klog_scan(klog_deny, ARRAY_SIZE(klog_deny),
+			 klog_allow, ARRAY_SIZE(klog_allow),
 			 true);
 }
 

@@ -50,10 +50,14 @@ static pid_t racefix_pid;
 	} while (0)
 
 /* RACEFIX_LOG_CLEAN - fail if the kernel warned or oopsed since klog_mark() */
-#define RACEFIX_LOG_CLEAN() \
-	EXPECT_EQ(0, klog_report()) { \
-		TH_LOG("the kernel complained while this case ran"); \
+#define RACEFIX_LOG_CLEAN() racefix_log_clean(_metadata)
+
+static inline void racefix_log_clean(struct __test_metadata *_metadata)
+{
+	EXPECT_EQ(0, klog_report()) {
+		TH_LOG("the kernel complained while this case ran");
 	}
+}
 
 static inline bool racefix_is_named(const char *name)
 {
