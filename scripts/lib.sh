@@ -23,6 +23,9 @@ BUILD=${O:-$TOP/build}
 KERNEL_LINES="5.10 6.1"
 export TOP BUILD EX_NO EX_USAGE EX_HOST KERNEL_LINES
 
+# depmod and modinfo are not in the path of an ordinary user.
+PATH=$PATH:/usr/sbin:/sbin
+
 PROG=${0##*/}
 
 # say TEXT... - a step that a person waits for, on stderr

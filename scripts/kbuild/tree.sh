@@ -14,7 +14,7 @@ base()
 		[ ${#PATCHES[@]} -eq 0 ] || patched_files "${PATCHES[@]}"
 	} | grep '\.h$' | sort -u
 	gcc --version | head -n 1
-	cat "$TOP/scripts/modules-build" "$TOP"/scripts/kbuild/* | sha256sum
+	cat "$TOP/scripts/kbuild/tree.sh" "$TOP/scripts/kbuild/kvm-head.mk" | sha256sum
 	cat "$KBUILD/Module.symvers" "$KBUILD/.config" "$KBUILD"/.kernelvariables 2>/dev/null | sha256sum
 }
 
@@ -23,6 +23,7 @@ inputs()
 {
 	printf '%s\n' "$VERSION" "$CLAIM" "$WORK" "${TARGETS[*]}" "${FILES[@]}"
 	cat "$NEW.base"
+	sha256sum <"$TOP/scripts/modules-build"
 	[ ${#PATCHES[@]} -eq 0 ] || sha256sum "${PATCHES[@]}"
 	(cd "$KSRC" && cat "${FILES[@]}" | sha256sum)
 }

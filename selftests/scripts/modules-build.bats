@@ -1,0 +1,273 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# modules-build, on 6.1. What is built for the project itself (O=, build/ if
+# unset) serves here too. Tests that need other patches work on a copy of the
+# scripts, with a build directory of their own that borrows the kernel.
+#
+# shellcheck disable=SC2016,SC2030,SC2031 # sed programs; each test is a process
+
+bats_require_minimum_version 1.5.0
+
+setup_file()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	"$TOP/scripts/kernel-get" --want image,headers,source 6.1
+	"$TOP/scripts/modules-build" --kernel 6.1
+	"$TOP/scripts/modules-build" --kernel 6.1 --variant unpatched
+
+	# The copy; one build in it, which later ones start from.
+	export COPY=$BATS_FILE_TMPDIR/copy
+	mkdir -p "$COPY/build/kernels" "$COPY/patches/6.1"
+	cp -r "$TOP/scripts" "$TOP/VERSION" "$COPY/"
+	ln -s "$BUILD/kernels/6.1" "$COPY/build/kernels/6.1"
+	: >"$COPY/patches/6.1/series"
+}
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	KVER=$(<"$BUILD/kernels/6.1/release")
+	VERSION=$(<"$TOP/VERSION")
+	COPY_OUT=$COPY/build/modules/$KVER/patched
+	rm -f "$COPY/patches/6.1"/*
+	: >"$COPY/patches/6.1/series"
+}
+
+modules_build()
+{
+	"$TOP/scripts/modules-build" "$@"
+}
+
+copy_build()
+{
+	env -u O "$COPY/scripts/modules-build" --kernel 6.1 "$@"
+}
+
+# copy_patch NAME RACE FILE SED - add a patch to the copy's series: FILE of 6.1, edited
+copy_patch()
+{
+	local name=$1 race=$2 file=$3 edit=$4
+
+	{
+		printf 'Subject: a patch of a test\n\n'
+		[ -z "$race" ] || printf 'Race: %s\n' "$race"
+		printf -- '---\ndiff --git a/%s b/%s\n' "$file" "$file"
+		diff -u --label "a/$file" --label "b/$file" "$BUILD/kernels/6.1/source/$file" \
+			<(sed "$edit" "$BUILD/kernels/6.1/source/$file") || :
+	} >"$COPY/patches/6.1/$name"
+	echo "$name" >>"$COPY/patches/6.1/series"
+}
+
+@test "modules-build: all modules are for the kernel, and say what they are" {
+	ids=$(cd "$TOP/patches/6.1" && grep -v '^#' series | xargs sed -n 's/^Race: *//p' |
+		awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g')
+	for mod in kvm kvm-intel kvm-amd; do
+		file=$BUILD/modules/$KVER/patched/$mod.ko
+		magic=$(modinfo -F vermagic "$file")
+		[ "$magic" = "$(modinfo -F vermagic "$BUILD/kernels/6.1/modules/kernel/arch/x86/kvm/$mod.ko")" ]
+		[ "$(modinfo -F version "$file")" = "kvm-racefix $VERSION ($ids)" ]
+		[ "$(modinfo -F version "$BUILD/modules/$KVER/unpatched/$mod.ko")" = \
+			"kvm-racefix $VERSION (unpatched: no race closed)" ]
+	done
+}
+
+@test "modules-build: symbols keep the types that the distro's modules know" {
+	for variant in patched unpatched; do
+		awk 'NR == FNR { crc[$2] = $1; next }
+		     $2 in crc && crc[$2] != $1 { print; bad = 1 } END { exit bad }' \
+			"$BUILD/kernels/6.1/kbuild/Module.symvers" "$BUILD/work/$KVER/$variant/Module.symvers"
+	done
+}
+
+@test "modules-build: unpatched modules have the code of the distro's" {
+	grep -o 'gcc-[0-9]*' "$BUILD/kernels/6.1/kbuild/.kernelvariables" | head -n 1 |
+		xargs which >/dev/null || skip "the compiler of the distro's modules is not here"
+	for mod in kvm kvm-intel kvm-amd; do
+		objcopy -O binary -j .text "$BUILD/modules/$KVER/unpatched/$mod.ko" "$BATS_TEST_TMPDIR/ours"
+		objcopy -O binary -j .text "$BUILD/kernels/6.1/modules/kernel/arch/x86/kvm/$mod.ko" \
+			"$BATS_TEST_TMPDIR/theirs"
+		cmp "$BATS_TEST_TMPDIR/ours" "$BATS_TEST_TMPDIR/theirs"
+	done
+}
+
+@test "modules-build: a second build does nothing, in less than 2 s" {
+	before=$(find "$BUILD/modules/$KVER/patched" "$BUILD/work/$KVER/patched" -printf '%p %T@\n' | sort)
+	SECONDS=0
+	run modules_build --kernel 6.1
+	[ "$status" -eq 0 ]
+	[ "$SECONDS" -lt 2 ]
+	[ "$output" = "$(readlink -f "$BUILD")/modules/$KVER/patched" ]
+	[ "$(find "$BUILD/modules/$KVER/patched" "$BUILD/work/$KVER/patched" -printf '%p %T@\n' | sort)" = "$before" ]
+}
+
+@test "modules-build: the caller's make flags do not reach the kernel's build" {
+	rm -rf "$BUILD/modules/$KVER/unpatched"
+	MAKEFLAGS="n -- O=/nowhere" modules_build --kernel 6.1 --variant unpatched
+	[ -e "$BUILD/modules/$KVER/unpatched/kvm.ko" ]
+}
+
+@test "modules-build: a kernel without headers is named, and what to do" {
+	run modules_build --kver 6.1.0-999-amd64
+	[ "$status" -eq 2 ]
+	[[ $output == *"/lib/modules/6.1.0-999-amd64/build"*"linux-headers-6.1.0-999-amd64"* ]]
+	[ ! -e "$BUILD/modules/6.1.0-999-amd64" ]
+}
+
+@test "modules-build: a kernel is found by its release, too" {
+	[ "$(modules_build --kver "$KVER")" = "$(readlink -f "$BUILD")/modules/$KVER/patched" ]
+}
+
+@test "modules-build: an unknown line, variant or race is refused" {
+	run modules_build --kernel 4.99
+	[ "$status" -eq 2 ]
+	[[ $output == *4.99* ]]
+	run modules_build --kernel 6.1 --variant fixed
+	[ "$status" -eq 2 ]
+	[[ $output == *fixed*without-ID* ]]
+	run modules_build --kernel 6.1 --variant without-no-such-race
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-race*nested-vmcs12-pages* ]]
+	run modules_build --kernel 6.1 --variant reopen-no-such-race
+	[ "$status" -eq 2 ]
+	[[ $output == *selftests/reopen/6.1/no-such-race.patch* ]]
+	run modules_build --kernel 6.1 --variant without-../x
+	[ "$status" -eq 2 ]
+	run modules_build --kernel
+	[ "$status" -eq 2 ]
+}
+
+@test "modules-build: KSRC without KVM, or of another kernel, is refused" {
+	mkdir -p "$BATS_TEST_TMPDIR/tree/arch/x86/kvm"
+	run modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *"$BATS_TEST_TMPDIR/tree"*virt/kvm* ]]
+	mkdir -p "$BATS_TEST_TMPDIR/tree/virt/kvm"
+	printf 'VERSION = 5\nPATCHLEVEL = 4\n' >"$BATS_TEST_TMPDIR/tree/Makefile"
+	run modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *"Linux 5.4"*"Linux 6.1"* ]]
+	run modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/none"
+	[ "$status" -eq 2 ]
+}
+
+@test "modules-build: a directory that is not prepared, or another kernel's, is refused" {
+	run modules_build --kbuild "$BATS_TEST_TMPDIR"
+	[ "$status" -eq 2 ]
+	[[ $output == *utsrelease.h* ]]
+	run modules_build --kbuild "$BUILD/kernels/6.1/kbuild" --kver 6.1.0-999-amd64
+	[ "$status" -eq 2 ]
+	[[ $output == *"$KVER"*6.1.0-999-amd64* ]]
+}
+
+@test "modules-build: a kernel with KVM built in is refused" {
+	mkdir -p "$BATS_TEST_TMPDIR/kbuild/include/generated"
+	cp "$BUILD/kernels/6.1/kbuild/include/generated/utsrelease.h" "$BATS_TEST_TMPDIR/kbuild/include/generated/"
+	: >"$BATS_TEST_TMPDIR/kbuild/Module.symvers"
+	echo CONFIG_KVM=y >"$BATS_TEST_TMPDIR/kbuild/.config"
+	run modules_build --kbuild "$BATS_TEST_TMPDIR/kbuild"
+	[ "$status" -eq 2 ]
+	[[ $output == *CONFIG_KVM* ]]
+}
+
+@test "modules-build: a build that is killed leaves no module and no hindrance" {
+	copy_patch one.patch first-race arch/x86/kvm/i8254.c 's/^#define pr_fmt.*/&\n\/* changed *\//'
+	env -u O setsid "$COPY/scripts/modules-build" --kernel 6.1 >/dev/null 2>&1 3>&- &
+	pid=$!
+	until ls "$COPY/build/work/$KVER/patched/virt/kvm"/*.o >/dev/null 2>&1; do
+		sleep 0.2
+	done
+	kill -KILL -- "-$pid"
+	wait "$pid" || :
+	[ ! -e "$COPY_OUT" ]
+	copy_build
+	[ "$(modinfo -F version "$COPY_OUT/kvm.ko")" = "kvm-racefix $VERSION (first-race)" ]
+	[ -z "$(find "$COPY/build/work/$KVER" -maxdepth 1 -name '.*.new*' ! -name '*.lock')" ]
+}
+
+@test "modules-build: a changed patch rebuilds, and one race can be left out" {
+	copy_patch one.patch first-race arch/x86/kvm/i8254.c 's/^#define pr_fmt.*/&\n\/* changed *\//'
+	copy_patch two.patch second-race arch/x86/kvm/irq.c '$a int racefix_test_mark = 1;'
+	copy_patch three.patch first-race arch/x86/kvm/mtrr.c '$a int racefix_other_mark = 1;'
+	copy_build
+	[ "$(modinfo -F version "$COPY_OUT/kvm.ko")" = "kvm-racefix $VERSION (first-race, second-race)" ]
+	nm "$COPY_OUT/kvm.ko" | grep -q racefix_test_mark
+
+	copy_build --variant without-first-race
+	other=$COPY/build/modules/$KVER/without-first-race/kvm.ko
+	[ "$(modinfo -F version "$other")" = "kvm-racefix $VERSION (second-race; without first-race)" ]
+	nm "$other" | grep -q racefix_test_mark
+	run ! grep -q racefix_other_mark <(nm "$other")
+}
+
+@test "modules-build: objects of another variant make the same modules as a build from nothing" {
+	cp "$BUILD/modules/$KVER/unpatched"/*.ko "$BATS_TEST_TMPDIR/"
+	rm -rf "$BUILD/modules/$KVER/unpatched" "$BUILD/work/$KVER/unpatched"
+	modules_build --kernel 6.1 --variant unpatched
+	run ! grep -q 'emulate\.o$' "$BUILD/work/$KVER/unpatched.log"
+	for mod in kvm kvm-intel kvm-amd; do
+		cmp "$BATS_TEST_TMPDIR/$mod.ko" "$BUILD/modules/$KVER/unpatched/$mod.ko"
+	done
+}
+
+@test "modules-build: a patch that does not apply, or only with fuzz, is named; nothing is left" {
+	mkdir -p "$COPY_OUT"
+	: >"$COPY_OUT/kvm.ko"
+	copy_patch fuzzy.patch some-race virt/kvm/eventfd.c 's/^#include <linux\/kvm.h>/&\n\/* changed *\//'
+	sed -i 's/^ #include <linux\/workqueue.h>/ #include <linux\/playqueue.h>/' "$COPY/patches/6.1/fuzzy.patch"
+	run copy_build
+	[ "$status" -eq 2 ]
+	[[ $output == *patches/6.1/fuzzy.patch*"does not apply"* ]]
+	[ ! -e "$COPY_OUT" ]
+	[ -z "$(find "$COPY/build/work/$KVER" -maxdepth 1 -name '.*.new*' ! -name '*.lock')" ]
+}
+
+@test "modules-build: a patch to other parts of the kernel, or about no race, is refused" {
+	copy_patch mm.patch some-race Makefile 's/^NAME = .*/NAME = changed/'
+	run copy_build
+	[ "$status" -eq 2 ]
+	[[ $output == *mm.patch*Makefile* ]]
+	: >"$COPY/patches/6.1/series"
+	copy_patch none.patch "" virt/kvm/eventfd.c 's/^#include <linux\/kvm.h>/&\n\/* changed *\//'
+	run copy_build
+	[ "$status" -eq 2 ]
+	[[ $output == *none.patch*"Race:"* ]]
+	echo missing.patch >"$COPY/patches/6.1/series"
+	run copy_build
+	[ "$status" -eq 2 ]
+	[[ $output == *missing.patch* ]]
+}
+
+@test "modules-build: a patch may change a header of the kernel's, and it wins" {
+	copy_patch header.patch some-race arch/x86/include/asm/kvm_para.h '/^#include <asm\/processor.h>/a #error our header is read'
+	run copy_build
+	[ "$status" -eq 1 ]
+	[[ $output == *"our header is read"*"do not build"* ]]
+	[ ! -e "$COPY_OUT" ]
+}
+
+@test "modules-build --check: the project's patches bring no warning" {
+	run modules_build --kernel 6.1 --check
+	[ "$status" -eq 0 ]
+}
+
+@test "modules-build --check: tells of a warning that a patch brings, and of no other" {
+	copy_patch warn.patch some-race arch/x86/kvm/irq.c '$a int racefix_global; void racefix_none(void); void racefix_none(void) { int unused; }'
+	run copy_build --check
+	[ "$status" -eq 1 ]
+	[[ $output == *"irq.c: warning:"*unused* ]]
+	[[ $output == *"irq.c: warning:"*racefix_global* ]]
+	[[ $output != *"x86.c"* ]]
+}
+
+@test "Kbuild: the kernel's own build makes the modules from a plain checkout" {
+	[ "$BUILD" = "$TOP/build" ] || skip "it works in build/ of the checkout only, and O= is elsewhere"
+	make -C "$BUILD/kernels/6.1/kbuild" M="$TOP"
+	file=$BUILD/work/$KVER/patched/arch/x86/kvm/kvm.ko
+	[ "$(modinfo -F version "$file")" = "$(modinfo -F version "$BUILD/modules/$KVER/patched/kvm.ko")" ]
+	# It has done nothing that modules-build would have to do again.
+	run modules_build --kernel 6.1
+	[[ $output != *building* ]]
+}
