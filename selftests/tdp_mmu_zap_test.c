@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Test that nobody zaps shadow pages while mmu_lock is held for read only: a TDP
+ * page fault of the TDP MMU takes it so, and several vCPUs do at once.
+ *
+ * An L2 makes KVM build shadow pages for L1's nested page tables, and
+ * KVM_SET_NR_MMU_PAGES then says that there may be no more than there are.
+ * Whoever looks for room has to zap now.  Two vCPUs of L1, which take no part in
+ * that, touch new pages: the first is held on its way, with mmu_lock held as it
+ * holds it there, and the second goes as far as it can.
+ *
+ * Oracle of the harmless cases: while one thread stands in
+ * kvm_mmu_zap_oldest_mmu_pages() no other gets into it, or into
+ * kvm_tdp_mmu_map().  The first is held before it looks at anything, so that a
+ * second one that does get in does no damage.  What two of them do to each other
+ * otherwise is the case two_zappers_collide; it takes the kernel down.
+ */
+#define _GNU_SOURCE /* sched_setaffinity() */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+
+#include "kvm_util.h"
+#include "nested_tdp.h"
+#include "processor.h"
+#include "racefix.h"
+#include "racegate_client.h"
+#include "vm_stat.h"
+
+#define TDP_MMU_PARAM	"/sys/module/kvm/parameters/tdp_mmu"
+
+/* vCPUs: one has the L2, the others only take TDP faults. */
+enum { NESTED, FIRST, SECOND, NR_VCPUS };
+
+/*
+ * Memory of which L2 touches a page in every 2 MiB: each takes a shadow page.
+ * More of them than the lowest limit that KVM_SET_NR_MMU_PAGES takes, 64.
+ */
+#define MEM_SLOT	1
+#define MEM_GPA		(1ull << 30)
+#define NR_SHADOWED	80
+#define NR_CHUNKS	(NR_SHADOWED + 8)
+#define CHUNK		PG_SIZE_2M
+#define MEM_SIZE	(NR_CHUNKS * CHUNK)
+
+/* Where L1 touches pages: far from each other and from what L2 touches. */
+#define L1_CHUNK(vcpu)	(NR_SHADOWED + 4 + (vcpu))
+
+/* The second goes ahead as soon as the first is held, and lets it go itself. */
+#define HOLD_US		RG_SPIN_MAX_US
+/*
+ * The same where the second is to wait for the lock: it spins, as the first
+ * does, so that on two CPUs nobody is left who could let the first one go.
+ */
+#define HOLD_LOCKED_US	500000
+/* What the second must have had of it for "it did not get in" to mean something. */
+#define TRY_US		50000
+
+static uint64_t l2_stack[512];
+
+static void touch(uint64_t chunk, uint64_t page)
+{
+	*(volatile uint64_t *)(MEM_GPA + chunk * CHUNK + page * PAGE_SIZE) = 1;
+}
+
+static void l2_code(void)
+{
+	uint64_t chunk;
+
+	for (chunk = 0; ; chunk++) {
+		if (chunk >= NR_SHADOWED)
+			GUEST_SYNC(chunk);
+		touch(chunk, 0);
+	}
+}
+
+static void nested_code(vm_vaddr_t area)
+{
+	nested_tdp_enter_l2(area, l2_code, &l2_stack[ARRAY_SIZE(l2_stack)]);
+}
+
+/* A page at a time, so that the code on the way is mapped when it counts. */
+static void l1_code(uint64_t vcpu)
+{
+	uint64_t page;
+
+	for (page = 0; ; page++) {
+		touch(L1_CHUNK(vcpu), page);
+		GUEST_SYNC(page);
+	}
+}
+
+struct race;
+
+/* A thread that runs a vCPU until it has touched the next page. */
+struct runner {
+	struct race *race;
+	struct kvm_vcpu *vcpu;
+	const char *name;
+	pthread_t thread;
+	pid_t tid;
+	int cpu;
+	sem_t go;
+};
+
+struct race {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu[NR_VCPUS];
+	struct runner first, second;
+	sem_t ready;
+	struct rg *rg;
+	/* Gates: where the first is held; what the second passes. */
+	int first_zap, first_map;
+	int second_fault, second_zap, second_map;
+};
+
+static const char *set_tdp_mmu(const char *value, char *old)
+{
+	int fd = open(TDP_MMU_PARAM, O_RDWR);
+	const char *why = NULL;
+
+	if (fd < 0)
+		return errno == ENOENT ? "this kernel has no TDP MMU" :
+		       "cannot write to " TDP_MMU_PARAM;
+	if (old && read(fd, old, 1) != 1)
+		why = "cannot read " TDP_MMU_PARAM;
+	else if (pwrite(fd, value, 1, 0) != 1)
+		why = "cannot write to " TDP_MMU_PARAM;
+	close(fd);
+	return why;
+}
+
+static void run_vcpu(struct kvm_vcpu *vcpu)
+{
+	struct ucall uc;
+
+	vcpu_run(vcpu);
+	switch (get_ucall(vcpu, &uc)) {
+	case UCALL_SYNC:
+		break;
+	case UCALL_ABORT:
+		REPORT_GUEST_ASSERT(uc);
+	default:
+		TEST_FAIL("vCPU %u: exit reason %u (%s)", vcpu->id,
+			  vcpu->run->exit_reason,
+			  exit_reason_str(vcpu->run->exit_reason));
+	}
+}
+
+/*
+ * A VM with NR_SHADOWED and a few shadow pages.
+ * Returns NULL, or why this host cannot have it.
+ */
+static const char *create_vm(struct race *race, bool tdp_mmu)
+{
+	const char *why = nested_tdp_missing();
+	struct kvm_vm *vm;
+	char old;
+	int i;
+
+	memset(race, 0, sizeof(*race));
+	/* A VM keeps for life what the parameter says when it is created. */
+	if (!why)
+		why = set_tdp_mmu(tdp_mmu ? "Y" : "N", &old);
+	if (why)
+		return why;
+	vm = vm_create(NR_VCPUS);
+	race->vm = vm;
+	set_tdp_mmu(&old, NULL);
+
+	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, MEM_GPA, MEM_SLOT,
+				    MEM_SIZE / PAGE_SIZE, 0);
+	virt_map_level(vm, MEM_GPA, MEM_GPA, MEM_SIZE, PG_LEVEL_2M);
+	for (i = 0; i < NR_VCPUS; i++)
+		race->vcpu[i] = vm_vcpu_add(vm, i, i == NESTED ? (void *)nested_code :
+					    (void *)l1_code);
+	vcpu_args_set(race->vcpu[NESTED], 1, nested_tdp_init(vm));
+	for (i = FIRST; i < NR_VCPUS; i++)
+		vcpu_args_set(race->vcpu[i], 1, (uint64_t)i);
+	for (i = 0; i < NR_VCPUS; i++)
+		run_vcpu(race->vcpu[i]);
+
+	return NULL;
+}
+
+/* No more shadow pages than there are now. */
+static void limit_shadow_pages(struct kvm_vm *vm)
+{
+	/* In a new VM what was made and not zapped is what is used. */
+	uint64_t used = vm_stat(vm, "mmu_cache_miss");
+
+	TEST_ASSERT(used >= NR_SHADOWED && !vm_stat(vm, "mmu_shadow_zapped"),
+		    "%lu shadow pages made, %lu zapped", used,
+		    vm_stat(vm, "mmu_shadow_zapped"));
+	vm_ioctl(vm, KVM_SET_NR_MMU_PAGES, (void *)used);
+	TEST_ASSERT(!vm_stat(vm, "mmu_shadow_zapped"),
+		    "the limit of %lu zapped shadow pages at once", used);
+	ksft_print_msg("%lu shadow pages, and no more are allowed\n", used);
+}
+
+static void start_runner(struct race *race, struct runner *runner, int vcpu,
+			 void *(*code)(void *), const char *name)
+{
+	runner->race = race;
+	runner->vcpu = race->vcpu[vcpu];
+	runner->name = name;
+	sem_init(&runner->go, 0, 0);
+	TEST_ASSERT(!pthread_create(&runner->thread, NULL, code, runner),
+		    "pthread_create");
+	sem_wait(&race->ready);
+	rg_name_thread(race->rg, runner->tid, name);
+}
+
+/* On a CPU of its own: the other one's is kept busy in the kernel. */
+static void wait_for_go(struct runner *runner)
+{
+	cpu_set_t online, mine;
+	int cpu, nth = 0;
+
+	sched_getaffinity(0, sizeof(online), &online);
+	CPU_ZERO(&mine);
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &online) && nth++ == runner->cpu)
+			CPU_SET(cpu, &mine);
+	TEST_ASSERT(!sched_setaffinity(0, sizeof(mine), &mine),
+		    "sched_setaffinity");
+	/* KVM waits for RCU, and so for all CPUs, when another thread takes a vCPU. */
+	run_vcpu(runner->vcpu);
+	runner->tid = rg_gettid();
+	sem_post(&runner->race->ready);
+	sem_wait(&runner->go);
+}
+
+static void *first_thread(void *arg)
+{
+	struct runner *runner = arg;
+
+	wait_for_go(runner);
+	run_vcpu(runner->vcpu);
+	return NULL;
+}
+
+static void *second_thread(void *arg)
+{
+	struct runner *runner = arg;
+	struct race *race = runner->race;
+	int tries;
+
+	wait_for_go(runner);
+	for (tries = 0; tries < 500; tries++) {
+		if (!rg_wait(race->rg, race->first_zap, 1, 10000) ||
+		    !rg_wait(race->rg, race->first_map, 1, 0))
+			break;
+	}
+	run_vcpu(runner->vcpu);
+	rg_release(race->rg, race->first_zap);
+	rg_release(race->rg, race->first_map);
+	return NULL;
+}
+
+/* What came of it. */
+struct outcome {
+	bool first_zaps;	/* the first was held about to zap, not to map */
+	bool zapped;		/* the second zapped meanwhile */
+	bool mapped;		/* the second mapped meanwhile */
+	uint64_t tried_us;	/* how long the second had been trying then */
+};
+
+static const char *judge(struct race *race, struct outcome *outcome)
+{
+	const struct rg_event *event, *held = NULL;
+	uint64_t tried_ns = 0;
+	ssize_t nr, i;
+
+	memset(outcome, 0, sizeof(*outcome));
+	nr = rg_events(race->rg, &event);
+	for (i = 0; i < nr; i++, event++) {
+		if (event->kind == RG_EV_HELD && !held) {
+			held = event;
+			outcome->first_zaps = event->gate == race->first_zap;
+		} else if (held && event->gate == held->gate) {
+			/* Released, or out of patience: the overlap ends. */
+			break;
+		} else if (held && event->kind == RG_EV_ARRIVE) {
+			if (event->gate == race->second_fault)
+				tried_ns = event->ns;
+			else if (event->gate == race->second_zap)
+				outcome->zapped = true;
+			else if (event->gate == race->second_map)
+				outcome->mapped = true;
+		}
+	}
+	if (!held)
+		return "the first vCPU's page fault was not caught";
+	if (i == nr || !tried_ns)
+		return "the second vCPU came too late with its page fault";
+	outcome->tried_us = (event->ns - tried_ns) / 1000;
+	return NULL;
+}
+
+static int record(struct race *race, const char *symbol, unsigned int where,
+		  struct runner *runner)
+{
+	return rg_arm(race->rg, &(struct rg_point){
+		.symbol = symbol, .where = where, .tid = runner->tid });
+}
+
+/*
+ * Forces the overlap: the second faults while the first is held at @zap, or, if
+ * it does not get there, at kvm_tdp_mmu_map().  Returns NULL, or why not.
+ */
+static const char *force(struct race *race, int first, int second,
+			 const char *zap, unsigned int hold_us,
+			 struct outcome *outcome)
+{
+	const char *why = NULL;
+	struct rg *rg;
+
+	if (rg_open(&race->rg) < 0)
+		return rg_strerror();
+	rg = race->rg;
+	sem_init(&race->ready, 0, 0);
+	race->first.cpu = 0;
+	race->second.cpu = 1;
+	start_runner(race, &race->first, first, first_thread,
+		     first == NESTED ? "vCPU of L2" : "vCPU 1");
+	start_runner(race, &race->second, second, second_thread, "vCPU 2");
+	limit_shadow_pages(race->vm);
+
+	record(race, "kvm:kvm_mmu_page_fault", RG_ENTRY, &race->first);
+	race->second_fault = record(race, "kvm:kvm_mmu_page_fault", RG_ENTRY,
+				    &race->second);
+	race->first_zap = rg_arm(rg, &(struct rg_point){
+		.symbol = zap, .action = RG_HOLD_SPIN, .timeout_us = hold_us,
+		.tid = race->first.tid, .max_hits = 1 });
+	race->second_zap = record(race, "kvm:kvm_mmu_zap_oldest_mmu_pages",
+				  RG_ENTRY, &race->second);
+	if (race->second_fault < 0 || race->first_zap < 0 ||
+	    race->second_zap < 0)
+		why = rg_strerror();
+	race->first_map = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_tdp_mmu_map", .action = RG_HOLD_SPIN,
+		.timeout_us = hold_us, .tid = race->first.tid, .max_hits = 1 });
+	race->second_map = record(race, "kvm:kvm_tdp_mmu_map", RG_ENTRY,
+				  &race->second);
+	if (race->first_map < 0 || race->second_map < 0)
+		why = rg_strerror();
+	record(race, "kvm:kvm_mmu_zap_oldest_mmu_pages", RG_RETURN, &race->first);
+	record(race, "kvm:kvm_mmu_zap_oldest_mmu_pages", RG_RETURN, &race->second);
+
+	/* The first may take this CPU: it has to be the last to start. */
+	sem_post(&race->second.go);
+	sem_post(&race->first.go);
+	pthread_join(race->first.thread, NULL);
+	pthread_join(race->second.thread, NULL);
+	if (!why)
+		why = judge(race, outcome);
+	rg_ladder(rg, stdout);
+	rg_close(rg);
+	return why;
+}
+
+/* The second had to wait for the first, and there was time enough to see it. */
+static const char *excluded(const struct outcome *outcome)
+{
+	if (!outcome->first_zaps)
+		return "the first vCPU's page fault did not zap";
+	if (outcome->tried_us < TRY_US)
+		return "the second vCPU came too late with its page fault";
+	ksft_print_msg("forced: a page fault waited %lu us for the other, about to zap\n",
+		       outcome->tried_us);
+	return NULL;
+}
+
+/* Two TDP faults at once; @zap says where the first is held if it zaps. */
+static void race_tdp_faults(struct __test_metadata *_metadata, const char *zap)
+{
+	struct outcome outcome;
+	struct race race;
+
+	RACEFIX_REQUIRE(create_vm(&race, true));
+	ASSERT_EQ(0, klog_mark());
+	RACEFIX_REQUIRE(force(&race, FIRST, SECOND, zap, HOLD_US, &outcome));
+	EXPECT_EQ(false, outcome.zapped) {
+		TH_LOG("two vCPUs zap shadow pages at the same time");
+	}
+	if (outcome.first_zaps) {
+		EXPECT_EQ(false, outcome.mapped) {
+			TH_LOG("a vCPU zaps shadow pages while another one maps pages");
+		}
+		if (!outcome.zapped && !outcome.mapped)
+			RACEFIX_REQUIRE(excluded(&outcome));
+	} else if (!outcome.zapped) {
+		/* It is only worth a pass if there was a reason to zap. */
+		ASSERT_EQ(0, vm_stat(race.vm, "mmu_shadow_zapped"));
+		run_vcpu(race.vcpu[NESTED]);
+		if (!vm_stat(race.vm, "mmu_shadow_zapped"))
+			SKIP(return, "a page fault of L2 found room for another shadow page");
+		ksft_print_msg("forced: two TDP faults at once, and no room for shadow pages\n");
+		ksft_print_msg("neither zapped; the next fault of L2 did\n");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(two_tdp_faults)
+{
+	race_tdp_faults(_metadata, "kvm:kvm_mmu_zap_oldest_mmu_pages");
+}
+
+/* Faults that do zap, and so have to keep everybody out, whoever they are. */
+static void race_excluded(struct __test_metadata *_metadata, int first,
+			  bool tdp_mmu)
+{
+	struct outcome outcome;
+	struct race race;
+
+	RACEFIX_REQUIRE(create_vm(&race, tdp_mmu));
+	ASSERT_EQ(0, klog_mark());
+	RACEFIX_REQUIRE(force(&race, first, SECOND,
+			      "kvm:kvm_mmu_zap_oldest_mmu_pages", HOLD_LOCKED_US,
+			      &outcome));
+	EXPECT_EQ(false, outcome.zapped);
+	EXPECT_EQ(false, outcome.mapped);
+	if (!outcome.zapped && !outcome.mapped)
+		RACEFIX_REQUIRE(excluded(&outcome));
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(nested_fault_zaps)
+{
+	race_excluded(_metadata, NESTED, true);
+}
+
+TEST(legacy_fault_zaps)
+{
+	race_excluded(_metadata, FIRST, false);
+}
+
+TEST(two_zappers_collide)
+{
+	RACEFIX_DESTRUCTIVE("two vCPUs free the same shadow pages");
+	race_tdp_faults(_metadata, "kvm:__kvm_mmu_prepare_zap_page");
+}
+
+RACEFIX_MAIN()
