@@ -3,6 +3,9 @@
  * Arming and disarming gates.
  */
 #include <linux/jiffies.h>
+#include <linux/kallsyms.h>
+#include <linux/kobject.h>
+#include <linux/module.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -24,6 +27,52 @@ static void rg_post_handler(struct kprobe *kp, struct pt_regs *regs,
 {
 }
 
+/*
+ * Takes a reference on the module that the probe's function is in.  Without it
+ * the function could go away under an armed probe, and kernels as young as 6.1
+ * then leave its address in ftrace's filter: the next module that is loaded
+ * there makes ftrace give up for good.
+ *
+ * Nothing that finds a module is exported to modules any more; sysfs does.
+ */
+static int rg_probe_get_module(struct rg_probe *probe)
+{
+	char where[KSYM_SYMBOL_LEN], *name;
+	struct kobject *kobj;
+	struct module *mod;
+	int ret = 0;
+
+	/* "function+offset/size [module]" */
+	sprint_symbol(where, (unsigned long)probe->kp.addr);
+	name = strchr(where, '[');
+	if (!name)
+		return 0;
+	name++;
+	name[strcspn(name, " ]")] = '\0';
+
+	kobj = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, name);
+	if (!kobj)
+		return -ENOENT;
+	mod = container_of(kobj, struct module_kobject, kobj)->mod;
+	/* Not while it starts: what it does once is freed afterwards. */
+	if (!mod || mod->state != MODULE_STATE_LIVE || !try_module_get(mod))
+		ret = -ENOENT;
+	else
+		probe->mod = mod;
+	kobject_put(kobj);
+	/* It may have been unloaded, and loaded again, in between. */
+	if (!ret && kprobe_gone(&probe->kp))
+		ret = -ENOENT;
+	return ret;
+}
+
+static void rg_probe_free(struct rg_probe *probe)
+{
+	unregister_kprobe(&probe->kp);
+	module_put(probe->mod);
+	kfree(probe);
+}
+
 /* The probe at the symbol's address: one that is there, or a new, disabled one. */
 static struct rg_probe *rg_probe_get(const char *symbol)
 {
@@ -43,23 +92,26 @@ static struct rg_probe *rg_probe_get(const char *symbol)
 	ret = register_kprobe(&probe->kp);
 	if (ret)
 		goto free;
+	ret = rg_probe_get_module(probe);
+	if (ret)
+		goto unregister;
 	/* A call goes on in the stub only from the entry, before the function. */
 	if (!kprobe_ftrace(&probe->kp)) {
 		ret = -EOPNOTSUPP;
 		goto unregister;
 	}
 	list_for_each_entry(other, &rg_probes, link) {
-		if (other->kp.addr != probe->kp.addr || kprobe_gone(&other->kp))
+		if (other->kp.addr != probe->kp.addr)
 			continue;
-		unregister_kprobe(&probe->kp);
-		kfree(probe);
+		rg_probe_free(probe);
 		return other;
 	}
 	list_add(&probe->link, &rg_probes);
 	return probe;
 
 unregister:
-	unregister_kprobe(&probe->kp);
+	rg_probe_free(probe);
+	return ERR_PTR(ret);
 free:
 	kfree(probe);
 	return ERR_PTR(ret);
@@ -72,9 +124,8 @@ static void rg_probe_put(struct rg_probe *probe)
 		synchronize_rcu();
 		return;
 	}
-	unregister_kprobe(&probe->kp);
 	list_del(&probe->link);
-	kfree(probe);
+	rg_probe_free(probe);
 }
 
 static int rg_arm_check(const struct rg_arm *arm)

@@ -26,6 +26,7 @@
 /* A probe on one address: all gates there share it. */
 struct rg_probe {
 	struct kprobe kp;
+	struct module *mod;		/* of the function, NULL: the kernel's */
 	char symbol[RG_SYMBOL_LEN];
 	struct list_head gates;		/* RCU */
 	struct list_head link;

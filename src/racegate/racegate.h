@@ -55,6 +55,8 @@ enum {
  * RG_HOLD_SPIN below one.  A thread that is about to sleep (its state is not
  * TASK_RUNNING any more) comes out of RG_HOLD_SLEEP as if something had woken it.
  *
+ * A gate keeps the module of its function from being unloaded.
+ *
  * Errors: ENOENT no such function; EOPNOTSUPP a gate cannot stand there, as the
  * compiler put no call to ftrace into the function; EINVAL a field has no sense,
  * or the kernel forbids probes there; ENOSPC RG_MAX_GATES are armed.
@@ -100,18 +102,15 @@ struct rg_release {
 };
 
 /* RG_STATUS */
-#define RG_GATE_GONE	(1U << 0)	/* the module of the function was unloaded */
-
 struct rg_status {
 	__u32 gate;
-	__u32 flags;		/* out: RG_GATE_* */
+	__u32 held;		/* out: threads held now */
 	__u64 hits;		/* out */
 	__u32 arrivals;		/* out */
-	__u32 held;		/* out */
 	__u32 timeouts;		/* out: holds that ended by their time */
 	__u32 killed;		/* out: holds that ended by a fatal signal */
 	__u32 missed;		/* out: should have acted and could not */
-	__u32 reserved[5];
+	__u32 reserved[4];
 };
 
 /*

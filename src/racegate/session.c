@@ -4,7 +4,7 @@
  */
 #include <linux/capability.h>
 #include <linux/fs.h>
-#include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/poll.h>
@@ -19,7 +19,7 @@
  * A thread that spins with interrupts off keeps the news of its arrival on its
  * own CPU; who waits for it looks this often.
  */
-#define RG_LOOK_JIFFIES		max(HZ / 50, 1)
+#define RG_LOOK_NS	(20 * NSEC_PER_MSEC)
 
 /* Sessions that were closed while a call was still out. */
 static DEFINE_MUTEX(rg_orphans_mutex);
@@ -103,27 +103,32 @@ static int rg_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Waits until the condition holds, @end (jiffies) or a signal. */
-#define rg_wait_until(session, condition, end)				\
+/*
+ * Waits until the condition holds, @us are over, or a signal comes.  Not by
+ * jiffies: the CPU that counts them may be the one with interrupts off.
+ */
+#define rg_wait_until(session, condition, us)				\
 ({									\
-	long __left, __ret = 0;						\
+	u64 __left = (u64)(us) * NSEC_PER_USEC, __now;			\
+	u64 __end = ktime_get_mono_fast_ns() + __left;			\
+	int __ret = 0;							\
 									\
 	while (!(condition)) {						\
-		__left = (long)((end) - jiffies);			\
-		if (__left <= 0) {					\
+		__now = ktime_get_mono_fast_ns();			\
+		if (__now >= __end) {					\
 			__ret = -ETIMEDOUT;				\
 			break;						\
 		}							\
-		__ret = wait_event_interruptible_timeout((session)->wq,	\
-				condition,				\
-				min_t(long, __left, RG_LOOK_JIFFIES));	\
-		if (__ret < 0) {					\
+		__left = min_t(u64, __end - __now, RG_LOOK_NS);		\
+		__ret = wait_event_interruptible_hrtimeout((session)->wq, \
+				condition, ns_to_ktime(__left));	\
+		if (__ret && __ret != -ETIME) {				\
 			__ret = -EINTR;					\
 			break;						\
 		}							\
 		__ret = 0;						\
 	}								\
-	(int)__ret;							\
+	__ret;								\
 })
 
 static ssize_t rg_read_events(struct rg_session *session, char __user *buf,
@@ -161,7 +166,7 @@ static ssize_t rg_read(struct file *file, char __user *buf, size_t size,
 			ret = -EAGAIN;
 		else
 			ret = rg_wait_until(session, rg_event_pending(session),
-					    jiffies + HZ);
+					    USEC_PER_SEC);
 	} while (!ret || ret == -ETIMEDOUT);
 	rg_visit_end(self);
 	return ret;
@@ -196,7 +201,6 @@ static int rg_do_wait(struct rg_session *session, struct rg_wait __user *user)
 {
 	struct rg_wait arg;
 	struct rg_gate *gate;
-	unsigned long end;
 	int ret;
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
@@ -213,9 +217,9 @@ static int rg_do_wait(struct rg_session *session, struct rg_wait __user *user)
 	if (!gate)
 		return -ENOENT;
 
-	end = jiffies + usecs_to_jiffies(arg.timeout_us);
 	ret = rg_wait_until(session, READ_ONCE(gate->dead) ||
-			    atomic_read(&gate->arrivals) >= (int)arg.nth, end);
+			    atomic_read(&gate->arrivals) >= (int)arg.nth,
+			    arg.timeout_us);
 	arg.arrivals = atomic_read(&gate->arrivals);
 	arg.held = atomic_read(&gate->held);
 	arg.missed = atomic_read(&gate->missed);
@@ -265,7 +269,6 @@ static int rg_do_status(struct rg_session *session,
 	mutex_lock(&session->mutex);
 	gate = rg_gate_find(session, arg.gate);
 	if (gate) {
-		arg.flags = kprobe_gone(&gate->probe->kp) ? RG_GATE_GONE : 0;
 		arg.hits = atomic64_read(&gate->hits);
 		arg.arrivals = atomic_read(&gate->arrivals);
 		arg.held = atomic_read(&gate->held);

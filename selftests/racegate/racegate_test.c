@@ -1,0 +1,1492 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * racegate: does it hold, let go, record and give up as src/racegate/racegate.h
+ * says, and does the kernel survive whatever happens meanwhile?
+ *
+ * It loads and unloads the module itself.  In the environment:
+ *	RACEGATE_KO	the module; default: racegate.ko beside this program
+ *	RACEGATE_OTHER	another module, not in use, with a function
+ *			RACEGATE_OTHER_SYMBOL, to unload under an armed gate
+ *	RACEGATE_PATCH	set: the emulator can be trusted with code that changes
+ *
+ * As root.  The functions that it gates are those of system calls that only its
+ * own threads are gated for, so that it can run on a machine in use.
+ */
+#define _GNU_SOURCE
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "racegate_client.h"
+
+#define GETPPID	"__x64_sys_getppid"
+#define READ	"ksys_read"
+
+/* Far more than anything here takes, also in a slow emulator. */
+#define PATIENCE_US	15000000ULL
+/* Long enough for a thread that is not stopped to be seen going on. */
+#define MOMENT_US	20000
+
+#define ASSERT_OK(expr)							\
+	do {								\
+		long __ok = (expr);					\
+									\
+		ASSERT_LE(0, __ok) {					\
+			TH_LOG("%s: %s", #expr, rg_strerror());		\
+		}							\
+	} while (0)
+
+static char module_path[4096];
+
+static bool module_loaded(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", name);
+	return !access(path, F_OK);
+}
+
+static int module_load(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int module_unload(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+}
+
+static unsigned long long now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+}
+
+/* A thread that makes a system call whenever it is told to, and counts them. */
+struct worker {
+	pthread_t thread;
+	pid_t tid;
+	sem_t born, go;
+	long (*call)(struct worker *worker);
+	long arg, result;
+	atomic_int done;
+	atomic_bool stop;
+};
+
+static long call_getppid(struct worker *worker)
+{
+	return syscall(SYS_getppid);
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+
+	worker->tid = rg_gettid();
+	sem_post(&worker->born);
+	for (;;) {
+		while (sem_wait(&worker->go))
+			;
+		if (worker->stop)
+			return NULL;
+		worker->result = worker->call(worker);
+		worker->done++;
+	}
+}
+
+static void worker_start(struct worker *worker, long (*call)(struct worker *))
+{
+	memset(worker, 0, sizeof(*worker));
+	worker->call = call;
+	sem_init(&worker->born, 0, 0);
+	sem_init(&worker->go, 0, 0);
+	if (pthread_create(&worker->thread, NULL, worker_main, worker))
+		ksft_exit_fail_msg("pthread_create: %s\n", strerror(errno));
+	while (sem_wait(&worker->born))
+		;
+}
+
+static void worker_go(struct worker *worker)
+{
+	sem_post(&worker->go);
+}
+
+static bool worker_wait(struct worker *worker, int done)
+{
+	unsigned long long end = now_us() + PATIENCE_US;
+
+	while (worker->done < done) {
+		if (now_us() > end)
+			return false;
+		usleep(500);
+	}
+	return true;
+}
+
+static void worker_stop(struct worker *worker)
+{
+	worker->stop = true;
+	sem_post(&worker->go);
+	pthread_join(worker->thread, NULL);
+}
+
+static void pin(pid_t tid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(tid, sizeof(set), &set))
+		ksft_exit_fail_msg("sched_setaffinity: %s\n", strerror(errno));
+}
+
+/*
+ * Before version 8.1 QEMU's TCG, with a thread per CPU, may translate a breakpoint
+ * that is being removed from a function that is called meanwhile, and keeps
+ * executing it.  The kernel's own kprobe events crash a guest within seconds then.
+ */
+static const char *need_patching(void)
+{
+	unsigned int eax, name[4] = {};
+
+	__cpuid(0x40000000, eax, name[0], name[1], name[2]);
+	if (!memcmp(name, "TCGTCGTCGTCG", 12) && !getenv("RACEGATE_PATCH"))
+		return "QEMU's TCG mishandles code that changes while it runs; if this one does not, set RACEGATE_PATCH";
+	return NULL;
+}
+
+static unsigned int count(const struct rg_event *events, ssize_t nr,
+			  unsigned int kind)
+{
+	unsigned int found = 0;
+
+	while (nr-- > 0)
+		found += events[nr].kind == kind;
+	return found;
+}
+
+FIXTURE(racegate) {
+	struct rg *rg;
+	struct worker a, b;
+	const struct rg_event *ev;
+	struct rg_status st;
+};
+
+FIXTURE_SETUP(racegate)
+{
+	int ret;
+
+	if (!module_loaded("racegate")) {
+		ret = module_load(module_path);
+		if (ret)
+			SKIP(return, "cannot load %.900s: %s", module_path,
+			     strerror(-ret));
+	}
+	ASSERT_OK(rg_open(&self->rg));
+	worker_start(&self->a, call_getppid);
+	worker_start(&self->b, call_getppid);
+	rg_name_thread(self->rg, rg_gettid(), "test");
+	rg_name_thread(self->rg, self->a.tid, "thread a");
+	rg_name_thread(self->rg, self->b.tid, "thread b");
+}
+
+FIXTURE_TEARDOWN(racegate)
+{
+	rg_close(self->rg);
+	worker_stop(&self->a);
+	worker_stop(&self->b);
+	/* Nothing of the case may be left behind. */
+	EXPECT_EQ(0, module_unload("racegate"));
+}
+
+TEST_F(racegate, hold_and_release)
+{
+	int gate, i, held = 0, after = 0;
+	ssize_t nr;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid, .label = "getppid() entered" });
+	ASSERT_OK(gate);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+
+	/* It makes no progress. */
+	usleep(MOMENT_US);
+	ASSERT_EQ(0, self->a.done);
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	EXPECT_EQ(1, self->st.held);
+	EXPECT_EQ(1, self->st.arrivals);
+	EXPECT_EQ(1, self->st.hits);
+
+	ASSERT_OK(rg_mark(self->rg, "about to release"));
+	ASSERT_OK(rg_release(self->rg, gate));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+	EXPECT_EQ(getppid(), self->a.result);
+
+	/* The gate stays open, and still records. */
+	worker_go(&self->a);
+	ASSERT_TRUE(worker_wait(&self->a, 2));
+	ASSERT_OK(rg_wait(self->rg, gate, 2, 0));
+
+	nr = rg_events(self->rg, &self->ev);
+	ASSERT_EQ(4, nr);
+	for (i = 0; i < nr; i++) {
+		EXPECT_EQ(i + 1, self->ev[i].seq);
+		if (i)
+			EXPECT_GE(self->ev[i].ns, self->ev[i - 1].ns);
+		if (self->ev[i].kind == RG_EV_HELD)
+			held = i;
+		if (self->ev[i].kind == RG_EV_RELEASE)
+			after = i;
+		if (self->ev[i].kind != RG_EV_MARK) {
+			EXPECT_EQ(self->a.tid, self->ev[i].tid);
+			EXPECT_EQ(getpid(), self->ev[i].tgid);
+			EXPECT_EQ(gate, self->ev[i].gate);
+		}
+	}
+	EXPECT_EQ(0, held);
+	EXPECT_EQ(RG_EV_MARK, self->ev[1].kind);
+	EXPECT_EQ(rg_gettid(), self->ev[1].tid);
+	EXPECT_EQ(2, after);
+	EXPECT_EQ(RG_EV_ARRIVE, self->ev[3].kind);
+}
+
+TEST_F(racegate, step)
+{
+	int gate, i;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(gate);
+	for (i = 1; i <= 5; i++) {
+		worker_go(&self->a);
+		ASSERT_OK(rg_wait(self->rg, gate, i, PATIENCE_US));
+		EXPECT_EQ(i - 1, self->a.done);
+		ASSERT_OK(rg_step(self->rg, gate));
+		ASSERT_TRUE(worker_wait(&self->a, i));
+	}
+	ASSERT_OK(rg_wait_left(self->rg, gate, PATIENCE_US));
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	EXPECT_EQ(5, self->st.arrivals);
+	EXPECT_EQ(0, self->st.timeouts);
+}
+
+TEST_F(racegate, sleeping_hold_gives_the_cpu_away)
+{
+	int gate, other, cpu = sched_getcpu();
+
+	pin(self->a.tid, cpu);
+	pin(self->b.tid, cpu);
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(gate);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+
+	/* Another thread runs there. */
+	worker_go(&self->b);
+	ASSERT_TRUE(worker_wait(&self->b, 1));
+	/* And interrupts are answered there: arming changes code on all CPUs. */
+	other = rg_arm(self->rg, &(struct rg_point){ .symbol = READ,
+		.tid = self->b.tid });
+	ASSERT_OK(other);
+	EXPECT_EQ(0, self->a.done);
+	ASSERT_OK(rg_release(self->rg, gate));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+}
+
+TEST_F(racegate, spinning_hold)
+{
+	int gate, cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1;
+
+	if (!cpu)
+		SKIP(return, "one CPU: nobody could release who spins there");
+	pin(self->a.tid, cpu);
+	pin(0, 0);
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SPIN,
+		.tid = self->a.tid });
+	ASSERT_OK(gate);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+	usleep(MOMENT_US);
+	EXPECT_EQ(0, self->a.done);
+	ASSERT_OK(rg_release(self->rg, gate));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+	EXPECT_EQ(getppid(), self->a.result);
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	EXPECT_EQ(0, self->st.timeouts);
+}
+
+TEST_F(racegate, timeout_ends_a_hold)
+{
+	static const struct {
+		unsigned int action;
+		unsigned long long us;
+	} holds[] = { { RG_HOLD_SLEEP, 50000 }, { RG_HOLD_SPIN, 50000 } };
+	unsigned long long took;
+	unsigned int i;
+	int gate;
+
+	for (i = 0; i < ARRAY_SIZE(holds); i++) {
+		ASSERT_OK(rg_forget(self->rg));
+		gate = rg_arm(self->rg, &(struct rg_point){
+			.symbol = GETPPID, .action = holds[i].action,
+			.tid = self->a.tid, .timeout_us = holds[i].us });
+		ASSERT_OK(gate);
+		worker_go(&self->a);
+		ASSERT_TRUE(worker_wait(&self->a, i + 1));
+		ASSERT_OK(rg_status(self->rg, gate, &self->st));
+		EXPECT_EQ(1, self->st.timeouts);
+		ASSERT_EQ(2, rg_events(self->rg, &self->ev));
+		EXPECT_EQ(RG_EV_HELD, self->ev[0].kind);
+		EXPECT_EQ(RG_EV_TIMEOUT, self->ev[1].kind);
+		took = (self->ev[1].ns - self->ev[0].ns) / 1000;
+		EXPECT_LE(holds[i].us, took);
+		ASSERT_OK(rg_disarm(self->rg, gate));
+	}
+}
+
+TEST_F(racegate, waiting_times_out)
+{
+	unsigned long long start = now_us();
+	int gate;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = self->a.tid });
+	ASSERT_OK(gate);
+	EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, gate, 1, 30000));
+	EXPECT_LE(30000, now_us() - start);
+	EXPECT_NE(NULL, strstr(rg_strerror(), GETPPID));
+	EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, gate, 1, 0));
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+	EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, gate, 2, 0));
+}
+
+TEST_F(racegate, wrong_symbols)
+{
+	static const struct {
+		const char *symbol;
+		int error, or_error;
+	} wrong[] = {
+		{ "no_such_function_here", ENOENT },
+		{ "racegate:no_such_function_here", ENOENT },
+		{ "no_such_module:vfs_read", ENOENT },
+		/* The kernel's own list of what must not be probed. */
+		{ "kprobe_ftrace_handler", EINVAL },
+		{ "rg_pre_handler", EINVAL },
+		/* Compiled without an entry for ftrace. */
+		{ "racegate:rg_event_add", EOPNOTSUPP },
+		/* Data. */
+		{ "jiffies_64", EINVAL, EOPNOTSUPP },
+	};
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		ret = rg_arm(self->rg, &(struct rg_point){
+			.symbol = wrong[i].symbol });
+		if (wrong[i].or_error && ret == -wrong[i].or_error)
+			continue;
+		EXPECT_EQ(-wrong[i].error, ret) {
+			TH_LOG("%s: %s", wrong[i].symbol, rg_strerror());
+		}
+		EXPECT_NE(NULL, strstr(rg_strerror(), wrong[i].symbol));
+	}
+	EXPECT_EQ(-EINVAL, rg_arm(self->rg, &(struct rg_point){ .symbol = NULL }));
+}
+
+TEST_F(racegate, bad_input)
+{
+	static const struct rg_arm good = {
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP, .tid = 1,
+		.timeout_us = 1000,
+	};
+	int fd = rg_fd(self->rg), i;
+	struct rg_release release = {};
+	struct rg_disarm disarm = {};
+	struct rg_status status = {};
+	struct rg_wait wait = {};
+	struct rg_mark mark = {};
+	struct rg_event event;
+	struct rg_arm arm;
+	char small[sizeof(event) - 1];
+
+#define REFUSED(change)						\
+	do {							\
+		arm = good;					\
+		change;						\
+		EXPECT_EQ(-1, ioctl(fd, RG_ARM, &arm)) {	\
+			TH_LOG("%s is taken", #change);		\
+		}						\
+		EXPECT_EQ(EINVAL, errno);			\
+	} while (0)
+	REFUSED(arm.symbol[0] = 0);
+	REFUSED(memset(arm.symbol, 'a', sizeof(arm.symbol)));
+	REFUSED(arm.where = 2);
+	REFUSED(arm.action = 3);
+	REFUSED(arm.tid = -1);
+	REFUSED(arm.tgid = -1);
+	REFUSED(arm.timeout_us = 0);
+	REFUSED(arm.timeout_us = RG_SLEEP_MAX_US + 1);
+	REFUSED(arm.action = RG_HOLD_SPIN; arm.timeout_us = RG_SPIN_MAX_US + 1);
+	REFUSED(arm.action = RG_RECORD);
+	REFUSED(arm.gate = 1);
+	REFUSED(arm.reserved[0] = 1);
+	REFUSED(arm.reserved[2] = 1);
+
+	arm = good;
+	ASSERT_EQ(0, ioctl(fd, RG_ARM, &arm));
+	wait.gate = arm.gate;
+	EXPECT_EQ(-1, ioctl(fd, RG_WAIT, &wait));
+	EXPECT_EQ(EINVAL, errno);
+	wait.nth = 1;
+	wait.timeout_us = RG_SLEEP_MAX_US + 1;
+	EXPECT_EQ(-1, ioctl(fd, RG_WAIT, &wait));
+	EXPECT_EQ(EINVAL, errno);
+	release.gate = arm.gate;
+	release.flags = 2;
+	EXPECT_EQ(-1, ioctl(fd, RG_RELEASE, &release));
+	EXPECT_EQ(EINVAL, errno);
+	status.gate = arm.gate;
+	status.reserved[1] = 1;
+	EXPECT_EQ(-1, ioctl(fd, RG_STATUS, &status));
+	EXPECT_EQ(EINVAL, errno);
+	disarm.gate = arm.gate;
+	disarm.reserved[1] = 1;
+	EXPECT_EQ(-1, ioctl(fd, RG_DISARM, &disarm));
+	EXPECT_EQ(EINVAL, errno);
+	mark.reserved[1] = 1;
+	EXPECT_EQ(-1, ioctl(fd, RG_MARK, &mark));
+	EXPECT_EQ(EINVAL, errno);
+
+	for (i = 0; i <= 7; i++) {
+		EXPECT_EQ(-1, ioctl(fd, _IO(RG_IOC, i), 0));
+		EXPECT_EQ(ENOTTY, errno);
+	}
+	EXPECT_EQ(-1, ioctl(fd, RG_ARM, NULL));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(-1, read(fd, small, sizeof(small)));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, read(fd, &event, sizeof(event)));
+	EXPECT_EQ(EAGAIN, errno);
+
+	EXPECT_EQ(-ENOENT, rg_wait(self->rg, arm.gate + 1, 1, 0));
+	EXPECT_EQ(-ENOENT, rg_release(self->rg, arm.gate + 1));
+	EXPECT_EQ(-ENOENT, rg_status(self->rg, 0, &self->st));
+	EXPECT_EQ(-ENOENT, rg_disarm(self->rg, arm.gate + 1));
+	EXPECT_EQ(0, rg_disarm(self->rg, arm.gate));
+	EXPECT_EQ(-ENOENT, rg_disarm(self->rg, arm.gate));
+}
+
+TEST_F(racegate, no_more_than_the_limit)
+{
+	int gate[RG_MAX_GATES], i;
+
+	for (i = 0; i < RG_MAX_GATES; i++) {
+		gate[i] = rg_arm(self->rg, &(struct rg_point){
+			.symbol = GETPPID, .tid = self->a.tid });
+		ASSERT_OK(gate[i]);
+	}
+	EXPECT_EQ(-ENOSPC, rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID }));
+	ASSERT_OK(rg_disarm(self->rg, gate[3]));
+	gate[3] = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = self->a.tid });
+	ASSERT_OK(gate[3]);
+	/* All of them see one call. */
+	worker_go(&self->a);
+	for (i = 0; i < RG_MAX_GATES; i++)
+		ASSERT_OK(rg_wait(self->rg, gate[i], 1, PATIENCE_US));
+}
+
+static long call_read(struct worker *worker)
+{
+	static char buf[64];
+
+	return read(worker->arg, buf, sizeof(buf));
+}
+
+TEST_F(racegate, two_functions_two_threads)
+{
+	int zero = open("/dev/zero", O_RDONLY);
+	int at_getppid, at_read;
+
+	ASSERT_LE(0, zero);
+	self->b.call = call_read;
+	self->b.arg = zero;
+	at_getppid = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(at_getppid);
+	at_read = rg_arm(self->rg, &(struct rg_point){
+		.symbol = READ, .action = RG_HOLD_SLEEP, .tid = self->b.tid });
+	ASSERT_OK(at_read);
+	worker_go(&self->a);
+	worker_go(&self->b);
+	ASSERT_OK(rg_wait(self->rg, at_getppid, 1, PATIENCE_US));
+	ASSERT_OK(rg_wait(self->rg, at_read, 1, PATIENCE_US));
+	usleep(MOMENT_US);
+	EXPECT_EQ(0, self->a.done);
+	EXPECT_EQ(0, self->b.done);
+
+	ASSERT_OK(rg_release(self->rg, at_read));
+	ASSERT_TRUE(worker_wait(&self->b, 1));
+	EXPECT_EQ(64, self->b.result);
+	EXPECT_EQ(0, self->a.done);
+	ASSERT_OK(rg_release(self->rg, at_getppid));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+	close(zero);
+}
+
+TEST_F(racegate, one_function_two_threads)
+{
+	int gate[2], both;
+
+	gate[0] = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(gate[0]);
+	gate[1] = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->b.tid });
+	ASSERT_OK(gate[1]);
+	both = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tgid = getpid() });
+	ASSERT_OK(both);
+	worker_go(&self->a);
+	worker_go(&self->b);
+	ASSERT_OK(rg_wait(self->rg, gate[0], 1, PATIENCE_US));
+	ASSERT_OK(rg_wait(self->rg, gate[1], 1, PATIENCE_US));
+	ASSERT_OK(rg_wait(self->rg, both, 2, PATIENCE_US));
+
+	ASSERT_OK(rg_release(self->rg, gate[0]));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+	usleep(MOMENT_US);
+	EXPECT_EQ(0, self->b.done);
+	/* Taking a gate away lets go, too, and leaves the other ones alone. */
+	ASSERT_OK(rg_disarm(self->rg, gate[1]));
+	ASSERT_TRUE(worker_wait(&self->b, 1));
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, both, 3, PATIENCE_US));
+	ASSERT_OK(rg_status(self->rg, gate[0], &self->st));
+	EXPECT_EQ(2, self->st.hits);
+}
+
+TEST_F(racegate, two_gates_hold_one_thread_in_turn)
+{
+	int first, second;
+
+	first = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(first);
+	second = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(second);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, first, 1, PATIENCE_US));
+	EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, second, 1, MOMENT_US));
+	ASSERT_OK(rg_release(self->rg, first));
+	ASSERT_OK(rg_wait(self->rg, second, 1, PATIENCE_US));
+	usleep(MOMENT_US);
+	EXPECT_EQ(0, self->a.done);
+	ASSERT_OK(rg_release(self->rg, second));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+}
+
+TEST_F(racegate, arguments_and_return_value)
+{
+	int zero = open("/dev/zero", O_RDONLY), entry, ret;
+	char buf[77];
+	ssize_t nr;
+
+	ASSERT_LE(0, zero);
+	entry = rg_arm(self->rg, &(struct rg_point){ .symbol = READ,
+		.tid = rg_gettid() });
+	ASSERT_OK(entry);
+	ret = rg_arm(self->rg, &(struct rg_point){ .symbol = READ,
+		.where = RG_RETURN, .tid = rg_gettid() });
+	ASSERT_OK(ret);
+	ASSERT_EQ(sizeof(buf), read(zero, buf, sizeof(buf)));
+	ASSERT_EQ(-1, read(-1, buf, 1));
+	ASSERT_EQ(EBADF, errno);
+	ASSERT_OK(rg_disarm(self->rg, entry));
+	ASSERT_OK(rg_disarm(self->rg, ret));
+	nr = rg_events(self->rg, &self->ev);
+	ASSERT_EQ(4, nr);
+	EXPECT_EQ(RG_EV_ARRIVE, self->ev[0].kind);
+	EXPECT_EQ(zero, (int)self->ev[0].args[0]);
+	EXPECT_EQ((unsigned long)buf, self->ev[0].args[1]);
+	EXPECT_EQ(sizeof(buf), self->ev[0].args[2]);
+	EXPECT_EQ(RG_EV_RETURN, self->ev[1].kind);
+	EXPECT_EQ(sizeof(buf), self->ev[1].args[0]);
+	EXPECT_EQ(RG_EV_RETURN, self->ev[3].kind);
+	EXPECT_EQ(-EBADF, (long)self->ev[3].args[0]);
+	close(zero);
+}
+
+TEST_F(racegate, return_holds_before_the_caller)
+{
+	int pipefd[2], outer, inner, i;
+	static const unsigned int actions[] = { RG_HOLD_SLEEP, RG_HOLD_SPIN };
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "one CPU: nobody could release who spins there");
+	ASSERT_EQ(0, pipe(pipefd));
+	self->a.call = call_read;
+	self->a.arg = pipefd[0];
+	for (i = 0; i < (int)ARRAY_SIZE(actions); i++) {
+		ASSERT_OK(rg_forget(self->rg));
+		inner = rg_arm(self->rg, &(struct rg_point){
+			.symbol = "vfs_read", .where = RG_RETURN,
+			.action = actions[i], .tid = self->a.tid });
+		ASSERT_OK(inner);
+		outer = rg_arm(self->rg, &(struct rg_point){
+			.symbol = READ, .where = RG_RETURN,
+			.action = actions[i], .tid = self->a.tid });
+		ASSERT_OK(outer);
+		worker_go(&self->a);
+		EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, inner, 1, MOMENT_US));
+		ASSERT_EQ(5, write(pipefd[1], "hello", 5));
+
+		/* What it returns is there; its caller has not gone on. */
+		ASSERT_OK(rg_wait(self->rg, inner, 1, PATIENCE_US));
+		EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, outer, 1, MOMENT_US));
+		ASSERT_OK(rg_release(self->rg, inner));
+		ASSERT_OK(rg_wait(self->rg, outer, 1, PATIENCE_US));
+		usleep(MOMENT_US);
+		EXPECT_EQ(i, self->a.done);
+		ASSERT_OK(rg_release(self->rg, outer));
+		ASSERT_TRUE(worker_wait(&self->a, i + 1));
+		EXPECT_EQ(5, self->a.result);
+
+		ASSERT_EQ(4, rg_events(self->rg, &self->ev));
+		EXPECT_EQ(RG_EV_HELD, self->ev[0].kind);
+		EXPECT_EQ(inner, self->ev[0].gate);
+		EXPECT_EQ(RG_RETURN, self->ev[0].where);
+		EXPECT_EQ(5, self->ev[0].args[0]);
+		EXPECT_EQ(RG_EV_HELD, self->ev[2].kind);
+		EXPECT_EQ(outer, self->ev[2].gate);
+		EXPECT_EQ(5, self->ev[2].args[0]);
+		ASSERT_OK(rg_disarm(self->rg, inner));
+		ASSERT_OK(rg_disarm(self->rg, outer));
+	}
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
+/* A write to the pipe tells the inner epoll, which tells the outer one. */
+struct nested_epoll {
+	int pipefd[2], inner, outer;
+};
+
+static bool nested_epoll_open(struct nested_epoll *ep)
+{
+	struct epoll_event in = { .events = EPOLLIN };
+
+	ep->inner = epoll_create1(0);
+	ep->outer = epoll_create1(0);
+	return !pipe(ep->pipefd) && ep->inner >= 0 && ep->outer >= 0 &&
+	       !epoll_ctl(ep->inner, EPOLL_CTL_ADD, ep->pipefd[0], &in) &&
+	       !epoll_ctl(ep->outer, EPOLL_CTL_ADD, ep->inner, &in);
+}
+
+static void nested_epoll_close(struct nested_epoll *ep)
+{
+	close(ep->outer);
+	close(ep->inner);
+	close(ep->pipefd[0]);
+	close(ep->pipefd[1]);
+}
+
+TEST_F(racegate, recursion)
+{
+	struct nested_epoll ep;
+	ssize_t nr;
+
+	ASSERT_TRUE(nested_epoll_open(&ep));
+	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){
+		.symbol = "ep_poll_callback", .tid = rg_gettid() }));
+	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){
+		.symbol = "ep_poll_callback", .where = RG_RETURN,
+		.tid = rg_gettid() }));
+	ASSERT_EQ(1, write(ep.pipefd[1], "x", 1));
+	nr = rg_events(self->rg, &self->ev);
+	ASSERT_EQ(4, nr);
+	EXPECT_EQ(RG_EV_ARRIVE, self->ev[0].kind);
+	EXPECT_EQ(RG_EV_ARRIVE, self->ev[1].kind);
+	EXPECT_EQ(RG_EV_RETURN, self->ev[2].kind);
+	EXPECT_EQ(RG_EV_RETURN, self->ev[3].kind);
+	nested_epoll_close(&ep);
+}
+
+TEST_F(racegate, where_it_must_not_sleep)
+{
+	struct nested_epoll ep;
+	int sleeping, spinning;
+
+	ASSERT_TRUE(nested_epoll_open(&ep));
+	/* It is called with a spinlock held and interrupts off. */
+	sleeping = rg_arm(self->rg, &(struct rg_point){
+		.symbol = "ep_poll_callback", .action = RG_HOLD_SLEEP,
+		.tid = rg_gettid() });
+	ASSERT_OK(sleeping);
+	ASSERT_EQ(1, write(ep.pipefd[1], "x", 1));
+	ASSERT_OK(rg_status(self->rg, sleeping, &self->st));
+	EXPECT_EQ(2, self->st.missed);
+	EXPECT_EQ(0, self->st.arrivals);
+	ASSERT_EQ(2, rg_events(self->rg, &self->ev));
+	EXPECT_EQ(RG_EV_MISSED, self->ev[0].kind);
+	EXPECT_EQ(RG_MISS_ATOMIC, self->ev[0].reason);
+	EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, sleeping, 1, 1000));
+	EXPECT_NE(NULL, strstr(rg_strerror(), "could not be held"));
+	ASSERT_OK(rg_disarm(self->rg, sleeping));
+
+	spinning = rg_arm(self->rg, &(struct rg_point){
+		.symbol = "ep_poll_callback", .action = RG_HOLD_SPIN,
+		.tid = rg_gettid(), .timeout_us = 3000 });
+	ASSERT_OK(spinning);
+	ASSERT_EQ(1, write(ep.pipefd[1], "x", 1));
+	ASSERT_OK(rg_status(self->rg, spinning, &self->st));
+	EXPECT_EQ(0, self->st.missed);
+	EXPECT_EQ(2, self->st.timeouts);
+	nested_epoll_close(&ep);
+}
+
+static long call_write(struct worker *worker)
+{
+	return write(worker->arg, "x", 1);
+}
+
+/* Its arrival cannot be told by an interrupt: they are off where it spins. */
+TEST_F(racegate, spinning_with_interrupts_off)
+{
+	struct nested_epoll ep;
+	int gate;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "one CPU: nobody could release who spins there");
+	ASSERT_TRUE(nested_epoll_open(&ep));
+	self->a.call = call_write;
+	self->a.arg = ep.pipefd[1];
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = "ep_poll_callback", .action = RG_HOLD_SPIN,
+		.tid = self->a.tid, .max_hits = 1 });
+	ASSERT_OK(gate);
+	pin(0, 0);
+	pin(self->a.tid, 1);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+	EXPECT_EQ(0, self->a.done);
+	ASSERT_OK(rg_release(self->rg, gate));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	EXPECT_EQ(0, self->st.timeouts);
+	nested_epoll_close(&ep);
+}
+
+/*
+ * What racegate itself calls: a thread that is held in there would be held again
+ * while it goes to sleep, and who releases it might be, too.
+ */
+TEST_F(racegate, gates_on_what_it_uses_itself)
+{
+	static const char * const symbols[] = {
+		"schedule", "__wake_up", "mutex_lock", "mutex_unlock",
+		"schedule_timeout", "irq_work_queue", "try_to_wake_up",
+		"_raw_spin_unlock_irqrestore", "copy_to_user", "kfree",
+	};
+	unsigned int i, armed = 0;
+	int gate;
+
+	if (need_patching())
+		SKIP(return, "%s", need_patching());
+	for (i = 0; i < ARRAY_SIZE(symbols); i++) {
+		gate = rg_arm(self->rg, &(struct rg_point){
+			.symbol = symbols[i], .tgid = getpid() });
+		if (gate < 0)
+			continue;
+		armed++;
+		ASSERT_OK(rg_arm(self->rg, &(struct rg_point){
+			.symbol = symbols[i], .where = RG_RETURN,
+			.tgid = getpid() }));
+	}
+	ASSERT_LE(4, armed);
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = "schedule", .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid, .max_hits = 1 });
+	ASSERT_OK(gate);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+	ASSERT_OK(rg_release(self->rg, gate));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+	for (i = 0; i < 20; i++) {
+		worker_go(&self->a);
+		worker_go(&self->b);
+		ASSERT_TRUE(worker_wait(&self->a, i + 2));
+		ASSERT_TRUE(worker_wait(&self->b, i + 1));
+	}
+	ASSERT_LT(0, rg_events(self->rg, &self->ev));
+}
+
+TEST_F(racegate, skip_and_max_hits)
+{
+	int gate, ret, i;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = rg_gettid(),
+		.skip = 2, .max_hits = 3 });
+	ASSERT_OK(gate);
+	ret = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = rg_gettid(), .where = RG_RETURN,
+		.skip = 9 });
+	ASSERT_OK(ret);
+	for (i = 0; i < 10; i++) {
+		ASSERT_OK(rg_status(self->rg, gate, &self->st));
+		EXPECT_EQ(i < 2 ? 0 : i > 5 ? 3 : i - 2, self->st.arrivals);
+		syscall(SYS_getppid);
+	}
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	EXPECT_EQ(10, self->st.hits);
+	EXPECT_EQ(3, self->st.arrivals);
+	ASSERT_OK(rg_status(self->rg, ret, &self->st));
+	EXPECT_EQ(1, self->st.arrivals);
+	EXPECT_EQ(4, rg_events(self->rg, &self->ev));
+}
+
+TEST_F(racegate, other_threads_pass)
+{
+	int gate, status;
+	pid_t child;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tgid = getpid(), .tid = self->a.tid });
+	ASSERT_OK(gate);
+	worker_go(&self->b);
+	ASSERT_TRUE(worker_wait(&self->b, 1));
+	child = fork();
+	if (!child) {
+		syscall(SYS_getppid);
+		_exit(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	EXPECT_EQ(0, self->st.hits);
+}
+
+TEST_F(racegate, events_that_do_not_fit_are_counted)
+{
+	const unsigned int more = 500;
+	struct pollfd pfd = { .fd = rg_fd(self->rg), .events = POLLIN };
+	unsigned int i;
+	ssize_t nr;
+
+	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = rg_gettid() }));
+	EXPECT_EQ(0, poll(&pfd, 1, 0));
+	for (i = 0; i < RG_RING_EVENTS + more; i++)
+		syscall(SYS_getppid);
+	EXPECT_EQ(1, poll(&pfd, 1, 0));
+	nr = rg_events(self->rg, &self->ev);
+	ASSERT_EQ(RG_RING_EVENTS + 1, nr);
+	EXPECT_EQ(RG_RING_EVENTS, count(self->ev, nr, RG_EV_ARRIVE));
+	EXPECT_EQ(RG_EV_LOST, self->ev[nr - 1].kind);
+	EXPECT_EQ(more, self->ev[nr - 1].args[0]);
+	EXPECT_EQ(0, poll(&pfd, 1, 0));
+
+	syscall(SYS_getppid);
+	EXPECT_EQ(1, poll(&pfd, 1, 0));
+	ASSERT_EQ(nr + 1, rg_events(self->rg, &self->ev));
+	EXPECT_EQ(RG_EV_ARRIVE, self->ev[nr].kind);
+	EXPECT_EQ(RG_RING_EVENTS + 2, self->ev[nr].seq);
+}
+
+static void *read_blocking(void *arg)
+{
+	struct rg_event event;
+	int fd = (long)arg;
+
+	return (void *)read(fd, &event, sizeof(event));
+}
+
+TEST_F(racegate, blocking_read)
+{
+	int fd = open("/dev/racegate", O_RDWR);
+	struct rg_mark mark = { .id = 7 };
+	pthread_t reader;
+	void *ret;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, pthread_create(&reader, NULL, read_blocking,
+				    (void *)(long)fd));
+	usleep(MOMENT_US);
+	ASSERT_EQ(0, ioctl(fd, RG_MARK, &mark));
+	ASSERT_EQ(0, pthread_join(reader, &ret));
+	EXPECT_EQ(sizeof(struct rg_event), (long)ret);
+	close(fd);
+}
+
+static void *disarm_soon(void *arg)
+{
+	struct rg_disarm disarm = { .gate = 1 };
+
+	usleep(MOMENT_US);
+	ioctl((long)arg, RG_DISARM, &disarm);
+	return NULL;
+}
+
+TEST_F(racegate, disarm_ends_waiting)
+{
+	pthread_t other;
+	int gate;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = self->a.tid });
+	ASSERT_EQ(1, gate);
+	ASSERT_EQ(0, pthread_create(&other, NULL, disarm_soon,
+				    (void *)(long)rg_fd(self->rg)));
+	EXPECT_EQ(-ECANCELED, rg_wait(self->rg, gate, 1, PATIENCE_US));
+	pthread_join(other, NULL);
+}
+
+TEST_F(racegate, killing_the_owner_lets_go)
+{
+	int pipefd[2], status;
+	pid_t owner;
+	char c;
+
+	ASSERT_EQ(0, pipe(pipefd));
+	owner = fork();
+	if (!owner) {
+		struct rg *rg;
+		int gate, at_return;
+
+		close(rg_fd(self->rg));
+		if (rg_open(&rg))
+			_exit(1);
+		gate = rg_arm(rg, &(struct rg_point){
+			.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+			.tid = self->a.tid, .timeout_us = RG_SLEEP_MAX_US });
+		at_return = rg_arm(rg, &(struct rg_point){
+			.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+			.where = RG_RETURN, .tid = self->b.tid,
+			.timeout_us = RG_SLEEP_MAX_US });
+		if (gate < 0 || at_return < 0 || write(pipefd[1], "a", 1) != 1 ||
+		    rg_wait(rg, gate, 1, PATIENCE_US) ||
+		    rg_wait(rg, at_return, 1, PATIENCE_US) ||
+		    write(pipefd[1], "h", 1) != 1)
+			_exit(2);
+		for (;;)
+			pause();
+	}
+	close(pipefd[1]);
+	ASSERT_EQ(1, read(pipefd[0], &c, 1));
+	worker_go(&self->a);
+	worker_go(&self->b);
+	ASSERT_EQ(1, read(pipefd[0], &c, 1));
+	usleep(MOMENT_US);
+	EXPECT_EQ(0, self->a.done);
+	EXPECT_EQ(0, self->b.done);
+	kill(owner, SIGKILL);
+	ASSERT_EQ(owner, waitpid(owner, &status, 0));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+	ASSERT_TRUE(worker_wait(&self->b, 1));
+	EXPECT_EQ(getppid(), self->a.result);
+	EXPECT_EQ(getppid(), self->b.result);
+	close(pipefd[0]);
+}
+
+TEST_F(racegate, a_held_thread_can_be_killed)
+{
+	static const unsigned int actions[] = { RG_HOLD_SLEEP, RG_HOLD_SPIN };
+	int pipefd[2], status, gate;
+	unsigned int i;
+	pid_t child;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "one CPU: nobody could kill who spins there");
+	for (i = 0; i < ARRAY_SIZE(actions); i++) {
+		ASSERT_OK(rg_forget(self->rg));
+		ASSERT_EQ(0, pipe(pipefd));
+		child = fork();
+		if (!child) {
+			char c;
+
+			close(pipefd[1]);
+			/* Told, or the test has died. */
+			if (read(pipefd[0], &c, 1) == 1)
+				syscall(SYS_getppid);
+			_exit(0);
+		}
+		close(pipefd[0]);
+		gate = rg_arm(self->rg, &(struct rg_point){
+			.symbol = GETPPID, .action = actions[i], .tid = child });
+		ASSERT_OK(gate);
+		ASSERT_EQ(1, write(pipefd[1], "x", 1));
+		ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+		kill(child, SIGKILL);
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+		ASSERT_OK(rg_status(self->rg, gate, &self->st));
+		EXPECT_EQ(1, self->st.killed);
+		EXPECT_EQ(0, self->st.held);
+		ASSERT_EQ(2, rg_events(self->rg, &self->ev));
+		EXPECT_EQ(RG_EV_KILLED, self->ev[1].kind);
+		close(pipefd[1]);
+	}
+}
+
+TEST_F(racegate, unloading_while_armed_and_held)
+{
+	int gate, i;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(gate);
+	EXPECT_EQ(-EAGAIN, module_unload("racegate"));
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+	EXPECT_EQ(-EAGAIN, module_unload("racegate"));
+
+	/* And still holds, and lets go. */
+	EXPECT_EQ(0, self->a.done);
+	rg_close(self->rg);
+	self->rg = NULL;
+	ASSERT_EQ(0, module_unload("racegate"));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+
+	/* At once, also if a thread was held just now. */
+	for (i = 0; i < 10; i++) {
+		ASSERT_EQ(0, module_load(module_path));
+		ASSERT_OK(rg_open(&self->rg));
+		gate = rg_arm(self->rg, &(struct rg_point){
+			.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+			.tid = self->a.tid, .where = i & 1 });
+		ASSERT_OK(gate);
+		worker_go(&self->a);
+		ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+		rg_close(self->rg);
+		self->rg = NULL;
+		ASSERT_EQ(0, module_unload("racegate"));
+		ASSERT_TRUE(worker_wait(&self->a, i + 2));
+	}
+	ASSERT_EQ(0, module_load(module_path));
+}
+
+TEST_F(racegate, a_call_that_has_yet_to_return_keeps_the_module)
+{
+	int pipefd[2], gate;
+
+	ASSERT_EQ(0, pipe(pipefd));
+	self->a.call = call_read;
+	self->a.arg = pipefd[0];
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = READ, .tid = self->a.tid, .where = RG_RETURN });
+	ASSERT_OK(gate);
+	worker_go(&self->a);
+	do {
+		ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	} while (!self->st.hits);
+	rg_close(self->rg);
+	self->rg = NULL;
+	EXPECT_EQ(-EAGAIN, module_unload("racegate"));
+	ASSERT_EQ(3, write(pipefd[1], "abc", 3));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+	EXPECT_EQ(3, self->a.result);
+	close(pipefd[0]);
+	close(pipefd[1]);
+	ASSERT_EQ(0, module_unload("racegate"));
+	ASSERT_EQ(0, module_load(module_path));
+}
+
+TEST_F(racegate, a_function_that_never_returns)
+{
+	int gate, status, i;
+	pid_t child;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = "do_exit", .where = RG_RETURN, .tgid = 0,
+		.action = RG_HOLD_SLEEP, .max_hits = 50 });
+	ASSERT_OK(gate);
+	for (i = 0; i < 50; i++) {
+		child = fork();
+		if (!child)
+			_exit(3);
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		ASSERT_EQ(3, WEXITSTATUS(status));
+	}
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	EXPECT_LE(50, self->st.hits);
+	EXPECT_EQ(0, self->st.arrivals);
+	/* Who is dead is forgotten when a session opens: teardown unloads. */
+	rg_close(self->rg);
+	usleep(MOMENT_US);
+	ASSERT_OK(rg_open(&self->rg));
+}
+
+TEST_F(racegate, a_gate_keeps_the_function_s_module)
+{
+	const char *path = getenv("RACEGATE_OTHER");
+	const char *symbol = getenv("RACEGATE_OTHER_SYMBOL");
+	char qualified[RG_SYMBOL_LEN], name[64], *end;
+	int gate;
+
+	if (!path || !symbol)
+		SKIP(return, "RACEGATE_OTHER and RACEGATE_OTHER_SYMBOL name no module to unload");
+	snprintf(name, sizeof(name), "%s", strrchr(path, '/') + 1);
+	end = strchr(name, '.');
+	ASSERT_NE(NULL, end);
+	*end = '\0';
+	snprintf(qualified, sizeof(qualified), "%s:%s", name, symbol);
+
+	EXPECT_EQ(-ENOENT, rg_arm(self->rg, &(struct rg_point){
+		.symbol = qualified }));
+	ASSERT_EQ(0, module_load(path));
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = qualified, .action = RG_HOLD_SLEEP });
+	ASSERT_OK(gate);
+	EXPECT_EQ(-EAGAIN, module_unload(name));
+	/* One more at the same place, by its other name. */
+	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){ .symbol = symbol }));
+	ASSERT_OK(rg_disarm(self->rg, gate));
+	EXPECT_EQ(-EAGAIN, module_unload(name));
+	rg_close(self->rg);
+	self->rg = NULL;
+
+	/* And no longer; what is loaded there next can be gated. */
+	ASSERT_EQ(0, module_unload(name));
+	ASSERT_EQ(0, module_load(path));
+	ASSERT_OK(rg_open(&self->rg));
+	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){ .symbol = symbol }));
+	rg_close(self->rg);
+	self->rg = NULL;
+	ASSERT_EQ(0, module_unload(name));
+}
+
+TEST_F(racegate, two_names_of_one_function)
+{
+	int gate[2];
+
+	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){
+		.symbol = "vfs_read", .tid = rg_gettid() }));
+	gate[0] = rg_arm(self->rg, &(struct rg_point){
+		.symbol = "__do_sys_getppid", .tid = rg_gettid() });
+	gate[1] = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = rg_gettid() });
+	ASSERT_OK(gate[1]);
+	syscall(SYS_getppid);
+	ASSERT_OK(rg_wait(self->rg, gate[1], 1, 0));
+	if (gate[0] >= 0)
+		ASSERT_OK(rg_wait(self->rg, gate[0], 1, 0));
+}
+
+TEST_F(racegate, sessions_do_not_meddle)
+{
+	struct rg *other;
+	int gate[2];
+
+	ASSERT_OK(rg_open(&other));
+	gate[0] = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = rg_gettid() });
+	gate[1] = rg_arm(other, &(struct rg_point){
+		.symbol = GETPPID, .tid = rg_gettid() });
+	ASSERT_OK(gate[0]);
+	ASSERT_OK(gate[1]);
+	syscall(SYS_getppid);
+	rg_close(other);
+	syscall(SYS_getppid);
+	ASSERT_OK(rg_wait(self->rg, gate[0], 2, 0));
+	EXPECT_EQ(2, rg_events(self->rg, &self->ev));
+}
+
+TEST_F_TIMEOUT(racegate, a_thousand_cycles, 600)
+{
+	/* To look a symbol up takes a slow emulator a good part of a second. */
+	unsigned long long end = now_us() + 60000000;
+	int gate, i;
+
+	for (i = 0; i < 100 || (i < 1000 && now_us() < end); i++) {
+		gate = rg_arm(self->rg, &(struct rg_point){
+			.symbol = GETPPID, .where = i & 1,
+			.tid = rg_gettid() });
+		ASSERT_EQ(i + 1, gate);
+		syscall(SYS_getppid);
+		ASSERT_OK(rg_wait(self->rg, gate, 1, 0));
+		ASSERT_OK(rg_disarm(self->rg, gate));
+	}
+	/* Nothing hits what is gone. */
+	syscall(SYS_getppid);
+	EXPECT_EQ(i, rg_events(self->rg, &self->ev));
+	TH_LOG("%d cycles", i);
+}
+
+static atomic_bool stress_stop;
+
+static void *stress_main(void *arg)
+{
+	char buf[8];
+	int zero = (long)arg;
+
+	while (!stress_stop) {
+		if (syscall(SYS_getppid) != getppid() ||
+		    read(zero, buf, sizeof(buf)) != sizeof(buf))
+			return (void *)1;
+	}
+	return NULL;
+}
+
+static const struct rg_point stress_points[] = {
+	{ .symbol = GETPPID },
+	{ .symbol = GETPPID, .where = RG_RETURN },
+	{ .symbol = GETPPID, .action = RG_HOLD_SLEEP, .timeout_us = 2000 },
+	{ .symbol = READ, .where = RG_RETURN, .action = RG_HOLD_SLEEP,
+	  .timeout_us = 2000 },
+	{ .symbol = GETPPID, .action = RG_HOLD_SPIN, .timeout_us = 100 },
+	{ .symbol = "vfs_read", .where = RG_RETURN, .action = RG_HOLD_SPIN,
+	  .timeout_us = 100 },
+};
+
+/* A session whose gates come and go while threads run into them. */
+static int stress_round(unsigned int *seed)
+{
+	int gate[ARRAY_SIZE(stress_points)], ret = 0;
+	struct rg_point point;
+	unsigned int i;
+	struct rg *rg;
+
+	if (rg_open(&rg))
+		return -1;
+	for (i = 0; i < ARRAY_SIZE(gate) && ret >= 0; i++) {
+		point = stress_points[i];
+		point.tgid = getpid();
+		ret = gate[i] = rg_arm(rg, &point);
+	}
+	usleep(rand_r(seed) % 5000);
+	for (i = 0; i < ARRAY_SIZE(gate) && ret >= 0; i++) {
+		switch (rand_r(seed) % 4) {
+		case 0:
+			ret = rg_disarm(rg, gate[i]);
+			break;
+		case 1:
+			ret = rg_release(rg, gate[i]);
+			break;
+		case 2:
+			ret = rg_step(rg, gate[i]);
+			break;
+		}
+	}
+	/* The others go with the session, whoever is held there. */
+	rg_close(rg);
+	return ret;
+}
+
+FIXTURE(stress) {
+	pthread_t threads[4];
+	int zero;
+	struct rg *rg;
+	unsigned long long start;
+	unsigned int rounds, seed;
+};
+
+FIXTURE_SETUP(stress)
+{
+	unsigned int i;
+	int ret;
+
+	if (!module_loaded("racegate")) {
+		ret = module_load(module_path);
+		if (ret)
+			SKIP(return, "cannot load %.900s: %s", module_path,
+			     strerror(-ret));
+	}
+	self->zero = open("/dev/zero", O_RDONLY);
+	ASSERT_LE(0, self->zero);
+	self->start = now_us();
+	ASSERT_OK(rg_open(&self->rg));
+	/* For nobody: the code stays as it is when others come and go. */
+	for (i = 0; i < ARRAY_SIZE(stress_points); i++)
+		ASSERT_OK(rg_arm(self->rg, &(struct rg_point){
+			.symbol = stress_points[i].symbol, .tgid = 1 }));
+	for (i = 0; i < ARRAY_SIZE(self->threads); i++)
+		ASSERT_EQ(0, pthread_create(&self->threads[i], NULL, stress_main,
+					    (void *)(long)self->zero));
+}
+
+/* A few seconds, and more than once round in a slow emulator. */
+static bool stress_goes_on(const FIXTURE_DATA(stress) *self)
+{
+	unsigned long long took = now_us() - self->start;
+
+	return took < 5000000 || (self->rounds < 8 && took < 60000000);
+}
+
+FIXTURE_TEARDOWN(stress)
+{
+	unsigned int i;
+	void *wrong;
+
+	TH_LOG("%u rounds", self->rounds);
+	stress_stop = true;
+	for (i = 0; i < ARRAY_SIZE(self->threads); i++) {
+		pthread_join(self->threads[i], &wrong);
+		EXPECT_EQ(NULL, wrong) {
+			TH_LOG("a system call returned what it should not");
+		}
+	}
+	rg_close(self->rg);
+	close(self->zero);
+	EXPECT_EQ(0, module_unload("racegate"));
+}
+
+TEST_F_TIMEOUT(stress, gates_come_and_go, 300)
+{
+	for (; stress_goes_on(self); self->rounds++)
+		ASSERT_OK(stress_round(&self->seed));
+}
+
+/* The same, and the code of the functions, and the module, come and go, too. */
+TEST_F_TIMEOUT(stress, code_and_module_come_and_go, 300)
+{
+	if (need_patching())
+		SKIP(return, "%s", need_patching());
+	for (; stress_goes_on(self); self->rounds++) {
+		rg_close(self->rg);
+		self->rg = NULL;
+		ASSERT_OK(stress_round(&self->seed));
+		ASSERT_EQ(0, module_unload("racegate"));
+		ASSERT_EQ(0, module_load(module_path));
+	}
+}
+
+TEST_F(racegate, ladder)
+{
+	char *text = NULL, *line;
+	unsigned int lines = 0;
+	int gate, at_return;
+	size_t size;
+	FILE *mem;
+
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid, .label = "getppid() entered" });
+	ASSERT_OK(gate);
+	at_return = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .where = RG_RETURN, .tid = self->b.tid });
+	ASSERT_OK(at_return);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
+	worker_go(&self->b);
+	ASSERT_TRUE(worker_wait(&self->b, 1));
+	ASSERT_OK(rg_mark(self->rg, "thread b has its answer, thread a waits for it"));
+	ASSERT_OK(rg_release(self->rg, gate));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+
+	mem = open_memstream(&text, &size);
+	ASSERT_NE(NULL, mem);
+	ASSERT_OK(rg_ladder(self->rg, mem));
+	fclose(mem);
+	EXPECT_NE(NULL, strstr(text, "thread a"));
+	EXPECT_NE(NULL, strstr(text, "getppid() entered [held]"));
+	EXPECT_NE(NULL, strstr(text, "goes on after"));
+	EXPECT_NE(NULL, strstr(text, GETPPID "() returns = "));
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		EXPECT_EQ(0, strncmp(line, "# ", 2));
+		lines++;
+		printf("%s\n", line);
+	}
+	EXPECT_LE(6, lines);
+	free(text);
+}
+
+/* Not in a fixture: what a program sees without the module. */
+TEST(without_the_module)
+{
+	struct rg *rg;
+
+	if (module_loaded("racegate"))
+		SKIP(return, "racegate is loaded by somebody else");
+	EXPECT_EQ(-ENOENT, rg_open(&rg));
+	EXPECT_NE(NULL, strstr(rg_strerror(), "insmod"));
+}
+
+TEST(only_for_root)
+{
+	struct rg *rg;
+	bool ours = false;
+
+	if (!module_loaded("racegate")) {
+		if (module_load(module_path))
+			SKIP(return, "cannot load %.900s", module_path);
+		ours = true;
+	}
+	if (!fork()) {
+		if (setuid(65534))
+			_exit(1);
+		_exit(rg_open(&rg) == -EACCES ? 0 : 2);
+	}
+	int status;
+
+	ASSERT_LT(0, wait(&status));
+	EXPECT_EQ(0, status);
+	if (ours)
+		EXPECT_EQ(0, module_unload("racegate"));
+}
+
+static void __attribute__((constructor)) __constructor_order_last(void)
+{
+	if (!__constructor_order)
+		__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD;
+}
+
+int main(int argc, char **argv)
+{
+	const char *path = getenv("RACEGATE_KO");
+	char self[4000] = "";
+	char *slash;
+
+	if (path) {
+		snprintf(module_path, sizeof(module_path), "%s", path);
+	} else {
+		if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+			ksft_exit_fail_msg("readlink /proc/self/exe: %s\n",
+					   strerror(errno));
+		slash = strrchr(self, '/');
+		*slash = '\0';
+		snprintf(module_path, sizeof(module_path), "%s/racegate.ko",
+			 self);
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	return test_harness_run(argc, argv);
+}
