@@ -31,6 +31,11 @@
 
 #define TDP_MMU_PARAM	"/sys/module/kvm/parameters/tdp_mmu"
 
+#define FAULT	"kvm:kvm_mmu_page_fault"
+#define ZAP	"kvm:kvm_mmu_zap_oldest_mmu_pages"
+#define ZAP_ONE	"kvm:__kvm_mmu_prepare_zap_page"
+#define MAP	"kvm:kvm_tdp_mmu_map"
+
 /* vCPUs: one has the L2, the others only take TDP faults. */
 enum { NESTED, FIRST, SECOND, NR_VCPUS };
 
@@ -110,6 +115,7 @@ struct race {
 	struct kvm_vcpu *vcpu[NR_VCPUS];
 	struct runner first, second;
 	sem_t ready;
+	bool collide;
 	struct rg *rg;
 	/* Gates: where the first is held; what the second passes. */
 	int first_zap, first_map;
@@ -255,6 +261,11 @@ static void *second_thread(void *arg)
 			break;
 	}
 	run_vcpu(runner->vcpu);
+	if (race->collide) {
+		/* The kernel may not live to see more of it. */
+		rg_mark(race->rg, "lets the other go on");
+		rg_ladder(race->rg, stdout);
+	}
 	rg_release(race->rg, race->first_zap);
 	rg_release(race->rg, race->first_map);
 	return NULL;
@@ -300,19 +311,31 @@ static const char *judge(struct race *race, struct outcome *outcome)
 	return NULL;
 }
 
-static int record(struct race *race, const char *symbol, unsigned int where,
-		  struct runner *runner)
+/* A gate at the entry of a function, that holds a thread if @hold_us is not 0. */
+static int arm(struct race *race, struct runner *runner, const char *symbol,
+	       unsigned int hold_us)
 {
 	return rg_arm(race->rg, &(struct rg_point){
-		.symbol = symbol, .where = where, .tid = runner->tid });
+		.symbol = symbol, .label = strchr(symbol, ':') + 1,
+		.tid = runner->tid,
+		.action = hold_us ? RG_HOLD_SPIN : RG_RECORD,
+		.max_hits = hold_us ? 1 : 0, .timeout_us = hold_us });
+}
+
+/* For the ladder only. */
+static void arm_zapped(struct race *race, struct runner *runner)
+{
+	rg_arm(race->rg, &(struct rg_point){
+		.symbol = ZAP, .where = RG_RETURN, .label = "done zapping",
+		.tid = runner->tid });
 }
 
 /*
- * Forces the overlap: the second faults while the first is held at @zap, or, if
- * it does not get there, at kvm_tdp_mmu_map().  Returns NULL, or why not.
+ * Forces the overlap: the second faults while the first is held where it zaps, or,
+ * if it does not, where it maps.  Returns NULL, or why not.
  */
 static const char *force(struct race *race, int first, int second,
-			 const char *zap, unsigned int hold_us,
+			 unsigned int hold_us,
 			 struct outcome *outcome)
 {
 	const char *why = NULL;
@@ -329,26 +352,21 @@ static const char *force(struct race *race, int first, int second,
 	start_runner(race, &race->second, second, second_thread, "vCPU 2");
 	limit_shadow_pages(race->vm);
 
-	record(race, "kvm:kvm_mmu_page_fault", RG_ENTRY, &race->first);
-	race->second_fault = record(race, "kvm:kvm_mmu_page_fault", RG_ENTRY,
-				    &race->second);
-	race->first_zap = rg_arm(rg, &(struct rg_point){
-		.symbol = zap, .action = RG_HOLD_SPIN, .timeout_us = hold_us,
-		.tid = race->first.tid, .max_hits = 1 });
-	race->second_zap = record(race, "kvm:kvm_mmu_zap_oldest_mmu_pages",
-				  RG_ENTRY, &race->second);
+	arm(race, &race->first, FAULT, 0);
+	race->second_fault = arm(race, &race->second, FAULT, 0);
+	race->first_zap = arm(race, &race->first,
+			      race->collide ? ZAP_ONE : ZAP, hold_us);
+	race->second_zap = arm(race, &race->second, ZAP, 0);
 	if (race->second_fault < 0 || race->first_zap < 0 ||
 	    race->second_zap < 0)
 		why = rg_strerror();
-	race->first_map = rg_arm(rg, &(struct rg_point){
-		.symbol = "kvm:kvm_tdp_mmu_map", .action = RG_HOLD_SPIN,
-		.timeout_us = hold_us, .tid = race->first.tid, .max_hits = 1 });
-	race->second_map = record(race, "kvm:kvm_tdp_mmu_map", RG_ENTRY,
-				  &race->second);
+	race->first_map = arm(race, &race->first, MAP, hold_us);
+	race->second_map = arm(race, &race->second, MAP, 0);
 	if (race->first_map < 0 || race->second_map < 0)
 		why = rg_strerror();
-	record(race, "kvm:kvm_mmu_zap_oldest_mmu_pages", RG_RETURN, &race->first);
-	record(race, "kvm:kvm_mmu_zap_oldest_mmu_pages", RG_RETURN, &race->second);
+	if (!race->collide)
+		arm_zapped(race, &race->first);
+	arm_zapped(race, &race->second);
 
 	/* The first may take this CPU: it has to be the last to start. */
 	sem_post(&race->second.go);
@@ -357,7 +375,8 @@ static const char *force(struct race *race, int first, int second,
 	pthread_join(race->second.thread, NULL);
 	if (!why)
 		why = judge(race, outcome);
-	rg_ladder(rg, stdout);
+	if (!race->collide)
+		rg_ladder(rg, stdout);
 	rg_close(rg);
 	return why;
 }
@@ -374,15 +393,19 @@ static const char *excluded(const struct outcome *outcome)
 	return NULL;
 }
 
-/* Two TDP faults at once; @zap says where the first is held if it zaps. */
-static void race_tdp_faults(struct __test_metadata *_metadata, const char *zap)
+/*
+ * Two TDP faults at once.  To @collide, the first is held with a shadow page in
+ * hand that the second is going to free.
+ */
+static void race_tdp_faults(struct __test_metadata *_metadata, bool collide)
 {
 	struct outcome outcome;
 	struct race race;
 
 	RACEFIX_REQUIRE(create_vm(&race, true));
+	race.collide = collide;
 	ASSERT_EQ(0, klog_mark());
-	RACEFIX_REQUIRE(force(&race, FIRST, SECOND, zap, HOLD_US, &outcome));
+	RACEFIX_REQUIRE(force(&race, FIRST, SECOND, HOLD_US, &outcome));
 	EXPECT_EQ(false, outcome.zapped) {
 		TH_LOG("two vCPUs zap shadow pages at the same time");
 	}
@@ -406,7 +429,7 @@ static void race_tdp_faults(struct __test_metadata *_metadata, const char *zap)
 
 TEST(two_tdp_faults)
 {
-	race_tdp_faults(_metadata, "kvm:kvm_mmu_zap_oldest_mmu_pages");
+	race_tdp_faults(_metadata, false);
 }
 
 /* Faults that do zap, and so have to keep everybody out, whoever they are. */
@@ -418,9 +441,7 @@ static void race_excluded(struct __test_metadata *_metadata, int first,
 
 	RACEFIX_REQUIRE(create_vm(&race, tdp_mmu));
 	ASSERT_EQ(0, klog_mark());
-	RACEFIX_REQUIRE(force(&race, first, SECOND,
-			      "kvm:kvm_mmu_zap_oldest_mmu_pages", HOLD_LOCKED_US,
-			      &outcome));
+	RACEFIX_REQUIRE(force(&race, first, SECOND, HOLD_LOCKED_US, &outcome));
 	EXPECT_EQ(false, outcome.zapped);
 	EXPECT_EQ(false, outcome.mapped);
 	if (!outcome.zapped && !outcome.mapped)
@@ -441,7 +462,7 @@ TEST(legacy_fault_zaps)
 TEST(two_zappers_collide)
 {
 	RACEFIX_DESTRUCTIVE("two vCPUs free the same shadow pages");
-	race_tdp_faults(_metadata, "kvm:__kvm_mmu_prepare_zap_page");
+	race_tdp_faults(_metadata, true);
 }
 
 RACEFIX_MAIN()

@@ -15,7 +15,6 @@
 
 #define TDP_TABLE		0x7ull		/* all access */
 #define TDP_LARGE		(0x7ull | 1ull << 7)
-#define TDP_ENTRIES		512
 
 /* What L1 finds at the address it is given. */
 struct nested_tdp {
@@ -43,18 +42,20 @@ static vm_paddr_t nested_tdp_tables(struct kvm_vm *vm)
 {
 	vm_paddr_t root = vm_alloc_page_table(vm);
 	vm_paddr_t upper = vm_alloc_page_table(vm);
-	uint64_t gpa, *entry;
+	uint64_t *upper_entry, *entry;
+	uint64_t gpa = 0;
 	vm_paddr_t table;
 
 	*(uint64_t *)addr_gpa2hva(vm, root) = upper | TDP_TABLE;
-	for (gpa = 0; gpa < NESTED_TDP_SIZE; gpa += PG_SIZE_2M) {
-		if (!(gpa % PG_SIZE_1G)) {
-			table = vm_alloc_page_table(vm);
-			entry = addr_gpa2hva(vm, upper);
-			entry[gpa / PG_SIZE_1G] = table | TDP_TABLE;
-		}
+	upper_entry = addr_gpa2hva(vm, upper);
+	while (gpa < NESTED_TDP_SIZE) {
+		table = vm_alloc_page_table(vm);
+		*upper_entry++ = table | TDP_TABLE;
 		entry = addr_gpa2hva(vm, table);
-		entry[gpa / PG_SIZE_2M % TDP_ENTRIES] = gpa | TDP_LARGE;
+		do {
+			*entry++ = gpa | TDP_LARGE;
+			gpa += PG_SIZE_2M;
+		} while (gpa % PG_SIZE_1G);
 	}
 	return root;
 }
