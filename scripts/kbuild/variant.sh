@@ -51,6 +51,15 @@ find_patches()
 		CLAIM="reopened: $want; no race closed"
 		return
 		;;
+	mutation-*)
+		file=$TOP/selftests/mutations/$LINE/$want.patch
+		[ -e "$file" ] ||
+			die "$EX_USAGE" "there is no mutation '$want' in $LINE (no selftests/mutations/$LINE/$want.patch)"
+		PATCHES=("$file")
+		id=$(race_of "$file") || exit
+		CLAIM="mutation: $want; $id not closed"
+		return
+		;;
 	esac
 	[ -e "$series" ] || die "$EX_USAGE" "there are no patches for Linux $LINE (no patches/$LINE/series)"
 	while read -r name opt || [ -n "$name" ]; do

@@ -133,6 +133,9 @@ copy_patch()
 	run modules_build --kernel 6.1 --variant reopen-no-such-race
 	[ "$status" -eq 2 ]
 	[[ $output == *selftests/reopen/6.1/no-such-race.patch* ]]
+	run modules_build --kernel 6.1 --variant mutation-no-such-race
+	[ "$status" -eq 2 ]
+	[[ $output == *selftests/mutations/6.1/no-such-race.patch* ]]
 	run modules_build --kernel 6.1 --variant without-../x
 	[ "$status" -eq 2 ]
 	run modules_build --kernel
