@@ -8,6 +8,7 @@
 # idle machine.
 # shellcheck disable=SC2034 # for host-run
 BOOT_LIMIT=100
+HOST_ARGS=""
 
 qemu_prepare()
 {
