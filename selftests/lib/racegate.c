@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -53,16 +52,14 @@ pid_t rg_gettid(void)
 	return syscall(SYS_gettid);
 }
 
-__attribute__((format(printf, 2, 3)))
-static int rg_fail(int ret, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(rg_error, sizeof(rg_error), fmt, ap);
-	va_end(ap);
-	return ret;
-}
+/* errno, in @ret, may not survive the printing. */
+#define rg_fail(ret, ...)						\
+({									\
+	int __ret = (ret);						\
+									\
+	snprintf(rg_error, sizeof(rg_error), __VA_ARGS__);		\
+	__ret;								\
+})
 
 int rg_open(struct rg **out)
 {

@@ -6,6 +6,10 @@
  * rg_strerror() says what went wrong in words that name the symbol or the file.
  * A session may be used by several threads.
  *
+ * Arm before the threads run into the function, where that can be chosen: a gate
+ * changes the function's code, and QEMU's TCG before version 8.1 may crash the
+ * host if another CPU calls it right then.
+ *
  *	struct rg *rg;
  *	int gate;
  *

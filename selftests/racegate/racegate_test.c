@@ -175,7 +175,7 @@ static const char *need_patching(void)
 
 	__cpuid(0x40000000, eax, name[0], name[1], name[2]);
 	if (!memcmp(name, "TCGTCGTCGTCG", 12) && !getenv("RACEGATE_PATCH"))
-		return "QEMU's TCG mishandles code that changes while it runs; if this one does not, set RACEGATE_PATCH";
+		return "QEMU's TCG mishandles code that changes; RACEGATE_PATCH=1 runs this";
 	return NULL;
 }
 
@@ -314,8 +314,8 @@ TEST_F(racegate, sleeping_hold_gives_the_cpu_away)
 	worker_go(&self->b);
 	ASSERT_TRUE(worker_wait(&self->b, 1));
 	/* And interrupts are answered there: arming changes code on all CPUs. */
-	other = rg_arm(self->rg, &(struct rg_point){ .symbol = READ,
-		.tid = self->b.tid });
+	other = rg_arm(self->rg, &(struct rg_point){
+		.symbol = READ, .tid = self->b.tid });
 	ASSERT_OK(other);
 	EXPECT_EQ(0, self->a.done);
 	ASSERT_OK(rg_release(self->rg, gate));
@@ -631,11 +631,11 @@ TEST_F(racegate, arguments_and_return_value)
 	ssize_t nr;
 
 	ASSERT_LE(0, zero);
-	entry = rg_arm(self->rg, &(struct rg_point){ .symbol = READ,
-		.tid = rg_gettid() });
+	entry = rg_arm(self->rg, &(struct rg_point){
+		.symbol = READ, .tid = rg_gettid() });
 	ASSERT_OK(entry);
-	ret = rg_arm(self->rg, &(struct rg_point){ .symbol = READ,
-		.where = RG_RETURN, .tid = rg_gettid() });
+	ret = rg_arm(self->rg, &(struct rg_point){
+		.symbol = READ, .where = RG_RETURN, .tid = rg_gettid() });
 	ASSERT_OK(ret);
 	ASSERT_EQ(sizeof(buf), read(zero, buf, sizeof(buf)));
 	ASSERT_EQ(-1, read(-1, buf, 1));
@@ -1291,7 +1291,8 @@ static int stress_round(unsigned int *seed)
 	for (i = 0; i < ARRAY_SIZE(gate) && ret >= 0; i++) {
 		point = stress_points[i];
 		point.tgid = getpid();
-		ret = gate[i] = rg_arm(rg, &point);
+		gate[i] = rg_arm(rg, &point);
+		ret = gate[i];
 	}
 	usleep(rand_r(seed) % 5000);
 	for (i = 0; i < ARRAY_SIZE(gate) && ret >= 0; i++) {
@@ -1345,11 +1346,11 @@ FIXTURE_SETUP(stress)
 }
 
 /* A few seconds, and more than once round in a slow emulator. */
-static bool stress_goes_on(const FIXTURE_DATA(stress) *self)
+static bool stress_goes_on(unsigned long long start, unsigned int rounds)
 {
-	unsigned long long took = now_us() - self->start;
+	unsigned long long took = now_us() - start;
 
-	return took < 5000000 || (self->rounds < 8 && took < 60000000);
+	return took < 5000000 || (rounds < 8 && took < 60000000);
 }
 
 FIXTURE_TEARDOWN(stress)
@@ -1372,7 +1373,7 @@ FIXTURE_TEARDOWN(stress)
 
 TEST_F_TIMEOUT(stress, gates_come_and_go, 300)
 {
-	for (; stress_goes_on(self); self->rounds++)
+	for (; stress_goes_on(self->start, self->rounds); self->rounds++)
 		ASSERT_OK(stress_round(&self->seed));
 }
 
@@ -1381,7 +1382,7 @@ TEST_F_TIMEOUT(stress, code_and_module_come_and_go, 300)
 {
 	if (need_patching())
 		SKIP(return, "%s", need_patching());
-	for (; stress_goes_on(self); self->rounds++) {
+	for (; stress_goes_on(self->start, self->rounds); self->rounds++) {
 		rg_close(self->rg);
 		self->rg = NULL;
 		ASSERT_OK(stress_round(&self->seed));

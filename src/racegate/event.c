@@ -80,7 +80,7 @@ bool rg_event_take(struct rg_session *session, struct rg_event *event)
 	return taken;
 }
 
-bool rg_event_pending(struct rg_session *session)
+bool rg_event_pending(const struct rg_session *session)
 {
 	return READ_ONCE(session->head) != READ_ONCE(session->tail) ||
 	       READ_ONCE(session->lost);

@@ -282,7 +282,7 @@ static void rg_gate_bury(struct rg_gate *gate)
 
 	/* Against rg_visit_enter(): either it sees a dead gate or we see it. */
 	smp_mb();
-	while (atomic_read(&gate->busy) && time_before(jiffies, end))
+	while (atomic_read_acquire(&gate->busy) && time_before(jiffies, end))
 		schedule_timeout_uninterruptible(1);
 
 	/* Now rg_gate_sweep() may have it. */

@@ -9,6 +9,7 @@
  */
 #include <linux/ftrace.h>
 #include <linux/jiffies.h>
+#include <linux/kernel.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
@@ -84,8 +85,8 @@ static void rg_miss(struct rg_gate *gate, u32 reason, const u64 *args)
 /* As far as this kernel can tell. */
 static bool rg_may_sleep(void)
 {
-	return in_task() && !in_atomic() && !irqs_disabled() &&
-	       !rcu_preempt_depth() && !is_idle_task(current);
+	return !preempt_count() && !irqs_disabled() && !rcu_preempt_depth() &&
+	       !is_idle_task(current);
 }
 
 static u32 rg_sleep(struct rg_gate *gate, unsigned int round)
@@ -155,15 +156,26 @@ static void rg_visit_act(struct rg_visit *visit, const u64 *args)
 	}
 }
 
+/* Without its visit a call has no place to go on, nor a caller to fail to. */
+static struct rg_visit *rg_visit_of_call(enum rg_visit_kind kind,
+					 unsigned long sp)
+{
+	struct rg_visit *visit = rg_visit_find(kind, sp);
+
+	if (!visit)
+		panic("racegate: a call of task %d came back unknown",
+		      current->pid);
+	return visit;
+}
+
 /* The call is at the function's entry, by way of rg_entry_stub. */
 asmlinkage void rg_entry_hit(struct rg_frame *frame)
 {
 	u64 args[4] = { frame->di, frame->si, frame->dx, frame->cx };
 	struct rg_visit *visit;
 
-	visit = rg_visit_find(RG_VISIT_ENTRY, (unsigned long)(&frame->resume + 1));
-	/* Without it there is no place to go on. */
-	BUG_ON(!visit);
+	visit = rg_visit_of_call(RG_VISIT_ENTRY,
+				 (unsigned long)(&frame->resume + 1));
 	/* Before anything sleeps: a stack dump reads it. */
 	frame->resume = visit->resume;
 	rg_visit_act(visit, args);
@@ -176,8 +188,8 @@ asmlinkage void rg_return_hit(struct rg_frame *frame)
 	u64 args[4] = { frame->ax };
 	struct rg_visit *visit;
 
-	visit = rg_visit_find(RG_VISIT_RETURN, (unsigned long)&frame->resume);
-	BUG_ON(!visit);
+	visit = rg_visit_of_call(RG_VISIT_RETURN,
+				 (unsigned long)&frame->resume);
 	frame->resume = visit->resume;
 	rg_visit_enter(visit);
 	rg_visit_act(visit, args);
@@ -235,4 +247,5 @@ int rg_pre_handler(struct kprobe *kp, struct pt_regs *regs)
 	regs->ip = (unsigned long)rg_entry_stub;
 	return 1;
 }
+
 NOKPROBE_SYMBOL(rg_pre_handler);

@@ -103,7 +103,7 @@ int rg_ring_init(struct rg_session *session);
 void rg_ring_free(struct rg_session *session);
 void rg_event_add(struct rg_session *session, const struct rg_event *what);
 bool rg_event_take(struct rg_session *session, struct rg_event *event);
-bool rg_event_pending(struct rg_session *session);
+bool rg_event_pending(const struct rg_session *session);
 
 /* visit.c */
 struct rg_visit *rg_visit_new(enum rg_visit_kind kind, unsigned long sp,

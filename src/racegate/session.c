@@ -104,32 +104,27 @@ static int rg_release(struct inode *inode, struct file *file)
 }
 
 /*
- * Waits until the condition holds, @us are over, or a signal comes.  Not by
- * jiffies: the CPU that counts them may be the one with interrupts off.
+ * Waits until @done says so, @us are over, or a signal comes.  Not by jiffies:
+ * the CPU that counts them may be the one with interrupts off.
  */
-#define rg_wait_until(session, condition, us)				\
-({									\
-	u64 __left = (u64)(us) * NSEC_PER_USEC, __now;			\
-	u64 __end = ktime_get_mono_fast_ns() + __left;			\
-	int __ret = 0;							\
-									\
-	while (!(condition)) {						\
-		__now = ktime_get_mono_fast_ns();			\
-		if (__now >= __end) {					\
-			__ret = -ETIMEDOUT;				\
-			break;						\
-		}							\
-		__left = min_t(u64, __end - __now, RG_LOOK_NS);		\
-		__ret = wait_event_interruptible_hrtimeout((session)->wq, \
-				condition, ns_to_ktime(__left));	\
-		if (__ret && __ret != -ETIME) {				\
-			__ret = -EINTR;					\
-			break;						\
-		}							\
-		__ret = 0;						\
-	}								\
-	__ret;								\
-})
+static int rg_wait_until(struct rg_session *session, u64 us,
+			 bool (*done)(const void *arg), const void *arg)
+{
+	u64 now = ktime_get_mono_fast_ns(), end = now + us * NSEC_PER_USEC;
+	ktime_t slice;
+	int ret;
+
+	for (; !done(arg); now = ktime_get_mono_fast_ns()) {
+		if (now >= end)
+			return -ETIMEDOUT;
+		slice = ns_to_ktime(min_t(u64, end - now, RG_LOOK_NS));
+		ret = wait_event_interruptible_hrtimeout(session->wq, done(arg),
+							 slice);
+		if (ret && ret != -ETIME)
+			return -EINTR;
+	}
+	return 0;
+}
 
 static ssize_t rg_read_events(struct rg_session *session, char __user *buf,
 			      size_t size)
@@ -143,6 +138,11 @@ static ssize_t rg_read_events(struct rg_session *session, char __user *buf,
 		done += sizeof(event);
 	}
 	return done;
+}
+
+static bool rg_readable(const void *session)
+{
+	return rg_event_pending(session);
 }
 
 static ssize_t rg_read(struct file *file, char __user *buf, size_t size,
@@ -165,8 +165,8 @@ static ssize_t rg_read(struct file *file, char __user *buf, size_t size,
 		if (file->f_flags & O_NONBLOCK)
 			ret = -EAGAIN;
 		else
-			ret = rg_wait_until(session, rg_event_pending(session),
-					    USEC_PER_SEC);
+			ret = rg_wait_until(session, USEC_PER_SEC,
+					    rg_readable, session);
 	} while (!ret || ret == -ETIMEDOUT);
 	rg_visit_end(self);
 	return ret;
@@ -197,9 +197,23 @@ static int rg_do_arm(struct rg_session *session, struct rg_arm __user *user)
 	return 0;
 }
 
+struct rg_waiter {
+	const struct rg_gate *gate;
+	int nth;
+};
+
+static bool rg_arrived(const void *arg)
+{
+	const struct rg_waiter *waiter = arg;
+
+	return READ_ONCE(waiter->gate->dead) ||
+	       atomic_read(&waiter->gate->arrivals) >= waiter->nth;
+}
+
 static int rg_do_wait(struct rg_session *session, struct rg_wait __user *user)
 {
 	struct rg_wait arg;
+	struct rg_waiter waiter;
 	struct rg_gate *gate;
 	int ret;
 
@@ -217,9 +231,9 @@ static int rg_do_wait(struct rg_session *session, struct rg_wait __user *user)
 	if (!gate)
 		return -ENOENT;
 
-	ret = rg_wait_until(session, READ_ONCE(gate->dead) ||
-			    atomic_read(&gate->arrivals) >= (int)arg.nth,
-			    arg.timeout_us);
+	waiter.gate = gate;
+	waiter.nth = arg.nth;
+	ret = rg_wait_until(session, arg.timeout_us, rg_arrived, &waiter);
 	arg.arrivals = atomic_read(&gate->arrivals);
 	arg.held = atomic_read(&gate->held);
 	arg.missed = atomic_read(&gate->missed);
@@ -227,8 +241,7 @@ static int rg_do_wait(struct rg_session *session, struct rg_wait __user *user)
 	if (!ret && arg.arrivals < arg.nth)
 		ret = -ECANCELED;
 	/* A gate without users may be freed at once. */
-	smp_mb__before_atomic();
-	atomic_dec(&gate->users);
+	atomic_dec_return_release(&gate->users);
 
 	if (copy_to_user(user, &arg, sizeof(arg)))
 		return -EFAULT;

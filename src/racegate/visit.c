@@ -20,11 +20,11 @@
 static struct rg_visit rg_visits[1 << RG_BUCKET_BITS][RG_BUCKET_SLOTS];
 static atomic64_t rg_visit_order;
 
-#define rg_for_each_visit(visit)					\
-	for ((visit) = rg_visits[hash_ptr(current, RG_BUCKET_BITS)];	\
-	     (visit) < rg_visits[hash_ptr(current, RG_BUCKET_BITS)] +	\
-		       RG_BUCKET_SLOTS;					\
-	     (visit)++)
+/* The slots that the current task may use, shared with a few others. */
+static struct rg_visit *rg_bucket(void)
+{
+	return rg_visits[hash_ptr(current, RG_BUCKET_BITS)];
+}
 
 /* An interrupt on top of a visit is not part of it. */
 static u8 rg_context(void)
@@ -38,9 +38,9 @@ static u8 rg_context(void)
 struct rg_visit *rg_visit_new(enum rg_visit_kind kind, unsigned long sp,
 			      unsigned long resume)
 {
-	struct rg_visit *visit;
+	struct rg_visit *bucket = rg_bucket(), *visit;
 
-	rg_for_each_visit(visit) {
+	for (visit = bucket; visit < bucket + RG_BUCKET_SLOTS; visit++) {
 		if (READ_ONCE(visit->task) ||
 		    cmpxchg(&visit->task, NULL, current))
 			continue;
@@ -61,9 +61,9 @@ struct rg_visit *rg_visit_new(enum rg_visit_kind kind, unsigned long sp,
 
 struct rg_visit *rg_visit_find(enum rg_visit_kind kind, unsigned long sp)
 {
-	struct rg_visit *visit, *found = NULL;
+	struct rg_visit *bucket = rg_bucket(), *visit, *found = NULL;
 
-	rg_for_each_visit(visit) {
+	for (visit = bucket; visit < bucket + RG_BUCKET_SLOTS; visit++) {
 		if (READ_ONCE(visit->task) != current || visit->sp != sp ||
 		    visit->kind != kind)
 			continue;
@@ -108,29 +108,27 @@ void rg_visit_end(struct rg_visit *visit)
 	 * The few instructions that are left are waited for by its exit.
 	 */
 	module_put(THIS_MODULE);
-	/* What was done to a gate comes before its end. */
-	smp_mb__before_atomic();
 	for (i = 0; i < visit->nr_gates; i++) {
 		if (inside)
-			atomic_dec(&visit->gates[i]->busy);
+			atomic_dec_return_release(&visit->gates[i]->busy);
 		/* A gate without users may be freed at once. */
-		smp_mb__before_atomic();
-		atomic_dec(&visit->gates[i]->users);
+		atomic_dec_return_release(&visit->gates[i]->users);
 	}
 	WRITE_ONCE(visit->inside, false);
 	WRITE_ONCE(visit->sp, 0);
 	if (visit->kind == RG_VISIT_RETURN)
 		put_task_struct(task);
+	/* The next one finds the slot as it is left here. */
 	smp_store_release(&visit->task, NULL);
 }
 
 /* Is this a call that racegate itself makes for the current task? */
 bool rg_visit_nested(void)
 {
-	struct rg_visit *visit;
+	struct rg_visit *bucket = rg_bucket(), *visit;
 	u8 context = rg_context();
 
-	rg_for_each_visit(visit) {
+	for (visit = bucket; visit < bucket + RG_BUCKET_SLOTS; visit++) {
 		if (READ_ONCE(visit->task) == current &&
 		    READ_ONCE(visit->inside) && visit->context == context)
 			return true;
