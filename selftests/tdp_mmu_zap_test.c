@@ -16,7 +16,6 @@
  * otherwise is the case two_zappers_collide; it takes the kernel down.
  */
 #define _GNU_SOURCE /* sched_setaffinity() */
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -122,20 +121,24 @@ struct race {
 	int second_fault, second_zap, second_map;
 };
 
-static const char *set_tdp_mmu(const char *value, char *old)
+/* Newer kernels let the parameter be set only when kvm is loaded. */
+static const char *set_tdp_mmu(char value, char *old)
 {
-	int fd = open(TDP_MMU_PARAM, O_RDWR);
-	const char *why = NULL;
+	int fd = open(TDP_MMU_PARAM, O_RDONLY);
+	ssize_t n;
 
 	if (fd < 0)
-		return errno == ENOENT ? "this kernel has no TDP MMU" :
-		       "cannot write to " TDP_MMU_PARAM;
-	if (old && read(fd, old, 1) != 1)
-		why = "cannot read " TDP_MMU_PARAM;
-	else if (pwrite(fd, value, 1, 0) != 1)
-		why = "cannot write to " TDP_MMU_PARAM;
+		return "this kernel has no TDP MMU";
+	n = read(fd, old, 1);
 	close(fd);
-	return why;
+	if (n != 1)
+		return "cannot read " TDP_MMU_PARAM;
+	if (*old == value)
+		return NULL;
+	fd = open(TDP_MMU_PARAM, O_WRONLY);
+	n = write(fd, &value, 1);
+	close(fd);
+	return n == 1 ? NULL : "cannot change " TDP_MMU_PARAM;
 }
 
 static void run_vcpu(struct kvm_vcpu *vcpu)
@@ -169,12 +172,12 @@ static const char *create_vm(struct race *race, bool tdp_mmu)
 	memset(race, 0, sizeof(*race));
 	/* A VM keeps for life what the parameter says when it is created. */
 	if (!why)
-		why = set_tdp_mmu(tdp_mmu ? "Y" : "N", &old);
+		why = set_tdp_mmu(tdp_mmu ? 'Y' : 'N', &old);
 	if (why)
 		return why;
 	vm = vm_create(NR_VCPUS);
 	race->vm = vm;
-	set_tdp_mmu(&old, NULL);
+	set_tdp_mmu(old, &old);
 
 	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, MEM_GPA, MEM_SLOT,
 				    MEM_SIZE / PAGE_SIZE, 0);
