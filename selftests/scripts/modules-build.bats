@@ -17,12 +17,17 @@ setup_file()
 	"$TOP/scripts/modules-build" --kernel 6.1
 	"$TOP/scripts/modules-build" --kernel 6.1 --variant unpatched
 
-	# The copy; one build in it, which later ones start from.
+	# The copy, with the objects of a build that its builds can start from.
 	export COPY=$BATS_FILE_TMPDIR/copy
 	mkdir -p "$COPY/build/kernels" "$COPY/patches/6.1"
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$COPY/"
 	ln -s "$BUILD/kernels/6.1" "$COPY/build/kernels/6.1"
 	: >"$COPY/patches/6.1/series"
+	kver=$(<"$BUILD/kernels/6.1/release")
+	mkdir -p "$COPY/build/work/$kver"
+	cp -a "$BUILD/work/$kver/unpatched" "$COPY/build/work/$kver/start"
+	find "$COPY/build/work" -name '.*.cmd' -exec \
+		sed -i "s,$(readlink -f "$BUILD")/work/$kver/unpatched/,$COPY/build/work/$kver/start/,g" {} +
 }
 
 setup()
@@ -165,6 +170,16 @@ copy_patch()
 	[[ $output == *"$KVER"*6.1.0-999-amd64* ]]
 }
 
+@test "modules-build: headers from nowhere need a source that is named" {
+	mkdir -p "$BATS_TEST_TMPDIR/kbuild/include/generated"
+	echo '#define UTS_RELEASE "6.1.99-own"' >"$BATS_TEST_TMPDIR/kbuild/include/generated/utsrelease.h"
+	: >"$BATS_TEST_TMPDIR/kbuild/Module.symvers"
+	echo CONFIG_KVM=m >"$BATS_TEST_TMPDIR/kbuild/.config"
+	run modules_build --kbuild "$BATS_TEST_TMPDIR/kbuild"
+	[ "$status" -eq 2 ]
+	[[ $output == *linux-headers-6.1.99-own*KSRC=* ]]
+}
+
 @test "modules-build: a kernel with KVM built in is refused" {
 	mkdir -p "$BATS_TEST_TMPDIR/kbuild/include/generated"
 	cp "$BUILD/kernels/6.1/kbuild/include/generated/utsrelease.h" "$BATS_TEST_TMPDIR/kbuild/include/generated/"
@@ -179,7 +194,7 @@ copy_patch()
 	copy_patch one.patch first-race arch/x86/kvm/i8254.c 's/^#define pr_fmt.*/&\n\/* changed *\//'
 	env -u O setsid "$COPY/scripts/modules-build" --kernel 6.1 >/dev/null 2>&1 3>&- &
 	pid=$!
-	until ls "$COPY/build/work/$KVER/patched/virt/kvm"/*.o >/dev/null 2>&1; do
+	until [ -e "$COPY/build/work/$KVER/patched/.building" ]; do
 		sleep 0.2
 	done
 	kill -KILL -- "-$pid"
