@@ -322,7 +322,8 @@ static int arm(struct race *race, struct runner *runner, const char *symbol,
 		.symbol = symbol, .label = strchr(symbol, ':') + 1,
 		.tid = runner->tid,
 		.action = hold_us ? RG_HOLD_SPIN : RG_RECORD,
-		.max_hits = hold_us ? 1 : 0, .timeout_us = hold_us });
+		/* A fault that has to wait may be taken again and again. */
+		.max_hits = hold_us ? 1 : 4, .timeout_us = hold_us });
 }
 
 /* For the ladder only. */
