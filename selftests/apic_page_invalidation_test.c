@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Test that a vCPU does not keep the APIC access page in its VMCS when that page
+ * is taken away: KVM_REQ_APIC_PAGE_RELOAD against the unmapping in the host.
+ *
+ * The page is shared memory that KVM maps into this process for a memslot of
+ * its own.  A thread takes it away and is held between the mmu_notifier's
+ * invalidate_range_start and the unmapping.  The vCPU, which reads its xAPIC all
+ * the time, comes by on its way into the guest a few times meanwhile and does
+ * what it was requested to do; then the unmapping goes on.
+ *
+ * A vCPU that reloaded the page while it was held got the page that is about to
+ * go.  The CPU tells an access to the APIC by the page in the VMCS, so that from
+ * then on it takes the guest's accesses, for which the EPT get the new page, for
+ * accesses to plain memory.
+ *
+ * Oracle: the version and the ID that the guest reads from its xAPIC must be
+ * what they were before.  Plain memory has 0 there.
+ */
+#define _GNU_SOURCE /* for vmsplice() */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <linux/mman.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "apic.h"
+#include "kvm_util.h"
+#include "processor.h"
+#include "racefix.h"
+#include "racegate_client.h"
+
+/* Not 0: the ID has to differ from what plain memory has in its place. */
+#define VCPU_ID		1
+
+/* Far above what it takes in Bochs; a lost release must not last. */
+#define HOLD_US		(10 * 1000 * 1000)
+
+/*
+ * How often the vCPU must come by on its way into the guest: the first time it
+ * may have looked at its requests before the other thread was held, the second
+ * time it has not.
+ */
+#define PASSES		3
+
+/* How often the guest reads both registers after all is over. */
+#define ROUNDS_AFTER	100
+
+#define PAGE_BYTES	4096
+
+/* In the guest's memory; the host looks at its own view of them. */
+static uint32_t guest_version, guest_id;
+static uint32_t guest_wrong_version, guest_wrong_id;
+static uint64_t guest_rounds, guest_wrong_rounds;
+static uint64_t guest_over;
+
+static void guest_code(void)
+{
+	uint32_t version, id;
+	unsigned int after = 0;
+
+	xapic_enable();
+	guest_version = xapic_read_reg(APIC_LVR);
+	guest_id = xapic_read_reg(APIC_ID);
+
+	while (after < ROUNDS_AFTER) {
+		if (READ_ONCE(guest_over))
+			after++;
+		version = xapic_read_reg(APIC_LVR);
+		id = xapic_read_reg(APIC_ID);
+		if (version != guest_version || id != guest_id) {
+			guest_wrong_version = version;
+			guest_wrong_id = id;
+			guest_wrong_rounds++;
+		}
+		WRITE_ONCE(guest_rounds, guest_rounds + 1);
+	}
+	GUEST_DONE();
+}
+
+struct race {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu;
+	void *page;		/* where KVM mapped the APIC access page */
+	const struct cause *cause;
+	const char *why;	/* it could not be taken away, or NULL */
+	pthread_t runner, invalidator;
+	pid_t runner_tid, invalidator_tid;
+	sem_t runner_ready, invalidator_ready, invalidator_go;
+	struct rg *rg;
+};
+
+/* One way for userspace to take the page away; returns 0 or -1 with errno. */
+struct cause {
+	const char *name;
+	int (*take)(void *page);
+};
+
+/* As a VMM's host does under memory pressure: nothing is left of the page. */
+static int take_by_hole(void *page)
+{
+	struct iovec iov = { .iov_base = page, .iov_len = PAGE_BYTES };
+	int pipe_fd[2], ret;
+
+	/*
+	 * A reference of our own keeps the page out of the allocator's hands,
+	 * or the next page that is taken from there might well be the same.
+	 */
+	if (pipe(pipe_fd))
+		return -1;
+	ret = vmsplice(pipe_fd[1], &iov, 1, 0) == PAGE_BYTES ? 0 : -1;
+	if (!ret)
+		ret = madvise(page, PAGE_BYTES, MADV_REMOVE);
+	/* The pipe stays open: it has the reference. */
+	return ret;
+}
+
+/* As memory hot-unplug and compaction do; the old page is never used again. */
+static int take_by_migration(void *page)
+{
+	return madvise(page, PAGE_BYTES, MADV_SOFT_OFFLINE);
+}
+
+static const struct cause hole = { "MADV_REMOVE", take_by_hole };
+static const struct cause migration = { "MADV_SOFT_OFFLINE", take_by_migration };
+
+/* The guest's variable, as it is now. */
+#define GUEST(race, var) \
+	READ_ONCE(*(typeof(var) *)addr_gva2hva((race)->vm, (vm_vaddr_t)&(var)))
+
+static const char *need_apic_access_page(void)
+{
+	const char *why = hostfacts_need_kvm();
+
+	if (why)
+		return why;
+	if (!hostfacts_param("kvm_intel", "flexpriority"))
+		return "no APIC access page: needs kvm_intel with the parameter flexpriority=Y";
+	return NULL;
+}
+
+/*
+ * The mappings of one page of shared anonymous memory, as KVM makes them for
+ * memslots of its own.
+ */
+#define MAX_SHARED	16
+
+static unsigned int shared_pages(uint64_t start[MAX_SHARED])
+{
+	unsigned int nr = 0;
+	uint64_t from, to;
+	char line[512];
+	FILE *maps;
+
+	maps = fopen("/proc/self/maps", "r");
+	TEST_ASSERT(maps, "/proc/self/maps: %s", strerror(errno));
+	while (nr < MAX_SHARED && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx rw-s", &from, &to) == 2 &&
+		    to - from == PAGE_BYTES && strstr(line, "/dev/zero"))
+			start[nr++] = from;
+	}
+	fclose(maps);
+	return nr;
+}
+
+/* Adds the vCPU, and finds the page that KVM maps for the VM's first one. */
+static void *add_vcpu(struct race *race)
+{
+	uint64_t before[MAX_SHARED], after[MAX_SHARED];
+	unsigned int nr_before, nr_after, i, j;
+	void *page = NULL;
+
+	nr_before = shared_pages(before);
+	race->vcpu = vm_vcpu_add(race->vm, VCPU_ID, guest_code);
+	nr_after = shared_pages(after);
+
+	for (i = 0; i < nr_after; i++) {
+		for (j = 0; j < nr_before; j++)
+			if (before[j] == after[i])
+				break;
+		if (j < nr_before)
+			continue;
+		/*
+		 * Where the CPU has no unrestricted guest there is a second
+		 * one, with page tables in it.  Nobody writes to ours.
+		 */
+		if (READ_ONCE(*(uint32_t *)after[i]))
+			continue;
+		TEST_ASSERT(!page, "KVM mapped several pages; which is the APIC's?");
+		page = (void *)after[i];
+	}
+	return page;
+}
+
+/* The number of the page that is mapped there, which is touched first. */
+static uint64_t page_frame(void *page)
+{
+	uint64_t entry = 0;
+	int fd;
+
+	(void)READ_ONCE(*(uint32_t *)page);
+	fd = open("/proc/self/pagemap", O_RDONLY);
+	TEST_ASSERT(fd >= 0, "/proc/self/pagemap: %s", strerror(errno));
+	TEST_ASSERT(pread(fd, &entry, sizeof(entry), (uintptr_t)page /
+			  PAGE_BYTES * sizeof(entry)) == sizeof(entry),
+		    "/proc/self/pagemap: %s", strerror(errno));
+	close(fd);
+	TEST_ASSERT(entry >> 63, "the page at %p is not present", page);
+	return entry & ((1ull << 55) - 1);
+}
+
+static void create_vm(struct race *race, const struct cause *cause)
+{
+	memset(race, 0, sizeof(*race));
+	race->cause = cause;
+	race->vm = vm_create(1);
+	virt_pg_map(race->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
+	race->page = add_vcpu(race);
+}
+
+static void *runner_thread(void *arg)
+{
+	struct race *race = arg;
+	struct ucall uc;
+
+	race->runner_tid = syscall(SYS_gettid);
+	sem_post(&race->runner_ready);
+	vcpu_run(race->vcpu);
+	TEST_ASSERT(get_ucall(race->vcpu, &uc) == UCALL_DONE,
+		    "exit reason %u (%s)", race->vcpu->run->exit_reason,
+		    exit_reason_str(race->vcpu->run->exit_reason));
+	return NULL;
+}
+
+static void *invalidator_thread(void *arg)
+{
+	struct race *race = arg;
+
+	race->invalidator_tid = syscall(SYS_gettid);
+	sem_post(&race->invalidator_ready);
+	sem_wait(&race->invalidator_go);
+	rg_mark(race->rg, race->cause->name);
+	if (race->cause->take(race->page))
+		race->why = strerror(errno);
+	rg_mark(race->rg, "done: the page is gone");
+	return NULL;
+}
+
+/* The guest runs, and has read its APIC often enough for the EPT to have it. */
+static void start(struct race *race)
+{
+	sem_init(&race->runner_ready, 0, 0);
+	sem_init(&race->invalidator_ready, 0, 0);
+	sem_init(&race->invalidator_go, 0, 0);
+	TEST_ASSERT(!pthread_create(&race->runner, NULL, runner_thread, race) &&
+		    !pthread_create(&race->invalidator, NULL,
+				    invalidator_thread, race),
+		    "pthread_create");
+	sem_wait(&race->runner_ready);
+	sem_wait(&race->invalidator_ready);
+	while (GUEST(race, guest_rounds) < 10)
+		usleep(1000);
+}
+
+/* Lets the guest have a last look at its APIC, and waits for its end. */
+static void finish(struct race *race)
+{
+	char text[96];
+
+	guest_over = 1;
+	sync_global_to_guest(race->vm, guest_over);
+	pthread_join(race->runner, NULL);
+
+	sync_global_from_guest(race->vm, guest_version);
+	sync_global_from_guest(race->vm, guest_id);
+	sync_global_from_guest(race->vm, guest_wrong_version);
+	sync_global_from_guest(race->vm, guest_wrong_id);
+	sync_global_from_guest(race->vm, guest_rounds);
+	sync_global_from_guest(race->vm, guest_wrong_rounds);
+	snprintf(text, sizeof(text), "guest reads version %#x, ID %#x",
+		 guest_wrong_rounds ? guest_wrong_version : guest_version,
+		 guest_wrong_rounds ? guest_wrong_id : guest_id);
+	rg_mark(race->rg, text);
+}
+
+static unsigned int arrivals(struct rg *rg, int gate)
+{
+	struct rg_status status;
+
+	return rg_status(rg, gate, &status) ? 0 : status.arrivals;
+}
+
+/*
+ * Lets the invalidator go, and holds it before the unmapping until the vCPU has
+ * come by.  Returns NULL, or why that could not be forced.
+ */
+static const char *hold(struct race *race)
+{
+	struct rg_status status;
+	struct rg *rg = race->rg;
+	const char *why = NULL;
+	int gate, pass, reload, fault;
+
+	rg_name_thread(rg, race->invalidator_tid, "takes the page away");
+	rg_name_thread(rg, race->runner_tid, "vCPU");
+	rg_name_thread(rg, rg_gettid(), "test");
+
+	/* Landmarks for the ladder; not every kernel has all of them. */
+	rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_mmu_notifier_invalidate_range_start",
+		.tid = race->invalidator_tid, .max_hits = 1 });
+	rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_make_all_cpus_request",
+		.tid = race->invalidator_tid, .max_hits = 2,
+		.label = "requests KVM_REQ_APIC_PAGE_RELOAD" });
+	rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_mmu_notifier_invalidate_range_end",
+		.tid = race->invalidator_tid, .max_hits = 1,
+		.label = "unmapped: invalidate_range_end" });
+
+	/* What says that the page is out of the EPT, or its reload requested. */
+	reload = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm_intel:vmx_set_apic_access_page_addr",
+		.tid = race->runner_tid, .max_hits = 4,
+		.label = "reloads: vmx_set_apic_access_page_addr()" });
+	fault = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_mmu_page_fault", .tid = race->runner_tid,
+		.max_hits = 2, .label = "page not in the EPT, wait: kvm_mmu_page_fault()" });
+	gate = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_mmu_notifier_invalidate_range_start",
+		.where = RG_RETURN, .label = "invalidated, not unmapped",
+		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
+		.tid = race->invalidator_tid, .max_hits = 1 });
+	if (reload < 0 || fault < 0 || gate < 0)
+		return rg_strerror();
+
+	sem_post(&race->invalidator_go);
+	if (rg_wait(rg, gate, 1, HOLD_US))
+		return rg_strerror();
+	pass = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm_intel:vmx_prepare_switch_to_guest",
+		.label = "vcpu_enter_guest()", .tid = race->runner_tid,
+		.max_hits = PASSES });
+	if (pass < 0 || rg_wait(rg, pass, PASSES, HOLD_US))
+		why = rg_strerror();
+	if (!why && (rg_status(rg, gate, &status) || !status.held))
+		why = "the invalidating thread went on before it was let go";
+	if (!why && !arrivals(rg, reload) && !arrivals(rg, fault))
+		why = "what was invalidated is not the APIC access page";
+	rg_release(rg, gate);
+	return why;
+}
+
+static void run_race(struct __test_metadata *_metadata, const struct cause *cause)
+{
+	const char *why;
+	uint64_t before;
+	struct race race;
+
+	RACEFIX_REQUIRE(need_apic_access_page());
+	create_vm(&race, cause);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	ASSERT_EQ(0, klog_mark());
+	before = page_frame(race.page);
+	if (rg_open(&race.rg) < 0)
+		SKIP(return, "%s", rg_strerror());
+
+	start(&race);
+	why = hold(&race);
+	sem_post(&race.invalidator_go);
+	pthread_join(race.invalidator, NULL);
+	finish(&race);
+
+	RACEFIX_REQUIRE(why);
+	if (race.why)
+		SKIP(return, "%s: %s", cause->name, race.why);
+	if (page_frame(race.page) == before)
+		SKIP(return, "%s: the page is still the same", cause->name);
+
+	rg_ladder(race.rg, stdout);
+	rg_close(race.rg);
+	ksft_print_msg("guest: version %#x, ID %#x; %lu of %lu looks at them were wrong\n",
+		       guest_version, guest_id, guest_wrong_rounds,
+		       guest_rounds);
+	EXPECT_EQ(VCPU_ID, GET_APIC_ID_FIELD(guest_id));
+	EXPECT_EQ(0, guest_wrong_rounds) {
+		TH_LOG("the guest reads version %#x and ID %#x: its xAPIC is plain memory",
+		       guest_wrong_version, guest_wrong_id);
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(hole_punched)
+{
+	run_race(_metadata, &hole);
+}
+
+TEST(migrated)
+{
+	run_race(_metadata, &migration);
+}
+
+RACEFIX_MAIN()
