@@ -30,6 +30,8 @@
 
 /* In KVM's vmcs12, whose layout is ABI (VMCS12_REVISION 0x11e57ed0). */
 #define VMCS12_VIRTUAL_APIC_PAGE_ADDR	96
+#define VMCS12_APIC_ACCESS_ADDR		104
+#define VMCS12_SECONDARY_EXEC_CONTROL	804
 #define VMCS12_GUEST_INTR_STATUS	980
 
 /* A guest-physical page that no memslot backs. */
@@ -123,6 +125,7 @@ enum outcome {
 	ASLEEP,		/* still halted when the time was up */
 	WOKE,		/* L2 runs, and its handler ran once */
 	WOKE_NO_IRQ,	/* L2 runs, but took no interrupt */
+	REFUSED,	/* userspace is told that the state cannot be run */
 	OTHER,		/* anything else; printed */
 };
 
@@ -130,6 +133,7 @@ static const char * const outcome_name[] = {
 	[ASLEEP] = "it is still asleep",
 	[WOKE] = "it woke up and took the interrupt",
 	[WOKE_NO_IRQ] = "it woke up without an interrupt",
+	[REFUSED] = "KVM_RUN ended with an internal error",
 	[OTHER] = "something else happened",
 };
 
@@ -248,7 +252,7 @@ static enum outcome vmm_run(struct vmm *vmm, unsigned int ms)
 	if (uc.cmd == UCALL_ABORT)
 		ksft_print_msg("%s at %s:%lu, %lx\n", (char *)uc.args[0],
 			       (char *)uc.args[1], uc.args[2], uc.args[3]);
-	return OTHER;
+	return run->exit_reason == KVM_EXIT_INTERNAL_ERROR ? REFUSED : OTHER;
 }
 
 static void vmm_save(struct vmm *vmm)
@@ -391,6 +395,23 @@ TEST(runnable)
 	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
 	vmm_restore_new_vm(&vmm);
 	EXPECT_OUTCOME(WOKE, &vmm);
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(unbacked_apic_access)
+{
+	uint32_t control = SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY |
+			   SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES;
+	uint64_t gpa = UNBACKED_GPA;
+	struct vmm vmm;
+
+	BEGIN(&vmm, false);
+	memcpy(saved_vmcs12(&vmm) + VMCS12_SECONDARY_EXEC_CONTROL, &control,
+	       sizeof(control));
+	memcpy(saved_vmcs12(&vmm) + VMCS12_APIC_ACCESS_ADDR, &gpa, sizeof(gpa));
+	vmm_restore_new_vm(&vmm);
+	/* KVM cannot go on without that page, and must say so; not sleep. */
+	EXPECT_OUTCOME(REFUSED, &vmm);
 	RACEFIX_LOG_CLEAN();
 }
 
