@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Test that a gfn_to_pfn_cache never stands for a page that userspace has taken
+ * away: kvm_gfn_to_pfn_cache_refresh() against mmu_notifiers and other users.
+ *
+ * The memory behind a guest page is a page of a memfd.  One thread maps another
+ * page of it over the first, as a VMM does that replaces guest memory; the old
+ * page stays visible through a second mapping.  Another thread makes KVM write to
+ * the guest page through its cache:
+ *
+ *	clock	the vCPU's kvmclock (5.18 and later)
+ *	xen	the event channels of Xen's shared_info (needs CONFIG_KVM_XEN)
+ *
+ *	before_count	the refresh gets its chance when the notifier has cleared
+ *			the cache and not yet counted itself
+ *	before_publish	a whole invalidation passes when the refresh has found the
+ *			page and looked at the count, and not yet published it
+ *	second_user	one thread is inside a refresh, another looks at the cache
+ *
+ * Oracle: the old page must not change after mmap() has returned, and what KVM
+ * writes then must be in the new one; and the kernel must not warn or oops.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/mman.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "racefix.h"
+#include "racegate_client.h"
+
+#define PAGE		4096
+#define NR_PAGES	3
+#define SLOT		10
+#define GPA		0x100000000ull
+/* The slot's other page, for what Xen's interface wants besides. */
+#define VCPU_INFO_GPA	(GPA + PAGE)
+
+#define KVMCLOCK_MSR	0x4b564d01	/* MSR_KVM_SYSTEM_TIME_NEW */
+
+/* In struct shared_info of Xen; the masks of 32-bit and of 64-bit guests. */
+#define XEN_PENDING	2048
+#define XEN_MASK_32	(2048 + 128)
+#define XEN_MASK_64	(2048 + 512)
+#define XEN_GSI		32		/* above those of the interrupt controllers */
+#define XEN_PORTS	16
+
+/* A lost release must not last; far above what a step takes in Bochs. */
+#define HOLD_US		(10 * 1000 * 1000)
+#define LOOK_US		5000
+#define NAP_US		1000
+
+/* A refresh that looks the page up that often waits for the invalidation. */
+#define LOOKUPS		5
+
+static const char refresh_symbol[] = "kvm:kvm_gfn_to_pfn_cache_refresh";
+
+struct race;
+
+/* A thread that does one thing whenever it is told to. */
+struct worker {
+	void (*work)(struct race *race);
+	struct race *race;
+	pthread_t thread;
+	pid_t tid;
+	sem_t go, done;
+	bool busy;
+};
+
+/* A way to have KVM write through a cache, and to see what it wrote. */
+struct user {
+	const char *name;
+	void (*setup)(struct race *race);
+	void (*write)(struct race *race);
+	size_t offset;		/* of a word in the page that each write changes */
+};
+
+struct race {
+	const struct user *user;
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu;
+	int memfd;
+	char *guest;		/* the slot's memory, as KVM knows it */
+	char *pages;		/* all pages of the memfd */
+	int next_page;		/* what mapper puts there */
+	int next_port;
+	struct worker mapper, writer, reader;
+	struct rg *rg;
+};
+
+static void guest_code(void)
+{
+	for (;;)
+		GUEST_SYNC(0);
+}
+
+static uint64_t word(struct race *race, int page)
+{
+	return *(volatile uint64_t *)(race->pages + page * PAGE +
+				      race->user->offset);
+}
+
+static void map_next_page(struct race *race)
+{
+	void *at;
+
+	at = mmap(race->guest, PAGE, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_FIXED | MAP_POPULATE, race->memfd,
+		  race->next_page * PAGE);
+	TEST_ASSERT(at == race->guest, "mmap: %s", strerror(errno));
+}
+
+static void write_once(struct race *race)
+{
+	race->user->write(race);
+}
+
+static void clock_setup(struct race *race)
+{
+	vcpu_set_msr(race->vcpu, KVMCLOCK_MSR, GPA | 1);
+}
+
+/* Has the vCPU's clock written anew. */
+static void clock_write(struct race *race)
+{
+	struct ucall uc;
+
+	vcpu_ioctl(race->vcpu, KVM_KVMCLOCK_CTRL, NULL);
+	vcpu_run(race->vcpu);
+	TEST_ASSERT(get_ucall(race->vcpu, &uc) == UCALL_SYNC,
+		    "exit reason %u (%s)", race->vcpu->run->exit_reason,
+		    exit_reason_str(race->vcpu->run->exit_reason));
+}
+
+/* The word holds the clock's version, which grows with each write. */
+static const struct user kvmclock = {
+	"kvmclock", clock_setup, clock_write, 0,
+};
+
+static void xen_setup(struct race *race)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entries[XEN_PORTS];
+	} routing = { .head.nr = XEN_PORTS };
+	struct kvm_xen_hvm_attr shinfo = {
+		.type = KVM_XEN_ATTR_TYPE_SHARED_INFO,
+		.u.shared_info.gfn = GPA / PAGE,
+	};
+	struct kvm_xen_vcpu_attr vcpu_info = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO,
+		.u.gpa = VCPU_INFO_GPA,
+	};
+	int i;
+
+	/* Masked, an event is only written down: no vCPU is kicked for it. */
+	for (i = 0; i < NR_PAGES; i++) {
+		memset(race->pages + i * PAGE + XEN_MASK_32, 0xff, 8);
+		memset(race->pages + i * PAGE + XEN_MASK_64, 0xff, 8);
+	}
+
+	vm_ioctl(race->vm, KVM_XEN_HVM_SET_ATTR, &shinfo);
+	vcpu_ioctl(race->vcpu, KVM_XEN_VCPU_SET_ATTR, &vcpu_info);
+	for (i = 0; i < XEN_PORTS; i++)
+		routing.entries[i] = (struct kvm_irq_routing_entry) {
+			.gsi = XEN_GSI + i,
+			.type = KVM_IRQ_ROUTING_XEN_EVTCHN,
+			.u.xen_evtchn.port = i,
+			.u.xen_evtchn.vcpu = race->vcpu->id,
+			.u.xen_evtchn.priority =
+				KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL,
+		};
+	vm_ioctl(race->vm, KVM_SET_GSI_ROUTING, &routing.head);
+}
+
+/* Sends an event that was not sent before: the word gets another bit. */
+static void xen_write(struct race *race)
+{
+	struct kvm_irq_level line = { .level = 1 };
+
+	line.irq = XEN_GSI + __atomic_fetch_add(&race->next_port, 1,
+						__ATOMIC_RELAXED);
+	vm_ioctl(race->vm, KVM_IRQ_LINE, &line);
+}
+
+static const struct user xen = {
+	"Xen's shared_info", xen_setup, xen_write, XEN_PENDING,
+};
+
+static const char *need_xen(void)
+{
+	if (kvm_check_cap(KVM_CAP_XEN_HVM) & KVM_XEN_HVM_CONFIG_EVTCHN_2LEVEL)
+		return NULL;
+	return "no event channels in this kvm.ko, so no CONFIG_KVM_XEN";
+}
+
+static void *worker_thread(void *arg)
+{
+	struct worker *worker = arg;
+
+	worker->tid = rg_gettid();
+	for (;;) {
+		sem_post(&worker->done);
+		sem_wait(&worker->go);
+		worker->work(worker->race);
+	}
+	return NULL;
+}
+
+static void start(struct worker *worker)
+{
+	worker->busy = true;
+	sem_post(&worker->go);
+}
+
+static void finish(struct worker *worker)
+{
+	while (worker->busy)
+		worker->busy = sem_wait(&worker->done);
+}
+
+/*
+ * Waits a while for it; is it done?  Asks no clock: that could take the page
+ * fault that create() speaks of.
+ */
+static bool is_done(struct worker *worker, unsigned long us)
+{
+	for (; worker->busy; us -= NAP_US) {
+		worker->busy = sem_trywait(&worker->done);
+		if (us < NAP_US)
+			break;
+		usleep(NAP_US);
+	}
+	return !worker->busy;
+}
+
+static void run(struct worker *worker)
+{
+	start(worker);
+	finish(worker);
+}
+
+static void create_worker(struct race *race, struct worker *worker,
+			  const char *name, void (*work)(struct race *))
+{
+	worker->work = work;
+	worker->race = race;
+	worker->busy = true;
+	sem_init(&worker->go, 0, 0);
+	sem_init(&worker->done, 0, 0);
+	TEST_ASSERT(!pthread_create(&worker->thread, NULL, worker_thread, worker),
+		    "pthread_create");
+	finish(worker);
+	rg_name_thread(race->rg, worker->tid, name);
+}
+
+/*
+ * Makes a VM whose cache is in use, over page 0 of the memfd.  Returns NULL, or
+ * why this host has no such thing.
+ */
+static const char *create(struct race *race, const struct user *user)
+{
+	const char *why;
+	uint64_t before;
+
+	memset(race, 0, sizeof(*race));
+	race->user = user;
+	why = hostfacts_need_kvm();
+	if (!why && user == &xen)
+		why = need_xen();
+	if (why)
+		return why;
+	if (rg_open(&race->rg) < 0)
+		return rg_strerror();
+
+	race->vm = vm_create_with_one_vcpu(&race->vcpu, guest_code);
+	race->memfd = kvm_memfd_alloc(NR_PAGES * PAGE, false);
+	race->pages = mmap(NULL, NR_PAGES * PAGE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED, race->memfd, 0);
+	race->guest = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(race->pages != MAP_FAILED && race->guest != MAP_FAILED,
+		    "mmap: %s", strerror(errno));
+	map_next_page(race);
+	vm_set_user_memory_region(race->vm, SLOT, 0, GPA, 2 * PAGE, race->guest);
+
+	create_worker(race, &race->mapper, "replaces the page", map_next_page);
+	create_worker(race, &race->writer, "refreshes the cache", write_once);
+	create_worker(race, &race->reader, "uses the cache", write_once);
+	rg_name_thread(race->rg, rg_gettid(), "steers");
+
+	user->setup(race);
+	before = word(race, 0);
+	run(&race->writer);
+	TEST_ASSERT(word(race, 0) != before, "%s: KVM writes nothing",
+		    user->name);
+
+	/*
+	 * mmap() will be stopped with mmap_lock held for writing: nobody can take
+	 * a page fault then.
+	 */
+	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
+	return NULL;
+}
+
+/* A landmark for the ladder, and a thing to wait for. */
+static int record(struct race *race, struct worker *worker, const char *symbol,
+		  unsigned int where, const char *label, unsigned int max_hits)
+{
+	return rg_arm(race->rg, &(struct rg_point){
+		.symbol = symbol, .where = where, .label = label,
+		.tid = worker->tid, .max_hits = max_hits });
+}
+
+static int record_invalidation(struct race *race)
+{
+	return record(race, &race->mapper,
+		      "kvm:gfn_to_pfn_cache_invalidate_start", RG_ENTRY,
+		      "mmap() unmaps the old page: gfn_to_pfn_cache_invalidate_start()",
+		      0);
+}
+
+static int record_lookups(struct race *race, unsigned int max_hits)
+{
+	return record(race, &race->writer, "kvm:hva_to_pfn", RG_RETURN,
+		      "hva_to_pfn()", max_hits);
+}
+
+static int record_refreshed(struct race *race)
+{
+	return record(race, &race->writer, refresh_symbol, RG_RETURN,
+		      "refreshed, returns", 0);
+}
+
+/* Has the writer write; NULL when it is at the gate, or why it does not come. */
+static const char *arrives(struct race *race, int gate)
+{
+	int i;
+
+	if (gate < 0)
+		return rg_strerror();
+	start(&race->writer);
+	for (i = 0; i < HOLD_US / 2 / LOOK_US; i++) {
+		if (!rg_wait(race->rg, gate, 1, 0))
+			return NULL;
+		if (is_done(&race->writer, LOOK_US))
+			return "KVM wrote without a refresh: no gfn_to_pfn_cache is in use there";
+	}
+	finish(&race->writer);
+	return rg_strerror();
+}
+
+/* Was the thread held there until it was let go?  NULL, or why not. */
+static const char *was_held(struct race *race, int gate)
+{
+	struct rg_status status;
+
+	if (rg_status(race->rg, gate, &status))
+		return rg_strerror();
+	if (!status.timeouts)
+		return NULL;
+	rg_ladder(race->rg, stdout);
+	return "a thread went on before it was let go";
+}
+
+/* Puts @page there in the mapper's thread; NULL, or why that took no end. */
+static const char *replace(struct race *race, int page)
+{
+	race->next_page = page;
+	start(&race->mapper);
+	if (is_done(&race->mapper, HOLD_US / 2))
+		return NULL;
+	return "mmap() waits for the refresh: no invalidation can pass it";
+}
+
+/* What is written when @old, which held @old_word then, is replaced by @new. */
+static void expect_new_page(struct __test_metadata *_metadata,
+			    struct race *race, int old, int new,
+			    uint64_t old_word)
+{
+	uint64_t new_word = word(race, new);
+
+	rg_mark(race->rg, "KVM writes again");
+	run(&race->writer);
+	rg_ladder(race->rg, stdout);
+	EXPECT_EQ(old_word, word(race, old)) {
+		TH_LOG("%s: KVM wrote to a page that mmap() had replaced",
+		       race->user->name);
+	}
+	EXPECT_NE(new_word, word(race, new)) {
+		TH_LOG("%s: what KVM wrote is not in the guest's memory",
+		       race->user->name);
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
+ * Forces a refresh between the notifier's look at the cache and its count, or
+ * as far as the kernel lets it.  Returns NULL, or why it was not forced.
+ */
+static const char *force_before_count(struct race *race)
+{
+	int notifier, lookup, refreshed, i;
+	struct rg *rg = race->rg;
+	const char *why = NULL;
+
+	record_invalidation(race);
+	record(race, &race->writer, refresh_symbol, RG_ENTRY,
+	       "kvm_gfn_to_pfn_cache_refresh()", 0);
+	notifier = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
+		.label = "cache looked at, invalidation not counted",
+		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
+		.timeout_us = HOLD_US, .tid = race->mapper.tid, .max_hits = 1 });
+	if (notifier < 0)
+		return rg_strerror();
+	lookup = record_lookups(race, LOOKUPS);
+	refreshed = record_refreshed(race);
+	if (lookup < 0 || refreshed < 0)
+		return rg_strerror();
+
+	race->next_page = 1;
+	start(&race->mapper);
+	if (rg_wait(rg, notifier, 1, HOLD_US))
+		why = rg_strerror();
+	if (!why) {
+		start(&race->writer);
+		for (i = 0; i < HOLD_US / 2 / LOOK_US; i++)
+			if (!rg_wait(rg, refreshed, 1, 0) ||
+			    !rg_wait(rg, lookup, LOOKUPS, 0) ||
+			    is_done(&race->writer, LOOK_US))
+				break;
+		if (rg_wait(rg, lookup, 1, 0))
+			why = "no page was looked up: no cache is used there, or it waits earlier";
+		rg_mark(rg, "lets the invalidation go on");
+	}
+	rg_release(rg, notifier);
+	finish(&race->mapper);
+	rg_mark(rg, "mmap() has returned");
+	finish(&race->writer);
+	return why ?: was_held(race, notifier);
+}
+
+static void before_count(struct __test_metadata *_metadata,
+			 const struct user *user)
+{
+	struct race race;
+
+	RACEFIX_REQUIRE(create(&race, user));
+	ASSERT_EQ(0, klog_mark());
+	RACEFIX_REQUIRE(force_before_count(&race));
+	expect_new_page(_metadata, &race, 0, 1, word(&race, 0));
+}
+
+/*
+ * Stops the writer inside a refresh, when it is about to take gpc->lock for the
+ * second time: it has found the page, and everything that the kernel judges
+ * without the lock is judged.  Returns NULL and the @gate, or why not.
+ */
+static const char *hold_before_publish(struct race *race, int *gate)
+{
+	struct rg *rg = race->rg;
+	const char *why;
+	int entry;
+
+	entry = rg_arm(rg, &(struct rg_point){
+		.symbol = refresh_symbol, .action = RG_HOLD_SLEEP,
+		.label = "kvm_gfn_to_pfn_cache_refresh()",
+		.timeout_us = HOLD_US, .tid = race->writer.tid, .max_hits = 1 });
+	why = arrives(race, entry);
+	if (why)
+		return why;
+	*gate = rg_arm(rg, &(struct rg_point){
+		.symbol = "_raw_write_lock_irq",
+		.label = "page found, not published",
+		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
+		.tid = race->writer.tid, .skip = 1, .max_hits = 1 });
+	if (*gate < 0)
+		why = rg_strerror();
+	rg_release(rg, entry);
+	if (!why && rg_wait(rg, *gate, 1, HOLD_US / 2))
+		why = rg_strerror();
+	if (why)
+		finish(&race->writer);
+	return why;
+}
+
+static void before_publish(struct __test_metadata *_metadata,
+			   const struct user *user)
+{
+	struct race race;
+	uint64_t old_word;
+	const char *why;
+	int gate;
+
+	RACEFIX_REQUIRE(create(&race, user));
+	ASSERT_EQ(0, klog_mark());
+
+	/* Without a race, for the cache to be in need of a refresh. */
+	RACEFIX_REQUIRE(replace(&race, 1));
+	record_invalidation(&race);
+	record_lookups(&race, 0);
+	record_refreshed(&race);
+	RACEFIX_REQUIRE(hold_before_publish(&race, &gate));
+
+	why = replace(&race, 2);
+	rg_mark(race.rg, "mmap() has returned");
+	old_word = word(&race, 1);
+	rg_release(race.rg, gate);
+	finish(&race.writer);
+	finish(&race.mapper);
+	RACEFIX_REQUIRE(why ?: was_held(&race, gate));
+	expect_new_page(_metadata, &race, 1, 2, old_word);
+}
+
+TEST(clock_before_count)
+{
+	before_count(_metadata, &kvmclock);
+}
+
+TEST(clock_before_publish)
+{
+	before_publish(_metadata, &kvmclock);
+}
+
+TEST(xen_before_count)
+{
+	before_count(_metadata, &xen);
+}
+
+TEST(xen_before_publish)
+{
+	before_publish(_metadata, &xen);
+}
+
+TEST(xen_second_user)
+{
+	uint64_t old_word, new_word;
+	struct race race;
+	bool waits;
+	int gate;
+
+	RACEFIX_DESTRUCTIVE("a user of the cache goes through NULL: oops, with the cache's lock held");
+	RACEFIX_REQUIRE(create(&race, &xen));
+	ASSERT_EQ(0, klog_mark());
+
+	RACEFIX_REQUIRE(replace(&race, 1));
+	old_word = word(&race, 0);
+	new_word = word(&race, 1);
+	gate = rg_arm(race.rg, &(struct rg_point){
+		.symbol = "kvm:hva_to_pfn", .action = RG_HOLD_SLEEP,
+		.label = "refreshes, no page found yet: hva_to_pfn()",
+		.timeout_us = HOLD_US, .tid = race.writer.tid, .max_hits = 1 });
+	RACEFIX_REQUIRE(arrives(&race, gate));
+	record(&race, &race.reader, "kvm:kvm_gfn_to_pfn_cache_check", RG_RETURN,
+	       "valid? kvm_gfn_to_pfn_cache_check()", 0);
+
+	start(&race.reader);
+	waits = !is_done(&race.reader, 20 * LOOK_US);
+	rg_mark(race.rg, waits ? "it waits for the refresh" : "it has used it");
+	rg_release(race.rg, gate);
+	finish(&race.writer);
+	finish(&race.reader);
+	RACEFIX_REQUIRE(was_held(&race, gate));
+	rg_ladder(race.rg, stdout);
+
+	EXPECT_EQ(true, waits);
+	EXPECT_EQ(old_word, word(&race, 0)) {
+		TH_LOG("an event went to a page that mmap() had replaced");
+	}
+	EXPECT_EQ(2, __builtin_popcountll(word(&race, 1) & ~new_word)) {
+		TH_LOG("an event is not in the guest's memory");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+RACEFIX_MAIN()
