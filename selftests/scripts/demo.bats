@@ -1,0 +1,104 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/demo as a person meets it who types something wrong, or changes their
+# mind. That it shows races and closes them is a step of scripts/check.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	DEMO=$TOP/scripts/demo
+	unset RACE KERNEL HOST RUNS WITHOUT
+}
+
+# emulators SESSION - pids of the emulators that run in it
+emulators()
+{
+	ps -s "$1" -o pid=,stat=,comm= | awk '$2 !~ /Z/ && $3 ~ /bochs|qemu/ { print $1 }'
+}
+
+@test "demo: an unknown race is refused, and the known ones named" {
+	RACE=no-such-race run "$DEMO"
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-race*nested-vmcs12-pages*apicv-vcpu-creation* ]]
+}
+
+@test "demo: an unknown kernel is refused, and the known ones named" {
+	KERNEL=4.99 run "$DEMO"
+	[ "$status" -eq 2 ]
+	[[ $output == *4.99*5.10*6.1* ]]
+}
+
+@test "demo: an unknown host is refused; so is one that shows none of the races" {
+	HOST=mars run "$DEMO"
+	[ "$status" -eq 2 ]
+	[[ $output == *mars* ]]
+	RACE=nested-vmcs12-pages HOST=qemu run "$DEMO"
+	[ "$status" -eq 2 ]
+	[[ $output == *nested-vmcs12-pages* ]]
+}
+
+@test "demo: a number of runs that is none is refused" {
+	for runs in 0 -1 many 3.5 99999; do
+		RUNS=$runs run "$DEMO"
+		[ "$status" -eq 2 ]
+		[[ $output == *"RUNS=$runs"* ]]
+	done
+}
+
+@test "demo: WITHOUT= an unknown race is refused" {
+	WITHOUT=nothing run "$DEMO"
+	[ "$status" -eq 2 ]
+	[[ $output == *nothing* ]]
+}
+
+@test "demo: too little disk space is said before anything is fetched" {
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/sh\nprintf "h\\n/dev/x 9 9 17 99%%%% /\\n"\n' >"$BATS_TEST_TMPDIR/bin/df"
+	chmod +x "$BATS_TEST_TMPDIR/bin/df"
+	O=$BATS_TEST_TMPDIR/build PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$DEMO"
+	[ "$status" -eq 2 ]
+	[[ $output == *"17 MiB free"* ]]
+	[ ! -d "$BATS_TEST_TMPDIR/build/apt" ]
+}
+
+@test "demo: a second one in the same directory is refused" {
+	mkdir -p "$BUILD"
+	flock -o "$BUILD/demo.lock" sleep 5 &
+	local locker=$!
+	sleep 0.5
+	run "$DEMO"
+	kill $locker
+	[ "$status" -eq 2 ]
+	[[ $output == *"another demo"* ]]
+}
+
+@test "make demo: Ctrl-C during a boot ends it, and no emulator is left" {
+	local session log=$BATS_TEST_TMPDIR/log i rc=0
+
+	# A session of its own, SIGINT not ignored: as a terminal has it.  Ctrl-C
+	# sends SIGINT to all of the foreground's process group.
+	cat >"$BATS_TEST_TMPDIR/start" <<-'END'
+		echo $$ >"$1"
+		exec make -C "$2" demo
+	END
+	env --default-signal=INT RACE=apicv-vcpu-creation KERNEL=6.1 RUNS=1 O="$BUILD" \
+		setsid bash "$BATS_TEST_TMPDIR/start" "$BATS_TEST_TMPDIR/pid" "$TOP" \
+		>"$log" 2>&1 3>&- &
+	for ((i = 0; i < 240; i++)); do
+		session=$(cat "$BATS_TEST_TMPDIR/pid" 2>/dev/null) &&
+			[ -n "$(emulators "$session")" ] && break
+		kill -0 $! || break
+		sleep 1
+	done
+	cat "$log"
+	[ -n "$(emulators "$session")" ]
+	kill -INT -- "-$session"
+	wait $! || rc=$?
+	[ $rc -ne 0 ]
+	sleep 1
+	[ -z "$(emulators "$session")" ]
+	# The next one may start.
+	flock -n "$BUILD/demo.lock" true
+}
