@@ -208,18 +208,27 @@ int rg_arm(struct rg *rg, const struct rg_point *point)
 	return arm.gate;
 }
 
+static unsigned long long rg_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+}
+
 int rg_wait(struct rg *rg, int gate, unsigned int nth,
 	    unsigned long long timeout_us)
 {
-	struct rg_wait wait = {
-		.gate = gate,
-		.nth = nth,
-		.timeout_us = timeout_us,
-	};
+	unsigned long long now = rg_now_us(), end = now + timeout_us;
+	struct rg_wait wait = { .gate = gate, .nth = nth };
 	char label[RG_LABEL_LEN];
 
-	if (!ioctl(rg->fd, RG_WAIT, &wait))
-		return 0;
+	do {
+		wait.timeout_us = now < end ? end - now : 0;
+		if (!ioctl(rg->fd, RG_WAIT, &wait))
+			return 0;
+		now = rg_now_us();
+	} while (errno == EINTR);
 	if (errno != ETIMEDOUT)
 		return rg_gate_failed(rg, gate, "wait at");
 	rg_copy_label(rg, gate, label);
@@ -229,14 +238,6 @@ int rg_wait(struct rg *rg, int gate, unsigned int nth,
 			       wait.missed);
 	return rg_fail(-ETIMEDOUT, "'%s': %u of %u arrived in %llu us", label,
 		       wait.arrivals, nth, timeout_us);
-}
-
-static unsigned long long rg_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
 }
 
 int rg_wait_left(struct rg *rg, int gate, unsigned long long timeout_us)

@@ -25,6 +25,13 @@
 #define RG_UNWIND_END UNWIND_HINT_EMPTY
 #endif
 
+/* Both are reached by a return instruction, and need no landing pad. */
+#ifdef CONFIG_X86_KERNEL_IBT
+#define RG_NOENDBR ANNOTATE_NOENDBR
+#else
+#define RG_NOENDBR
+#endif
+
 	.text
 
 /* struct rg_frame; the resume slot is pushed already. */
@@ -60,6 +67,7 @@
  */
 SYM_CODE_START(rg_entry_stub)
 	UNWIND_HINT_FUNC
+	RG_NOENDBR
 	pushq	$0
 	UNWIND_HINT_FUNC
 	rg_call	rg_entry_hit
@@ -75,6 +83,7 @@ SYM_CODE_START(rg_return_stub_start)
 	nop
 SYM_INNER_LABEL(rg_return_stub, SYM_L_GLOBAL)
 	RG_UNWIND_END
+	RG_NOENDBR
 	pushq	$0
 	UNWIND_HINT_FUNC
 	rg_call	rg_return_hit
