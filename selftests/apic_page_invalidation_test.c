@@ -23,6 +23,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -47,6 +48,9 @@
  */
 #define PASSES		3
 
+/* How often the invalidator is held while it takes the page once. */
+#define MAX_HOLDS	16
+
 /* How often the guest reads both registers after all is over. */
 #define ROUNDS_AFTER	100
 
@@ -64,6 +68,8 @@ static void guest_code(void)
 	unsigned int after = 0;
 
 	xapic_enable();
+	/* As guests run; with interrupts off Bochs keeps the host's out, too. */
+	asm volatile("sti");
 	guest_version = xapic_read_reg(APIC_LVR);
 	guest_id = xapic_read_reg(APIC_ID);
 
@@ -87,10 +93,11 @@ struct race {
 	struct kvm_vcpu *vcpu;
 	void *page;		/* where KVM mapped the APIC access page */
 	const struct cause *cause;
-	const char *why;	/* it could not be taken away, or NULL */
+	bool taken;		/* the attempt is over */
+	const char *why;	/* it failed, or NULL */
 	pthread_t runner, invalidator;
 	pid_t runner_tid, invalidator_tid;
-	sem_t runner_ready, invalidator_ready, invalidator_go;
+	sem_t runner_ready, invalidator_ready, invalidator_go, invalidator_end;
 	struct rg *rg;
 };
 
@@ -122,7 +129,18 @@ static int take_by_hole(void *page)
 /* As memory hot-unplug and compaction do; the old page is never used again. */
 static int take_by_migration(void *page)
 {
-	return madvise(page, PAGE_BYTES, MADV_SOFT_OFFLINE);
+	int node = 0, status, ret, tries = 3;
+
+	do {
+		/*
+		 * Per-CPU lists may refer to the page, and one that is in use
+		 * is not migrated.  This moves nothing; it empties them.
+		 */
+		syscall(SYS_move_pages, 0, 1, &page, &node, &status,
+			MPOL_MF_MOVE);
+		ret = madvise(page, PAGE_BYTES, MADV_SOFT_OFFLINE);
+	} while (ret && errno == EBUSY && --tries);
+	return ret;
 }
 
 static const struct cause hole = { "MADV_REMOVE", take_by_hole };
@@ -246,7 +264,10 @@ static void *invalidator_thread(void *arg)
 	rg_mark(race->rg, race->cause->name);
 	if (race->cause->take(race->page))
 		race->why = strerror(errno);
-	rg_mark(race->rg, "done: the page is gone");
+	rg_mark(race->rg, race->why ? race->why : "done: the page is gone");
+	WRITE_ONCE(race->taken, true);
+	/* The end of a thread is an invalidation, too: its stack is freed. */
+	sem_wait(&race->invalidator_end);
 	return NULL;
 }
 
@@ -256,6 +277,7 @@ static void start(struct race *race)
 	sem_init(&race->runner_ready, 0, 0);
 	sem_init(&race->invalidator_ready, 0, 0);
 	sem_init(&race->invalidator_go, 0, 0);
+	sem_init(&race->invalidator_end, 0, 0);
 	TEST_ASSERT(!pthread_create(&race->runner, NULL, runner_thread, race) &&
 		    !pthread_create(&race->invalidator, NULL,
 				    invalidator_thread, race),
@@ -294,16 +316,47 @@ static unsigned int arrivals(struct rg *rg, int gate)
 	return rg_status(rg, gate, &status) ? 0 : status.arrivals;
 }
 
-/*
- * Lets the invalidator go, and holds it before the unmapping until the vCPU has
- * come by.  Returns NULL, or why that could not be forced.
- */
-static const char *hold(struct race *race)
+/* Waits until the vCPU has come by often enough; returns NULL, or why not. */
+static const char *let_vcpu_pass(struct rg *rg, int pass)
 {
 	struct rg_status status;
+	unsigned long long goal, waited_us;
+
+	if (rg_status(rg, pass, &status))
+		return rg_strerror();
+	goal = status.hits + PASSES;
+	for (waited_us = 0; status.hits < goal; waited_us += 1000) {
+		if (waited_us >= HOLD_US / 2)
+			return "the vCPU did not come by while the other thread was held";
+		usleep(1000);
+		if (rg_status(rg, pass, &status))
+			return rg_strerror();
+	}
+	return NULL;
+}
+
+/* Waits for the @nth hold; false if the page was taken without one. */
+static bool wait_for_hold(struct race *race, int gate, unsigned int nth)
+{
+	while (rg_wait(race->rg, gate, nth, 10 * 1000))
+		if (READ_ONCE(race->taken))
+			return !rg_wait(race->rg, gate, nth, 0);
+	return true;
+}
+
+/*
+ * Lets the invalidator go, and holds it before the unmapping until the vCPU has
+ * come by.  It may unmap the page more than once: the kernel tries to migrate
+ * again while others use the page, and punching a hole unmaps what was mapped
+ * meanwhile.  Returns NULL, or why that could not be forced.
+ */
+static const char *force(struct race *race)
+{
 	struct rg *rg = race->rg;
+	struct rg_status status;
 	const char *why = NULL;
 	int gate, pass, reload, fault;
+	unsigned int holds;
 
 	rg_name_thread(rg, race->invalidator_tid, "takes the page away");
 	rg_name_thread(rg, race->runner_tid, "vCPU");
@@ -312,46 +365,54 @@ static const char *hold(struct race *race)
 	/* Landmarks for the ladder; not every kernel has all of them. */
 	rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_mmu_notifier_invalidate_range_start",
-		.tid = race->invalidator_tid, .max_hits = 1 });
+		.label = "invalidate_range_start()",
+		.tid = race->invalidator_tid, .max_hits = MAX_HOLDS });
 	rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_make_all_cpus_request",
-		.tid = race->invalidator_tid, .max_hits = 2,
-		.label = "requests KVM_REQ_APIC_PAGE_RELOAD" });
+		.label = "KVM_REQ_APIC_PAGE_RELOAD",
+		.tid = race->invalidator_tid, .max_hits = 2 * MAX_HOLDS });
 	rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_mmu_notifier_invalidate_range_end",
-		.tid = race->invalidator_tid, .max_hits = 1,
-		.label = "unmapped: invalidate_range_end" });
+		.label = "invalidate_range_end()",
+		.tid = race->invalidator_tid, .max_hits = MAX_HOLDS });
 
 	/* What says that the page is out of the EPT, or its reload requested. */
 	reload = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm_intel:vmx_set_apic_access_page_addr",
-		.tid = race->runner_tid, .max_hits = 4,
-		.label = "reloads: vmx_set_apic_access_page_addr()" });
+		.label = "reloads the APIC page",
+		.tid = race->runner_tid, .max_hits = 2 * MAX_HOLDS });
 	fault = rg_arm(rg, &(struct rg_point){
-		.symbol = "kvm:kvm_mmu_page_fault", .tid = race->runner_tid,
-		.max_hits = 2, .label = "page not in the EPT, wait: kvm_mmu_page_fault()" });
+		.symbol = "kvm:kvm_mmu_page_fault",
+		.label = "page fault",
+		.tid = race->runner_tid, .max_hits = 2 });
+	/* Only to count: the ladder would be full of them. */
+	pass = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm_intel:vmx_prepare_switch_to_guest",
+		.tid = race->runner_tid, .skip = UINT32_MAX });
 	gate = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_mmu_notifier_invalidate_range_start",
 		.where = RG_RETURN, .label = "invalidated, not unmapped",
 		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
-		.tid = race->invalidator_tid, .max_hits = 1 });
-	if (reload < 0 || fault < 0 || gate < 0)
+		.tid = race->invalidator_tid, .max_hits = MAX_HOLDS });
+	if (reload < 0 || fault < 0 || pass < 0 || gate < 0)
 		return rg_strerror();
 
 	sem_post(&race->invalidator_go);
-	if (rg_wait(rg, gate, 1, HOLD_US))
-		return rg_strerror();
-	pass = rg_arm(rg, &(struct rg_point){
-		.symbol = "kvm_intel:vmx_prepare_switch_to_guest",
-		.label = "vcpu_enter_guest()", .tid = race->runner_tid,
-		.max_hits = PASSES });
-	if (pass < 0 || rg_wait(rg, pass, PASSES, HOLD_US))
-		why = rg_strerror();
-	if (!why && (rg_status(rg, gate, &status) || !status.held))
-		why = "the invalidating thread went on before it was let go";
-	if (!why && !arrivals(rg, reload) && !arrivals(rg, fault))
-		why = "what was invalidated is not the APIC access page";
+	for (holds = 0; !why && wait_for_hold(race, gate, holds + 1); holds++) {
+		why = let_vcpu_pass(rg, pass);
+		if (!why && (rg_status(rg, gate, &status) || !status.held))
+			why = "the invalidating thread went on before it was let go";
+		rg_mark(rg, "the vCPU came by");
+		rg_step(rg, gate);
+	}
 	rg_release(rg, gate);
+
+	if (race->why)
+		return race->why;
+	if (!why && !holds)
+		return "nothing that is mapped into the VM was invalidated";
+	if (!why && !arrivals(rg, reload) && !arrivals(rg, fault))
+		return "what was invalidated is not the APIC access page";
 	return why;
 }
 
@@ -371,14 +432,13 @@ static void run_race(struct __test_metadata *_metadata, const struct cause *caus
 		SKIP(return, "%s", rg_strerror());
 
 	start(&race);
-	why = hold(&race);
+	why = force(&race);
 	sem_post(&race.invalidator_go);
+	sem_post(&race.invalidator_end);
 	pthread_join(race.invalidator, NULL);
 	finish(&race);
 
 	RACEFIX_REQUIRE(why);
-	if (race.why)
-		SKIP(return, "%s: %s", cause->name, race.why);
 	if (page_frame(race.page) == before)
 		SKIP(return, "%s: the page is still the same", cause->name);
 
