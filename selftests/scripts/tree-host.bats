@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/tree-host and scripts/mutations with bad input. What they are for takes
+# emulated hosts: scripts/check runs the mutations, a person runs tree-host.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	export O=$BATS_TEST_TMPDIR/build
+}
+
+tree_host()
+{
+	"$TOP/scripts/tree-host" "$@"
+}
+
+mutations()
+{
+	"$TOP/scripts/mutations" "$@"
+}
+
+# a_tree - what looks like a kernel tree at first sight
+a_tree()
+{
+	mkdir -p "$BATS_TEST_TMPDIR/tree"/{arch/x86/kvm,virt/kvm,scripts/kconfig}
+	printf 'VERSION = 4\nPATCHLEVEL = 99\nSUBLEVEL = 0\nEXTRAVERSION =\n' \
+		>"$BATS_TEST_TMPDIR/tree/Makefile"
+	echo "$BATS_TEST_TMPDIR/tree"
+}
+
+@test "tree-host: no tree, two trees, or an unknown option get the usage" {
+	for args in '' 'a b' '--no-such-option a' '--name'; do
+		# shellcheck disable=SC2086 # words are wanted
+		run tree_host $args
+		[ "$status" -eq 2 ]
+		[[ $output == *usage:* ]]
+	done
+}
+
+@test "tree-host: a directory that is no kernel tree is named" {
+	run tree_host "$BATS_TEST_TMPDIR"
+	[ "$status" -eq 2 ]
+	[[ $output == *"$BATS_TEST_TMPDIR has no arch/x86/kvm"* ]]
+}
+
+@test "tree-host: bad names, races and numbers are refused" {
+	tree=$(a_tree)
+	run tree_host --name ../x "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *../x* ]]
+	run tree_host --race no-such-race "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-race* ]]
+	run tree_host --runs 0 "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *"--runs 0"* ]]
+}
+
+@test "tree-host: a tree that does not build says so, and where its log is" {
+	tree=$(a_tree)
+	echo 'tinyconfig: ; @echo "*** this tree is broken"; false' >>"$tree/Makefile"
+	run tree_host "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *"this tree is broken"*build.log* ]]
+	[ -z "$(find "$tree" -newer "$tree/Makefile" -type f)" ]
+}
+
+@test "tree-host: a table of nothing is refused, and RESULTS.md is left alone" {
+	before=$(cat "$TOP/RESULTS.md" 2>/dev/null || :)
+	run tree_host --table
+	[ "$status" -eq 2 ]
+	[[ $output == *results.tsv* ]]
+	[ "$(cat "$TOP/RESULTS.md" 2>/dev/null || :)" = "$before" ]
+}
+
+@test "mutations: an unknown line, host or mutation is named" {
+	run mutations --kernel 4.99
+	[ "$status" -eq 2 ]
+	[[ $output == *selftests/mutations/4.99* ]]
+	run mutations --host vmware
+	[ "$status" -eq 2 ]
+	[[ $output == *vmware* ]]
+	run mutations no-such-mutation
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-mutation* ]]
+}
