@@ -9,11 +9,14 @@
  * that, touch new pages: the first is held on its way, with mmu_lock held as it
  * holds it there, and the second goes as far as it can.
  *
- * Oracle of the harmless cases: while one thread stands in
- * kvm_mmu_zap_oldest_mmu_pages() no other gets into it, or into
- * kvm_tdp_mmu_map().  The first is held before it looks at anything, so that a
- * second one that does get in does no damage.  What two of them do to each other
- * otherwise is the case two_zappers_collide; it takes the kernel down.
+ * Oracle of the harmless cases: while one thread is in
+ * kvm_mmu_zap_oldest_mmu_pages() no other is in it, or in kvm_tdp_mmu_map().
+ * The first is held before it looks at anything, or when it is through with it,
+ * so that a second one that does get in does no damage.  What two of them do to
+ * each other otherwise is the case two_zappers_collide; it takes the kernel down.
+ *
+ * Faults that have to zap, of L2 or where the TDP MMU is off, are held in the same
+ * way: the lock has to keep everybody out there.
  */
 #define _GNU_SOURCE /* sched_setaffinity() */
 #include <fcntl.h>
@@ -113,7 +116,6 @@ struct race;
 struct runner {
 	struct race *race;
 	struct kvm_vcpu *vcpu;
-	const char *name;
 	pthread_t thread;
 	pid_t tid;
 	int cpu;
@@ -249,7 +251,6 @@ static void start_runner(struct race *race, struct runner *runner, int vcpu,
 {
 	runner->race = race;
 	runner->vcpu = race->vcpu[vcpu];
-	runner->name = name;
 	sem_init(&runner->go, 0, 0);
 	TEST_ASSERT(!pthread_create(&runner->thread, NULL, code, runner),
 		    "pthread_create");
@@ -376,8 +377,7 @@ static void arm_zapped(struct race *race, struct runner *runner)
  * if it does not, where it maps.  Returns NULL, or why not.
  */
 static const char *force(struct race *race, int first, int second,
-			 unsigned int hold_us,
-			 struct outcome *outcome)
+			 unsigned int hold_us, struct outcome *outcome)
 {
 	const char *why = NULL;
 	struct rg *rg;
