@@ -46,7 +46,7 @@ enum { NESTED, FIRST, SECOND, NR_VCPUS };
  * More of them than the lowest limit that KVM_SET_NR_MMU_PAGES takes.
  */
 #define MEM_SLOT	1
-#define MEM_GPA		(1ull << 30)
+#define MEM_GPA		0x40000000ull
 #define NR_SHADOWED	80
 #define MIN_SHADOW_PAGES	64ul
 #define NR_CHUNKS	(NR_SHADOWED + 8)

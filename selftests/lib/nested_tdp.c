@@ -11,7 +11,7 @@
 #include "vmx.h"
 
 /* VMCB: nested_ctl, from the APM. */
-#define NESTED_CTL_NP_ENABLE	(1ull << 0)
+#define NESTED_CTL_NP_ENABLE	0x1ull
 
 #define TDP_TABLE		0x7ull		/* all access */
 #define TDP_LARGE		(0x7ull | 1ull << 7)
