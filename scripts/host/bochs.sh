@@ -4,10 +4,9 @@
 # The Intel host: Bochs has VMX in software. For scripts/host-run, see there for
 # the variables.
 
-# The longest that a boot may take, in seconds: 20 times what it takes on an
-# idle machine.
+# Seconds; 20 times what an idle machine needs.
 # shellcheck disable=SC2034 # for host-run
-BOOT_LIMIT=150
+BOOT_TIMEOUT=150
 
 # Ticks per second of the host's time; the CPUs execute a few instructions for
 # each. More make a second of waiting dearer, fewer make the CPUs look slow: with
