@@ -55,6 +55,9 @@ enum {
  * RG_HOLD_SPIN below one.  A thread that is about to sleep (its state is not
  * TASK_RUNNING any more) comes out of RG_HOLD_SLEEP as if something had woken it.
  *
+ * Who spins with interrupts off makes everybody wait who needs an answer of that
+ * CPU, and the CPU of who waits: a page fault in a process that ran there does.
+ *
  * A gate keeps the module of its function from being unloaded.
  *
  * Errors: ENOENT no such function; EOPNOTSUPP a gate cannot stand there, as the
