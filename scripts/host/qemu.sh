@@ -4,10 +4,9 @@
 # The AMD host: QEMU's TCG has SVM in software. For scripts/host-run, see there
 # for the variables.
 
-# The longest that a boot may take, in seconds: 20 times what it takes on an
-# idle machine.
+# Seconds; 20 times what an idle machine needs.
 # shellcheck disable=SC2034 # for host-run
-BOOT_LIMIT=100
+BOOT_TIMEOUT=100
 # Timers go by wall clock: on a busy machine the CPU that waits for ten ticks at
 # boot may not have had one when it thinks that it should.
 HOST_ARGS="no_timer_check"
