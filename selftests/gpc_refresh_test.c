@@ -410,7 +410,7 @@ static const char *force_before_count(struct race *race)
 	       "kvm_gfn_to_pfn_cache_refresh()", 0);
 	notifier = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
-		.label = "cache looked at, invalidation not counted",
+		.label = "cache looked at, invalidation not counted: returns",
 		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
 		.timeout_us = HOLD_US, .tid = race->mapper.tid, .max_hits = 1 });
 	if (notifier < 0)
