@@ -68,6 +68,8 @@ enum { NESTED, FIRST, SECOND, NR_VCPUS };
 #define HOLD_LOCKED_US	500000
 /* What the second must have had of it for "it did not get in" to mean something. */
 #define TRY_US		50000
+/* A host that is emulated on a busy machine may not give it that much at once. */
+#define TRIES		3
 
 static uint64_t l2_stack[512];
 
@@ -239,7 +241,7 @@ static const char *starve_of_shadow_pages(struct race *race)
 		return "this kernel has no KVM_GET_NR_MMU_PAGES";
 	ksft_print_msg("%d shadow pages are allowed\n", allowed);
 	if (allowed >= MIN_FREE_PAGES)
-		return "too many shadow pages are in use as roots";
+		return "this kernel zaps no more than it must, and the limit stays high";
 	vcpu_sregs_get(vcpu, &sregs);
 	sregs.cr4 ^= X86_CR4_PGE;
 	vcpu_sregs_set(vcpu, &sregs);
@@ -349,6 +351,8 @@ static const char *judge(struct race *race, struct outcome *outcome)
 	if (i == nr || !tried_ns)
 		return "the second vCPU came too late with its page fault";
 	outcome->tried_us = (event->ns - tried_ns) / 1000;
+	if (!outcome->zapped && !outcome->mapped && outcome->tried_us < TRY_US)
+		return "the second vCPU came too late with its page fault";
 	return NULL;
 }
 
@@ -376,8 +380,8 @@ static void arm_zapped(struct race *race, struct runner *runner)
  * Forces the overlap: the second faults while the first is held where it zaps, or,
  * if it does not, where it maps.  Returns NULL, or why not.
  */
-static const char *force(struct race *race, int first, int second,
-			 unsigned int hold_us, struct outcome *outcome)
+static const char *force_once(struct race *race, int first,
+			      unsigned int hold_us, struct outcome *outcome)
 {
 	const char *why = NULL;
 	struct rg *rg;
@@ -390,7 +394,7 @@ static const char *force(struct race *race, int first, int second,
 	race->second.cpu = 1;
 	start_runner(race, &race->first, first, first_thread,
 		     first == NESTED ? "vCPU of L2" : "vCPU 1");
-	start_runner(race, &race->second, second, second_thread, "vCPU 2");
+	start_runner(race, &race->second, SECOND, second_thread, "vCPU 2");
 	if (race->place == MAPS)
 		why = starve_of_shadow_pages(race);
 	else
@@ -426,14 +430,28 @@ static const char *force(struct race *race, int first, int second,
 	return why;
 }
 
-/* The second had to wait for the first, and there was time enough to see it. */
-static const char *excluded(const struct outcome *outcome)
+/* In a VM of its own, which is left as it is then. */
+static const char *force(struct race *race, bool tdp_mmu, enum place place,
+			 int first, unsigned int hold_us,
+			 struct outcome *outcome)
 {
-	if (outcome->tried_us < TRY_US)
-		return "the second vCPU came too late with its page fault";
+	const char *why;
+	int tries = 0;
+
+	do {
+		why = create_vm(race, tdp_mmu);
+		if (why)
+			return why;
+		race->place = place;
+		why = force_once(race, first, hold_us, outcome);
+	} while (why && ++tries < TRIES);
+	return why;
+}
+
+static void print_excluded(const struct outcome *outcome)
+{
 	ksft_print_msg("forced: a page fault waited %lu us for the other\n",
 		       outcome->tried_us);
-	return NULL;
 }
 
 static void race_tdp_faults(struct __test_metadata *_metadata, enum place place)
@@ -441,10 +459,8 @@ static void race_tdp_faults(struct __test_metadata *_metadata, enum place place)
 	struct outcome outcome;
 	struct race race;
 
-	RACEFIX_REQUIRE(create_vm(&race, true));
-	race.place = place;
 	ASSERT_EQ(0, klog_mark());
-	RACEFIX_REQUIRE(force(&race, FIRST, SECOND, HOLD_US, &outcome));
+	RACEFIX_REQUIRE(force(&race, true, place, FIRST, HOLD_US, &outcome));
 	EXPECT_EQ(false, outcome.zapped) {
 		TH_LOG("two vCPUs zap shadow pages at the same time");
 	}
@@ -453,7 +469,7 @@ static void race_tdp_faults(struct __test_metadata *_metadata, enum place place)
 			TH_LOG("a vCPU zaps shadow pages while another one maps pages");
 		}
 		if (!outcome.zapped && !outcome.mapped)
-			RACEFIX_REQUIRE(excluded(&outcome));
+			print_excluded(&outcome);
 	} else if (!outcome.zapped) {
 		/* It is only worth a pass if there was a reason to zap. */
 		ASSERT_EQ(0, vm_stat(race.vm, "mmu_shadow_zapped"));
@@ -477,15 +493,13 @@ TEST(zap_while_mapping)
 	struct outcome outcome;
 	struct race race;
 
-	RACEFIX_REQUIRE(create_vm(&race, true));
-	race.place = MAPS;
 	ASSERT_EQ(0, klog_mark());
-	RACEFIX_REQUIRE(force(&race, FIRST, SECOND, HOLD_US, &outcome));
+	RACEFIX_REQUIRE(force(&race, true, MAPS, FIRST, HOLD_US, &outcome));
 	EXPECT_EQ(false, outcome.zapped) {
 		TH_LOG("a vCPU zaps shadow pages while another one maps pages");
 	}
 	if (!outcome.zapped && !outcome.mapped)
-		RACEFIX_REQUIRE(excluded(&outcome));
+		print_excluded(&outcome);
 	ksft_print_msg("forced: a TDP fault while another one maps, and room is short\n");
 	RACEFIX_LOG_CLEAN();
 }
@@ -497,15 +511,15 @@ static void race_excluded(struct __test_metadata *_metadata, int first,
 	struct outcome outcome;
 	struct race race;
 
-	RACEFIX_REQUIRE(create_vm(&race, tdp_mmu));
 	ASSERT_EQ(0, klog_mark());
-	RACEFIX_REQUIRE(force(&race, first, SECOND, HOLD_LOCKED_US, &outcome));
+	RACEFIX_REQUIRE(force(&race, tdp_mmu, ZAPS, first, HOLD_LOCKED_US,
+			      &outcome));
 	EXPECT_EQ(false, outcome.zapped);
 	EXPECT_EQ(false, outcome.mapped);
 	if (!outcome.first_zaps)
 		SKIP(return, "the first vCPU's page fault did not zap");
 	if (!outcome.zapped && !outcome.mapped)
-		RACEFIX_REQUIRE(excluded(&outcome));
+		print_excluded(&outcome);
 	RACEFIX_LOG_CLEAN();
 }
 
