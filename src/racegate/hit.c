@@ -8,7 +8,7 @@
  * call to a stub, which continues in the context of the function itself.
  */
 #include <linux/ftrace.h>
-#include <linux/jiffies.h>
+#include <linux/hrtimer.h>
 #include <linux/kernel.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
@@ -89,17 +89,32 @@ static bool rg_may_sleep(void)
 	       !is_idle_task(current);
 }
 
+/*
+ * Not by jiffies, which stand still while the CPU that counts them has interrupts
+ * off, and then run.  Nor does it matter if the task was about to sleep: it goes
+ * on as if woken, and that is always right.
+ */
 static u32 rg_sleep(struct rg_gate *gate, unsigned int round)
 {
-	long ret;
+	ktime_t end = ktime_add_us(ktime_get(), gate->arm.timeout_us);
+	DEFINE_WAIT(wait);
+	u32 ret;
 
-	/* It may be about to sleep: going on as if woken is always right. */
-	__set_current_state(TASK_RUNNING);
-	ret = wait_event_killable_timeout(gate->wq, rg_gate_is_open(gate, round),
-					  usecs_to_jiffies(gate->arm.timeout_us));
-	if (ret < 0)
-		return RG_EV_KILLED;
-	return ret ? RG_EV_RELEASE : RG_EV_TIMEOUT;
+	for (;;) {
+		prepare_to_wait(&gate->wq, &wait, TASK_KILLABLE);
+		ret = RG_EV_RELEASE;
+		if (rg_gate_is_open(gate, round))
+			break;
+		ret = RG_EV_KILLED;
+		if (fatal_signal_pending(current))
+			break;
+		ret = RG_EV_TIMEOUT;
+		if (ktime_compare(ktime_get(), end) >= 0)
+			break;
+		schedule_hrtimeout(&end, HRTIMER_MODE_ABS);
+	}
+	finish_wait(&gate->wq, &wait);
+	return ret;
 }
 
 static u32 rg_spin(struct rg_gate *gate, unsigned int round)
