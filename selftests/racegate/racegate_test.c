@@ -870,6 +870,59 @@ TEST_F(racegate, gates_on_what_it_uses_itself)
 	ASSERT_LT(0, rg_events(self->rg, &self->ev));
 }
 
+static bool stack_of(pid_t tid, char *text, size_t size)
+{
+	char path[64];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stack", tid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	len = read(fd, text, size - 1);
+	close(fd);
+	text[len > 0 ? len : 0] = '\0';
+	return len > 0;
+}
+
+TEST_F(racegate, the_stack_of_a_held_thread_can_be_dumped)
+{
+	int entry, ret;
+	char text[4096];
+
+	entry = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(entry);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, entry, 1, PATIENCE_US));
+	usleep(MOMENT_US);
+	if (!stack_of(self->a.tid, text, sizeof(text)))
+		SKIP(return, "/proc/self/task/TID/stack cannot be read here");
+	/* It looks as if the function had called us, and the way on is there. */
+	EXPECT_NE(NULL, strstr(text, "rg_entry_stub"));
+	EXPECT_NE(NULL, strstr(text, "_sys_getppid"));
+	EXPECT_NE(NULL, strstr(text, "do_syscall_64")) {
+		TH_LOG("%s", text);
+	}
+	ASSERT_OK(rg_release(self->rg, entry));
+	ASSERT_TRUE(worker_wait(&self->a, 1));
+
+	ret = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .where = RG_RETURN, .action = RG_HOLD_SLEEP,
+		.tid = self->a.tid });
+	ASSERT_OK(ret);
+	worker_go(&self->a);
+	ASSERT_OK(rg_wait(self->rg, ret, 1, PATIENCE_US));
+	usleep(MOMENT_US);
+	ASSERT_TRUE(stack_of(self->a.tid, text, sizeof(text)));
+	EXPECT_NE(NULL, strstr(text, "rg_return_stub"));
+	EXPECT_NE(NULL, strstr(text, "do_syscall_64")) {
+		TH_LOG("%s", text);
+	}
+}
+
 TEST_F(racegate, skip_and_max_hits)
 {
 	int gate, ret, i;
