@@ -266,7 +266,7 @@ static void *invalidator_thread(void *arg)
 		race->why = strerror(errno);
 	rg_mark(race->rg, race->why ? race->why : "done: the page is gone");
 	WRITE_ONCE(race->taken, true);
-	/* The end of a thread is an invalidation, too: its stack is freed. */
+	/* The end of a thread is an invalidation, too, and no part of the race. */
 	sem_wait(&race->invalidator_end);
 	return NULL;
 }
@@ -434,8 +434,6 @@ static void run_race(struct __test_metadata *_metadata, const struct cause *caus
 	start(&race);
 	why = force(&race);
 	sem_post(&race.invalidator_go);
-	sem_post(&race.invalidator_end);
-	pthread_join(race.invalidator, NULL);
 	finish(&race);
 
 	RACEFIX_REQUIRE(why);
@@ -444,6 +442,8 @@ static void run_race(struct __test_metadata *_metadata, const struct cause *caus
 
 	rg_ladder(race.rg, stdout);
 	rg_close(race.rg);
+	sem_post(&race.invalidator_end);
+	pthread_join(race.invalidator, NULL);
 	ksft_print_msg("guest: version %#x, ID %#x; %lu of %lu looks at them were wrong\n",
 		       guest_version, guest_id, guest_wrong_rounds,
 		       guest_rounds);
