@@ -165,9 +165,10 @@ static void pin(pid_t tid, int cpu)
 }
 
 /*
- * Before version 8.1 QEMU's TCG, with a thread per CPU, may translate a breakpoint
- * that is being removed from a function that is called meanwhile, and keeps
- * executing it.  The kernel's own kprobe events crash a guest within seconds then.
+ * Before version 8.1 (deba78709ae8, "accel/tcg: Always lock pages before
+ * translation") QEMU, with a thread per CPU, may translate a breakpoint that is
+ * being removed from a function that is called meanwhile, and keep executing it.
+ * The kernel's own kprobe events, switched on and off, crash a guest then.
  */
 static const char *need_patching(void)
 {
