@@ -258,7 +258,7 @@ static const char *force(struct race *race, const struct inhibit *inhibit,
 		    "pthread_create");
 	sem_wait(&race->creator_ready);
 	rg_name_thread(rg, race->creator_tid, "creates vCPU 2");
-	rg_name_thread(rg, rg_gettid(), "toggles the inhibit, runs vCPU 2");
+	rg_name_thread(rg, rg_gettid(), "toggles it, then runs vCPU 2");
 
 	record(rg, "kvm:kvm_arch_vcpu_create", NULL);
 	record(rg, "kvm:kvm_arch_vcpu_postcreate", "online: kvm_arch_vcpu_postcreate()");
