@@ -16,7 +16,6 @@
  * later does.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/syscall.h>
@@ -27,6 +26,7 @@
 #include "processor.h"
 #include "racefix.h"
 #include "racegate_client.h"
+#include "vm_stat.h"
 
 /* The vCPU whose ioctls toggle the inhibit, the witness, and the raced one. */
 enum { TOGGLER, WITNESS, RACED, NR_VCPUS };
@@ -107,25 +107,6 @@ struct race {
 	sem_t creator_ready, creator_go;
 	struct rg *rg;
 };
-
-/* A counter of this VM in debugfs, where kernels from 5.10 to 7.2 have it. */
-static uint64_t vm_stat(struct kvm_vm *vm, const char *name)
-{
-	char path[128], value[32];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/%s",
-		 getpid(), vm->fd, name);
-	fd = open(path, O_RDONLY);
-	TEST_ASSERT(fd >= 0, "%s: %s (is debugfs mounted?)", path,
-		    strerror(errno));
-	n = read(fd, value, sizeof(value) - 1);
-	TEST_ASSERT(n > 0, "%s: %s", path, strerror(errno));
-	close(fd);
-	value[n] = '\0';
-	return strtoull(value, NULL, 0);
-}
 
 static uint64_t run_command(struct race *race, int id, uint64_t command)
 {
