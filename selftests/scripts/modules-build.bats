@@ -25,9 +25,10 @@ setup_file()
 	: >"$COPY/patches/6.1/series"
 	kver=$(<"$BUILD/kernels/6.1/release")
 	mkdir -p "$COPY/build/work/$kver"
-	cp -a "$BUILD/work/$kver/unpatched" "$COPY/build/work/$kver/start"
+	built=$(readlink -f "$BUILD/work/$kver/unpatched")
+	cp -a "$built" "$COPY/build/work/$kver/start"
 	find "$COPY/build/work" -name '.*.cmd' -exec \
-		sed -i "s,$(readlink -f "$BUILD")/work/$kver/unpatched/,$COPY/build/work/$kver/start/,g" {} +
+		sed -i "s,$built/,$COPY/build/work/$kver/start/,g" {} +
 }
 
 setup()
