@@ -21,6 +21,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "racefix.h"
+#include "racegate_client.h"
 #include "vcpu_state.h"
 #include "vmx.h"
 
@@ -118,6 +119,7 @@ struct vmm {
 	struct vcpu_state *state;
 	uint8_t *vapic;
 	struct pi_desc *pi_desc;
+	struct rg *rg;	/* NULL: no racegate, hence no ladder */
 };
 
 /* What a bounded KVM_RUN came to. */
@@ -170,6 +172,57 @@ static int run_bounded(struct kvm_vcpu *vcpu, unsigned int ms)
 	timer_delete(timer);
 	vcpu->run->immediate_exit = 0;
 	return ret;
+}
+
+/*
+ * What the ladder is made of.  Nothing is held: these are only recorded, and the
+ * test does the same without racegate.  Not every kernel has all of them.
+ */
+static const struct rg_point landmarks[] = {
+	{ .symbol = "kvm_intel:vmx_set_nested_state",
+	  .label = "KVM_SET_NESTED_STATE" },
+	{ .symbol = "kvm:kvm_arch_vcpu_ioctl_set_mpstate",
+	  .label = "KVM_SET_MP_STATE" },
+	{ .symbol = "kvm:kvm_arch_vcpu_ioctl_run", .label = "KVM_RUN" },
+	{ .symbol = "kvm_intel:vmx_get_nested_state_pages",
+	  .label = "maps vmcs12's pages" },
+	/* Asked over and over where KVM polls before it blocks. */
+	{ .symbol = "kvm:kvm_arch_vcpu_runnable", .where = RG_RETURN,
+	  .label = "can it run?", .max_hits = 8 },
+	{ .symbol = "kvm:kvm_vcpu_block", .label = "blocks" },
+};
+
+/* Begins the ladder of what the VMM does from here on. */
+static void watch(struct vmm *vmm)
+{
+	struct rg_point point;
+	unsigned int i;
+
+	if (rg_open(&vmm->rg) < 0) {
+		ksft_print_msg("no ladder: %s\n", rg_strerror());
+		return;
+	}
+	rg_name_thread(vmm->rg, rg_gettid(), "VMM, runs the vCPU");
+	for (i = 0; i < ARRAY_SIZE(landmarks); i++) {
+		point = landmarks[i];
+		point.tid = rg_gettid();
+		rg_arm(vmm->rg, &point);
+	}
+}
+
+static void mark(struct vmm *vmm, const char *text)
+{
+	if (vmm->rg)
+		rg_mark(vmm->rg, text);
+}
+
+/* Prints it, and begins another one. */
+static void print_ladder(struct vmm *vmm)
+{
+	if (!vmm->rg)
+		return;
+	rg_ladder(vmm->rg, stdout);
+	rg_forget(vmm->rg);
 }
 
 static uint32_t mp_state(struct kvm_vcpu *vcpu)
@@ -303,6 +356,7 @@ static void vmm_post_interrupt(struct vmm *vmm)
 		.data = PI_NV,
 	};
 
+	mark(vmm, "posts an interrupt to L2");
 	__atomic_fetch_or(&vmm->pi_desc->pir[L2_VECTOR / 64],
 			  1ull << (L2_VECTOR % 64), __ATOMIC_SEQ_CST);
 	__atomic_fetch_or(&vmm->pi_desc->on, 1, __ATOMIC_SEQ_CST);
@@ -312,17 +366,22 @@ static void vmm_post_interrupt(struct vmm *vmm)
 
 static void *post_interrupt_thread(void *arg)
 {
+	struct vmm *vmm = arg;
 	struct timespec settle = { .tv_nsec = SETTLE_MS * 1000000 };
 
 	/* Late is what matters: the vCPU is to be blocked by then. */
 	nanosleep(&settle, NULL);
-	vmm_post_interrupt(arg);
+	if (vmm->rg)
+		rg_name_thread(vmm->rg, rg_gettid(), "a device of L1's");
+	vmm_post_interrupt(vmm);
 	return NULL;
 }
 
 #define EXPECT_OUTCOME(wanted, vmm) \
 	do { \
 		enum outcome __is = vmm_run(vmm, WAKE_MS); \
+		mark(vmm, outcome_name[__is]); \
+		print_ladder(vmm); \
 		EXPECT_EQ(wanted, __is) { \
 			TH_LOG("L2 was restored halted; %s", outcome_name[__is]); \
 		} \
@@ -336,6 +395,7 @@ static void *post_interrupt_thread(void *arg)
 		ASSERT_EQ(0, klog_mark()); \
 		vmm_run_to_halt(vmm, posted_intr); \
 		vmm_save(vmm); \
+		watch(vmm); \
 	} while (0)
 
 TEST(rvi_pending)
