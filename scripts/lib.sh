@@ -19,9 +19,11 @@ EX_HOST=3
 TOP=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 # Everything generated lies below here; O= moves it, as in the kernel's own build.
 BUILD=${O:-$TOP/build}
-# What the README and scripts agree on; CI can use these only.
+# The kernel lines that the README, CI and scripts go by unless told.
 KERNEL_LINES="5.10 6.1"
-export TOP BUILD EX_NO EX_USAGE EX_HOST KERNEL_LINES
+# What KERNEL= takes besides: their modules need the compiler of their release.
+MORE_LINES="6.12 7.2"
+export TOP BUILD EX_NO EX_USAGE EX_HOST KERNEL_LINES MORE_LINES
 
 # depmod and modinfo are not in the path of an ordinary user.
 PATH=$PATH:/usr/sbin:/sbin
@@ -116,6 +118,8 @@ suites_of()
 	case $1 in
 	5.10) echo bullseye-security ;;
 	6.1) echo bookworm,bookworm-security ;;
+	6.12) echo trixie,trixie-security ;;
+	7.2) echo sid ;;
 	*) return 1 ;;
 	esac
 }

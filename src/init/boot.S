@@ -5,9 +5,9 @@
  * the machine at hand unpacks in one.
  *
  * The kernel's own real-mode code comes here in 32-bit protected mode, flat
- * segments, interrupts off, %esi = struct boot_params. vmlinux is in place at
- * KERNEL; its entry wants 64-bit mode, everything below 4 GiB mapped one to
- * one, and %rsi = struct boot_params (Documentation/x86/boot.rst).
+ * segments, interrupts off, %esi = struct boot_params. vmlinux is in place; ENTRY
+ * wants 64-bit mode, everything below 4 GiB mapped one to one, and %rsi = struct
+ * boot_params (Documentation/x86/boot.rst).
  */
 
 #define PRESENT_RW	0x003
@@ -43,7 +43,7 @@ long_mode:
 	movl	%eax, %es
 	movl	%eax, %ss
 	movl	%esi, %esi		/* the upper half is undefined so far */
-	movl	$KERNEL, %eax
+	movl	$ENTRY, %eax
 	jmp	*%rax
 
 	.balign	8
