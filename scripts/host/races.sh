@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What selftests/races says, for scripts that run the race tests. Sourced after lib.sh.
+# What selftests/races and selftests/destructive say, for scripts that run the
+# race tests. Sourced after lib.sh.
 
 # race_ids - all of them
 race_ids()
@@ -9,14 +10,41 @@ race_ids()
 	awk -F '\t' '!/^#/ && NF { print $1 }' "$TOP/selftests/races"
 }
 
-# race_host ID - the emulated host that can show it, or nothing for an unknown race
-race_host()
+# race_hosts ID - the emulated hosts that can show it, one a line, the one to prefer
+# first; nothing for an unknown race
+race_hosts()
 {
-	awk -F '\t' -v id="$1" '!/^#/ && $1 == id { print $2 }' "$TOP/selftests/races"
+	awk -F '\t' -v id="$1" '!/^#/ && $1 == id { gsub(",", "\n", $2); print $2 }' \
+		"$TOP/selftests/races"
+}
+
+# race_shows_in ID HOST - can that host show it?
+race_shows_in()
+{
+	race_hosts "$1" | grep -qxF -- "$2"
 }
 
 # race_test ID - its built test
 race_test()
 {
 	printf '%s\n' "$BUILD/selftests/${1//-/_}_test"
+}
+
+# destructive_cases ID LINE - its cases that bring that kernel down as shipped
+destructive_cases()
+{
+	awk -F '\t' -v race="$1" -v line="$2" '
+		!/^#/ && $1 == race && index("," $3 ",", "," line ",") { print $2 }' \
+		"$TOP/selftests/destructive"
+}
+
+# died_of ID CASE DIR - did the host whose results are in DIR die, and of that case?
+died_of()
+{
+	local regex
+
+	regex=$(awk -F '\t' -v race="$1" -v name="$2" \
+		'!/^#/ && $1 == race && $2 == name { print $4 }' "$TOP/selftests/destructive")
+	[ -n "$regex" ] && grep -qx end=panic "$3/result" 2>/dev/null &&
+		grep -aqE -- "$regex" "$3/console.log"
 }

@@ -75,6 +75,56 @@ a_tree()
 	[ "$(cat "$TOP/RESULTS.md" 2>/dev/null || :)" = "$before" ]
 }
 
+# a_checkout - the scripts in a place where RESULTS.md may be written to
+a_checkout()
+{
+	mkdir -p "$BATS_TEST_TMPDIR/top/selftests" "$O/trees"
+	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/top/"
+	cp "$TOP/selftests/races" "$BATS_TEST_TMPDIR/top/selftests/"
+	echo "$BATS_TEST_TMPDIR/top"
+}
+
+# row KERNEL RACE HOST UNPATCHED PATCHED - a result
+row()
+{
+	(IFS=$'\t'; printf '%s\n' "$*")
+}
+
+@test "tree-host: a table keeps what this machine has no result of" {
+	top=$(a_checkout)
+	row 9.9.0 some-race qemu "shows 2/2" "closed 2/2" >"$O/trees/results.tsv"
+	run "$top/scripts/tree-host" --table
+	[ "$status" -eq 0 ]
+	printf '\nA note.\n\nAnother one | with a bar.\n' >>"$top/RESULTS.md"
+
+	# Another machine, or build/ is new: one row is anew, two are of another tree.
+	{
+		row 9.9.0 some-race qemu "does not show 0/1" "no patch"
+		row 9.9.0 "some-race: a_case" qemu "host dies 1/1" "as above"
+		row 9.10.0 some-race qemu "shows 1/1" "closed 1/1"
+		row 9.2.1 other-race bochs "not tried: why" "not tried"
+	} >"$O/trees/results.tsv"
+	run "$top/scripts/tree-host" --table
+	[ "$status" -eq 0 ]
+	[[ $output == *"4 rows"* ]]
+	row 9.9.0 some-race bochs "shows 3/3" "closed 3/3" >"$O/trees/results.tsv"
+	run "$top/scripts/tree-host" --table
+	[ "$status" -eq 0 ]
+
+	cat "$top/RESULTS.md"
+	diff - <(sed '1,/^| --- /d' "$top/RESULTS.md") <<-'END'
+	| 9.2.1 | other-race | bochs | not tried: why | not tried |
+	| 9.9.0 | some-race | bochs | shows 3/3 | closed 3/3 |
+	| 9.9.0 | some-race | qemu | does not show 0/1 | no patch |
+	| 9.9.0 | some-race: a_case | qemu | host dies 1/1 | as above |
+	| 9.10.0 | some-race | qemu | shows 1/1 | closed 1/1 |
+
+	A note.
+
+	Another one | with a bar.
+	END
+}
+
 @test "mutations: an unknown line, host or mutation is named" {
 	run mutations --kernel 4.99
 	[ "$status" -eq 2 ]
