@@ -11,6 +11,9 @@ BOOT_TIMEOUT=100
 # boot may not have had one when it thinks that it should.
 HOST_ARGS="no_timer_check"
 
+# More of them: what debian.sh adds.
+QEMU_DISKS=()
+
 qemu_prepare()
 {
 	need_package qemu-system-x86_64 qemu-system-x86
@@ -29,6 +32,6 @@ qemu_exec()
 	# Serial ports in order: ttyS0 and ttyS1.
 	exec $DIES_WITH_US qemu-system-x86_64 -machine q35 \
 		-accel tcg,thread=single -cpu max -smp "$SMP" -m "$MEMORY" \
-		-kernel "$1" -initrd "$2" -append "$3" "${rest[@]}" \
+		-kernel "$1" -initrd "$2" -append "$3" "${rest[@]}" "${QEMU_DISKS[@]}" \
 		-serial "file:$OUT/console.log" -serial "file:$OUT/output.log"
 }
