@@ -19,6 +19,8 @@
 
 #include "apic.h"
 #include "kvm_util.h"
+#include "nested_migration.h"
+#include "pi_desc.h"
 #include "processor.h"
 #include "racefix.h"
 #include "racegate_client.h"
@@ -45,18 +47,16 @@
 #define SYNC_L2_HALTS	1
 #define SYNC_L2_AWAKE	2
 
-/* A posted-interrupt descriptor, as the SDM lays it out; 64 bytes, aligned. */
-struct pi_desc {
-	uint64_t pir[4];
-	uint64_t on;
-	uint64_t reserved[3];
-} __aligned(64);
+/* How often migration_loop migrates. */
+#define MIGRATIONS	20
 
 /* How L2 is to be set up; the guest reads it. */
 struct l2_config {
 	uint64_t posted_intr;
 	uint64_t vapic_gpa;
 	uint64_t pi_desc_gpa;
+	uint8_t *vapic;
+	struct pi_desc *pi_desc;
 };
 
 static volatile uint64_t l2_irqs;
@@ -71,9 +71,34 @@ static void l2_irq_handler(struct ex_regs *regs)
 static void l2_guest_code(void)
 {
 	GUEST_SYNC(SYNC_L2_HALTS);
-	asm volatile("sti; hlt; cli");
+	/* L1's VMRESUME leaves L2 none of its registers. */
+	asm volatile("sti; hlt; cli" ::: "rax", "rbx", "rcx", "rdx", "rsi", "rdi",
+		     "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+		     "memory");
 	GUEST_SYNC_ARGS(SYNC_L2_AWAKE, l2_irqs, 0, 0, 0);
 	GUEST_DONE();
+}
+
+static void pend_in_vapic(uint8_t *vapic)
+{
+	vapic[APIC_IRR + (L2_VECTOR / 32) * 0x10 + (L2_VECTOR % 32) / 8] |=
+		1 << (L2_VECTOR % 8);
+}
+
+/*
+ * Up to 6.11, a notification that was pending before L2 ran goes to L1, whose
+ * part it then is to give L2 what was posted.
+ */
+static void l1_handle_notification(struct l2_config *config)
+{
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_EXTERNAL_INTERRUPT,
+		       vmreadz(VM_EXIT_REASON));
+	GUEST_ASSERT_1((vmreadz(VM_EXIT_INTR_INFO) & 0xff) == PI_NV,
+		       vmreadz(VM_EXIT_INTR_INFO));
+	x2apic_write_reg(APIC_EOI, 0);
+	GUEST_ASSERT(pi_take(config->pi_desc, L2_VECTOR));
+	pend_in_vapic(config->vapic);
+	GUEST_ASSERT(!vmwrite(GUEST_INTR_STATUS, L2_VECTOR));
 }
 
 static void l1_guest_code(struct vmx_pages *vmx, struct l2_config *config)
@@ -109,7 +134,9 @@ static void l1_guest_code(struct vmx_pages *vmx, struct l2_config *config)
 	}
 
 	GUEST_ASSERT(!vmlaunch());
-	/* Only an exit that the test does not cause brings L1 back. */
+	l1_handle_notification(config);
+	GUEST_ASSERT(!vmresume());
+	/* Only an exit that the test does not cause brings L1 back again. */
 	GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
 }
 
@@ -255,6 +282,8 @@ static void vmm_run_to_halt(struct vmm *vmm, bool posted_intr)
 	config->posted_intr = posted_intr;
 	config->vapic_gpa = addr_gva2gpa(vmm->vm, vapic_gva);
 	config->pi_desc_gpa = addr_gva2gpa(vmm->vm, pi_gva);
+	config->vapic = (void *)vapic_gva;
+	config->pi_desc = (void *)pi_gva;
 	vcpu_args_set(vmm->vcpu, 2, vmx_gva, config_gva);
 
 	vcpu_run(vmm->vcpu);
@@ -344,8 +373,15 @@ static void vmm_pend_in_rvi(struct vmm *vmm)
 
 	memcpy(saved_vmcs12(vmm) + VMCS12_GUEST_INTR_STATUS, &intr_status,
 	       sizeof(intr_status));
-	vmm->vapic[APIC_IRR + (L2_VECTOR / 32) * 0x10 + (L2_VECTOR % 32) / 8] |=
-		1 << (L2_VECTOR % 8);
+	pend_in_vapic(vmm->vapic);
+}
+
+/* An interrupt was posted, and its notification is still pending in L1's APIC. */
+static void vmm_pend_notification(struct vmm *vmm)
+{
+	pi_post(vmm->pi_desc, L2_VECTOR);
+	vmm->state->lapic.regs[APIC_IRR + (PI_NV / 32) * 0x10 + (PI_NV % 32) / 8] |=
+		1 << (PI_NV % 8);
 }
 
 /* What an IOMMU, or another of L1's vCPUs, does to interrupt L2. */
@@ -357,9 +393,7 @@ static void vmm_post_interrupt(struct vmm *vmm)
 	};
 
 	mark(vmm, "posts an interrupt to L2");
-	__atomic_fetch_or(&vmm->pi_desc->pir[L2_VECTOR / 64],
-			  1ull << (L2_VECTOR % 64), __ATOMIC_SEQ_CST);
-	__atomic_fetch_or(&vmm->pi_desc->on, 1, __ATOMIC_SEQ_CST);
+	pi_post(vmm->pi_desc, L2_VECTOR);
 	TEST_ASSERT(__vm_ioctl(vmm->vm, KVM_SIGNAL_MSI, &msi) == 1,
 		    "the notification was not accepted");
 }
@@ -433,6 +467,17 @@ TEST(posted_while_blocked)
 	RACEFIX_LOG_CLEAN();
 }
 
+TEST(notification_pending)
+{
+	struct vmm vmm;
+
+	BEGIN(&vmm, true);
+	vmm_pend_notification(&vmm);
+	vmm_restore_new_vm(&vmm);
+	EXPECT_OUTCOME(WOKE, &vmm);
+	RACEFIX_LOG_CLEAN();
+}
+
 TEST(nothing_pending)
 {
 	struct vmm vmm;
@@ -472,6 +517,25 @@ TEST(unbacked_apic_access)
 	vmm_restore_new_vm(&vmm);
 	/* KVM cannot go on without that page, and must say so; not sleep. */
 	EXPECT_OUTCOME(REFUSED, &vmm);
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(migration_loop)
+{
+	struct nested_migration is;
+
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	ASSERT_EQ(0, klog_mark());
+	nested_migration_run(&is, MIGRATIONS);
+	EXPECT_FALSE(is.asleep) {
+		TH_LOG("L2 sleeps after migration %u", is.rounds);
+	}
+	EXPECT_EQ(is.posted, is.arrived) {
+		TH_LOG("L1 posted %lu interrupts, L2 took %lu", is.posted, is.arrived);
+	}
+	ksft_print_msg("forced: %u migrations, %u with L2 halted, %u with an interrupt under way; "
+		       "%lu of %lu interrupts arrived, %lu notifications were sent again\n",
+		       is.rounds, is.halted, is.posting, is.arrived, is.posted, is.resent);
 	RACEFIX_LOG_CLEAN();
 }
 
