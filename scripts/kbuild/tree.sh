@@ -13,7 +13,11 @@ base()
 		printf '%s\n' "${FILES[@]}"
 		[ ${#PATCHES[@]} -eq 0 ] || patched_files "${PATCHES[@]}"
 	} | grep '\.h$' | sort -u
-	gcc --version | head -n 1
+	if [ -n "$ROOT" ]; then
+		cat "$ROOT/packages"
+	else
+		gcc --version | head -n 1
+	fi
 	cat "$TOP/scripts/kbuild/tree.sh" "$TOP/scripts/kbuild/kvm-head.mk" | sha256sum
 	cat "$KBUILD/Module.symvers" "$KBUILD/.config" "$KBUILD"/.kernelvariables 2>/dev/null | sha256sum
 }
