@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Race: apicv-vcpu-creation
+// Functions: vmx_refresh_apicv_exec_ctrl nested_vmx_vmexit __nested_vmx_vmexit kvm_vcpu_update_apicv __kvm_vcpu_update_apicv
+// Absent: vmx_refresh_apicv_exec_ctrl: APICv is not turned on or off in a VMCS that is in use
+// Closed-by: defer: a change of APICv while L2 is active leaves vmcs02 alone
+// Closed-by: redo: and reaches vmcs01, at the latest when L2 exits
+
+// The controls of APICv are L1's, in vmcs01; while L2 is active vmcs02 is loaded.
+@defer@
+identifier V, X, later;
+@@
+vmx_refresh_apicv_exec_ctrl(struct kvm_vcpu *V)
+{
+	struct vcpu_vmx *X = to_vmx(V);
++	/* racefix closed defer: put off while L2 is active */
+	if (is_guest_mode(V)) {
+		X->nested.later = true;
+		return;
+	}
+	...
+}
+
+// Newer: vmcs01 is loaded for the time being.
+@in_vmcs01@
+identifier V, X;
+@@
+vmx_refresh_apicv_exec_ctrl(struct kvm_vcpu *V)
+{
+	struct vcpu_vmx *X = to_vmx(V);
++	/* racefix closed defer: vmcs01 is loaded to be changed */
++	/* racefix closed redo: vmcs01 is loaded to be changed */
+	guard(vmx_vmcs01)(V);
+	...
+}
+
+@straight exists@
+position p;
+@@
+vmx_refresh_apicv_exec_ctrl(...)
+{
+	... when != is_guest_mode(...)
+	    when != guard(vmx_vmcs01)(...)
+	pin_controls_set@p(...)
+	... when any
+}
+
+@@
+position straight.p;
+@@
++ /* racefix vulnerable: changes whatever VMCS is loaded, vmcs02 if L2 is active */
+pin_controls_set@p(...);
+
+// Nothing is done for a vCPU that has the wanted state already, and it has: that
+// is set before vmx_refresh_apicv_exec_ctrl() is called.
+@early_out@
+identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
+expression A;
+identifier on;
+position p;
+@@
+f(...)
+{
+	<+...
+	if (\(A->apicv_active@p\|A.apicv_active@p\) == on) { ... }
+	...+>
+}
+
+@updates@
+identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
+expression A, E;
+@@
+f(...)
+{
+	<+...
+	\(A->apicv_active\|A.apicv_active\) = E;
+	...+>
+}
+
+@redo@
+identifier f = { nested_vmx_vmexit, __nested_vmx_vmexit };
+identifier X, defer.later;
+expression V;
+@@
+f(...)
+{
+	...
+	vmx_switch_vmcs(V, &X->vmcs01);
+	... when any
+	    when != vmx_switch_vmcs(...)
+	if (X->nested.later) {
++		/* racefix closed redo: done when vmcs01 is loaded again */
+		X->nested.later = false;
+		vmx_refresh_apicv_exec_ctrl(V);
+	}
+	... when any
+}
+
+@redo_by_request depends on updates && !early_out@
+identifier f = { nested_vmx_vmexit, __nested_vmx_vmexit };
+identifier X, defer.later;
+expression V;
+@@
+f(...)
+{
+	...
+	vmx_switch_vmcs(V, &X->vmcs01);
+	... when any
+	    when != vmx_switch_vmcs(...)
+	if (X->nested.later) {
++		/* racefix closed redo: requested again when vmcs01 is loaded again */
+		X->nested.later = false;
+		kvm_make_request(KVM_REQ_APICV_UPDATE, V);
+	}
+	... when any
+}
+
+@depends on early_out@
+identifier X, defer.later;
+expression V;
+@@
+if (X->nested.later) {
++	/* racefix vulnerable: requested again, but kvm_vcpu_update_apicv() does nothing if the state is the wanted one */
+	X->nested.later = false;
+	kvm_make_request(KVM_REQ_APICV_UPDATE, V);
+}
+
+// Put off for ever
+@taken depends on defer@
+identifier f = { nested_vmx_vmexit, __nested_vmx_vmexit };
+identifier X, defer.later;
+@@
+f(...)
+{
+	<+...
+	X->nested.later
+	...+>
+}
+
+@depends on defer && !taken@
+identifier X, defer.later;
+expression V;
+@@
+if (is_guest_mode(V)) {
++	/* racefix vulnerable: put off, and never made up for when L2 exits */
+	X->nested.later = true;
+	return;
+}

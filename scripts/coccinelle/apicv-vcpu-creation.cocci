@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Race: apicv-vcpu-creation
+// Functions: kvm_arch_vcpu_create kvm_create_lapic vcpu_enter_guest kvm_vcpu_update_apicv __kvm_vcpu_update_apicv
+// Absent: kvm_apicv_activated: APICv is not inhibited for a whole VM, a new vCPU has nothing to miss
+// Closed-by: asks: a new vCPU asks for a look at the inhibits before it first runs
+// Closed-by: serves: that request leads to kvm_vcpu_update_apicv()
+// Closed-by: looks: which looks at the inhibits
+
+// A new vCPU is not online yet: whatever it concludes from the inhibits can be
+// out of date when it is, so it has to make the request, whatever they are now.
+@asks@
+expression V;
+identifier r, l;
+statement S;
+@@
+if (irqchip_in_kernel(V->kvm)) {
+	r = kvm_create_lapic(V, ...);
+	if (r < 0)
+		goto l;
+	if (enable_apicv) {
+		\(V->arch.apicv_active\|V->arch.apic->apicv_active\) = true;
++		/* racefix closed asks: the request is made for every new vCPU that can have APICv */
+		kvm_make_request(KVM_REQ_APICV_UPDATE, V);
+	}
+} else
+	S
+
+@asks_always@
+expression V;
+identifier r, l;
+statement S;
+@@
+if (irqchip_in_kernel(V->kvm)) {
+	r = kvm_create_lapic(V, ...);
+	if (r < 0)
+		goto l;
+	if (kvm_apicv_activated(V->kvm))
+		\(V->arch.apicv_active\|V->arch.apic->apicv_active\) = true;
++	/* racefix closed asks: the request is made for every new vCPU */
+	kvm_make_request(KVM_REQ_APICV_UPDATE, V);
+} else
+	S
+
+@asks_in_lapic@
+identifier V, A;
+@@
+kvm_create_lapic(struct kvm_vcpu *V, ...)
+{
+	...
+	kvm_iodevice_init(&A->dev, &apic_mmio_ops);
+	if (enable_apicv) {
+		\(A->apicv_active\|A.apicv_active\) = true;
++		/* racefix closed asks: the request is made for every new vCPU that can have APICv */
+		kvm_make_request(KVM_REQ_APICV_UPDATE, V);
+	}
+	return 0;
+	...
+}
+
+// Nobody asks
+@silent exists@
+identifier f = { kvm_arch_vcpu_create, kvm_create_lapic };
+expression A;
+position p;
+@@
+f(...)
+{
+	...
+	\(A->apicv_active\|A.apicv_active\) =@p true;
+	... when != kvm_make_request(KVM_REQ_APICV_UPDATE, ...)
+	return ...;
+}
+
+@@
+expression A;
+position silent.p;
+@@
++ /* racefix vulnerable: a new vCPU does not look at the inhibits again */
+A =@p true;
+
+// or only if it need not
+@@
+identifier f = { kvm_arch_vcpu_create, kvm_create_lapic };
+expression K, V;
+@@
+f(...)
+{
+	<+...
++	/* racefix vulnerable: whether a new vCPU looks at the inhibits again goes by the inhibits */
+	if (\(kvm_apicv_activated(K)\|!kvm_apicv_activated(K)\)) {
+		...
+		kvm_make_request(KVM_REQ_APICV_UPDATE, V);
+		...
+	}
+	...+>
+}
+
+@@
+expression V;
+@@
+vcpu_enter_guest(...)
+{
+	<+...
++	/* racefix closed serves: served before the vCPU runs */
+	if (kvm_check_request(KVM_REQ_APICV_UPDATE, V))
+		kvm_vcpu_update_apicv(V);
+	...+>
+}
+
+@sets@
+identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
+expression A, R;
+position p;
+@@
+f(...)
+{
+	<+...
+	\(A->apicv_active\|A.apicv_active\) =@p R;
+	...+>
+}
+
+@@
+expression A, K;
+position sets.p;
+@@
++ /* racefix closed looks: by the inhibits as they are then */
+A =@p kvm_apicv_activated(K);
+
+@@
+identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
+expression A, K, R;
+identifier on;
+position sets.p;
+@@
+f(...)
+{
+	... when != A =@p R
++	/* racefix closed looks: by the inhibits as they are then */
+	on = \(kvm_apicv_activated(K)\|kvm_vcpu_apicv_activated(K)\|kvm_vcpu_apicv_activated(K) && (kvm_get_apic_mode(K) != LAPIC_MODE_DISABLED)\);
+	... when != on = R
+	    when any
+	A =@p on;
+	... when any
+}

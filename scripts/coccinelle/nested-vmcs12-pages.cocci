@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Race: nested-vmcs12-pages
+// Functions: vcpu_run vcpu_block kvm_vcpu_running
+// Users: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES
+// Absent: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES: vmcs12's pages are not left to KVM_RUN to map
+// Closed-by: first: vmcs12's pages are mapped before KVM_RUN asks whether the vCPU can run
+
+// The function that maps them, in all its names
+@get@
+expression V;
+position p;
+@@
+(
+kvm_x86_ops.nested_ops->get_nested_state_pages@p(V)
+|
+kvm_nested_call(get_nested_state_pages)@p(V)
+|
+kvm_x86_ops->get_vmcs12_pages@p(V)
+|
+kvm_x86_ops.get_vmcs12_pages@p(V)
+)
+
+// Map them if that was put off, and leave KVM_RUN if that fails: in place ...
+@direct@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+expression V, G, r;
+position get.p, c;
+@@
+(
+if (kvm_check_request@c(req, V) && unlikely(!G@p(V))) {
+	...
+	\(return 0;\|break;\)
+}
+|
+if (kvm_check_request@c(req, V)) {
+	if (unlikely(!G@p(V))) {
+		...
+		\(return 0;\|break;\)
+	}
+}
+)
+
+// ... or in a function that returns true, or 1, if the vCPU may go on.
+@helper@
+identifier h, V;
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+constant yes = { 1, true };
+constant no = { 0, false };
+expression G;
+position get.p;
+@@
+h(struct kvm_vcpu *V)
+{
+(
+	if (!kvm_check_request(req, V))
+		return yes;
+	return G@p(V);
+|
+	if (!kvm_check_request(req, V))
+		return yes;
+	if (unlikely(!G@p(V))) {
+		...
+		return no;
+	}
+	return yes;
+|
+	if (kvm_check_request(req, V)) {
+		if (unlikely(!G@p(V))) {
+			...
+			return no;
+		}
+	}
+	return yes;
+)
+}
+
+// To ask whether a vCPU is running may be to look for L2's interrupts already.
+@looks@
+expression V;
+@@
+kvm_vcpu_running(...)
+{
+	<+...
+	\(kvm_check_nested_events(V)\|kvm_x86_ops.nested_ops->check_events(V)\|kvm_x86_ops.check_nested_events(V)\|kvm_x86_ops->check_nested_events(V, ...)\)
+	...+>
+}
+
+@in_loop@
+expression V, r;
+position direct.c;
+statement S;
+@@
+for (;;) {
+	... when != kvm_vcpu_running(V)
+	if (<+... kvm_check_request@c(...) ...+>) {
++		/* racefix closed first: mapped at the top of the run loop */
+		...
+	}
+	if (kvm_vcpu_running(V)) { ... } else { ... }
+	... when any
+}
+
+@in_loop_by_helper@
+expression V, r;
+identifier helper.h;
+@@
+for (;;) {
+	... when != kvm_vcpu_running(V)
+	if (unlikely(!h(V))) {
++		/* racefix closed first: mapped at the top of the run loop */
+		r = 0;
+		break;
+	}
+	if (kvm_vcpu_running(V)) { ... } else { ... }
+	... when any
+}
+
+@in_block depends on !looks@
+identifier V;
+position direct.c;
+@@
+vcpu_block(..., struct kvm_vcpu *V)
+{
+	... when != kvm_arch_vcpu_runnable(V)
++	/* racefix closed first: mapped before a vCPU blocks */
+	if (<+... kvm_check_request@c(...) ...+>) { ... }
+	... when any
+}
+
+@in_block_by_helper depends on !looks@
+identifier V, helper.h;
+@@
+vcpu_block(..., struct kvm_vcpu *V)
+{
+	... when != kvm_arch_vcpu_runnable(V)
+	if (unlikely(!h(V)))
++		/* racefix closed first: mapped before a vCPU blocks */
+		return 0;
+	... when any
+}
+
+// A vCPU that is not running does not get to vcpu_enter_guest().
+@only_if_runs@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+expression V;
+position p;
+@@
+vcpu_enter_guest(...)
+{
+	<+...
+	kvm_check_request@p(req, V)
+	...+>
+}
+
+@elsewhere@
+identifier f = { vcpu_run, vcpu_block, kvm_vcpu_running };
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+expression V;
+@@
+f(...)
+{
+	<+...
+	kvm_check_request(req, V)
+	...+>
+}
+
+@by_helper@
+identifier f = { vcpu_run, vcpu_block, kvm_vcpu_running };
+identifier helper.h;
+@@
+f(...)
+{
+	<+...
+	h(...)
+	...+>
+}
+
+@depends on !elsewhere && !by_helper@
+identifier req;
+expression V;
+position only_if_runs.p;
+@@
++ /* racefix vulnerable: mapped only when the vCPU runs, a halted one is not asked */
+kvm_check_request@p(req, V)

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Race: tdp-mmu-zap
+// Users: make_mmu_pages_available kvm_mmu_zap_oldest_mmu_pages
+// Absent: kvm_tdp_mmu_map: there is no TDP MMU, faults hold mmu_lock alone
+// Closed-by: write: making room for shadow pages with mmu_lock held for write
+
+// "Making room" is make_mmu_pages_available(), which zaps shadow pages; whoever
+// calls it must hold mmu_lock for write, on every path that leads there.
+
+// One fault handler for both kinds of MMU: the lock and the call go by one flag.
+@flag exists@
+expression V, E;
+identifier C;
+statement S;
+position p;
+@@
+if (C) read_lock(&V->kvm->mmu_lock); else write_lock(&V->kvm->mmu_lock);
+... when != C = E
+    when != read_unlock(&V->kvm->mmu_lock)
+    when != write_unlock(&V->kvm->mmu_lock)
+(
+if (!C) { <+... make_mmu_pages_available@p(V) ...+> }
+|
+if (C) S else { <+... make_mmu_pages_available@p(V) ...+> }
+)
+
+@spin exists@
+expression V;
+position p;
+@@
+spin_lock(&V->kvm->mmu_lock);
+...
+make_mmu_pages_available@p(V)
+
+@rwlock@
+expression L;
+@@
+(
+read_lock(&L->mmu_lock)
+|
+write_lock(&L->mmu_lock)
+)
+
+// Reached without taking the lock for write ...
+@bare exists@
+identifier f != make_mmu_pages_available;
+identifier callee = { make_mmu_pages_available, kvm_mmu_zap_oldest_mmu_pages };
+expression V;
+position p != { flag.p, spin.p };
+@@
+f(...) {
+... when != write_lock(&V->mmu_lock)
+callee@p(...)
+... when any
+}
+
+// ... or after giving it up.
+@given_up exists@
+identifier callee = { make_mmu_pages_available, kvm_mmu_zap_oldest_mmu_pages };
+expression V;
+position p;
+@@
+write_unlock(&V->mmu_lock);
+... when != write_lock(&V->mmu_lock)
+callee@p(...)
+
+@not_locked depends on rwlock@
+identifier callee;
+position bare.p;
+@@
++ /* racefix vulnerable: makes room without mmu_lock held for write */
+callee@p(...)
+
+@lock_lost depends on rwlock@
+identifier callee;
+position given_up.p;
+@@
++ /* racefix vulnerable: makes room after mmu_lock was released */
+callee@p(...)
+
+@held depends on rwlock exists@
+expression V;
+position p != { bare.p, given_up.p };
+@@
++ /* racefix closed write: makes room with mmu_lock held for write */
+make_mmu_pages_available@p(V)
+
+@exclusive depends on spin && !rwlock@
+expression V;
+position spin.p;
+@@
++ /* racefix not-affected: mmu_lock is a spinlock, nobody zaps with it shared */
+make_mmu_pages_available@p(V)
