@@ -5,35 +5,21 @@
 // Absent: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES: vmcs12's pages are not left to KVM_RUN to map
 // Closed-by: first: vmcs12's pages are mapped before KVM_RUN asks whether the vCPU can run
 
-// The function that maps them, in all its names
-@get@
-expression V;
-position p;
-@@
-(
-kvm_x86_ops.nested_ops->get_nested_state_pages@p(V)
-|
-kvm_nested_call(get_nested_state_pages)@p(V)
-|
-kvm_x86_ops->get_vmcs12_pages@p(V)
-|
-kvm_x86_ops.get_vmcs12_pages@p(V)
-)
-
 // Map them if that was put off, and leave KVM_RUN if that fails: in place ...
 @direct@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
-expression V, G, r;
-position get.p, c;
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B, V;
+position c;
 @@
 (
-if (kvm_check_request@c(req, V) && unlikely(!G@p(V))) {
+if (kvm_check_request@c(req, V) && unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
 	...
 	\(return 0;\|break;\)
 }
 |
 if (kvm_check_request@c(req, V)) {
-	if (unlikely(!G@p(V))) {
+	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
 		...
 		\(return 0;\|break;\)
 	}
@@ -44,33 +30,31 @@ if (kvm_check_request@c(req, V)) {
 @helper@
 identifier h, V;
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
-constant yes = { 1, true };
-constant no = { 0, false };
-expression G;
-position get.p;
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B;
 @@
 h(struct kvm_vcpu *V)
 {
 (
 	if (!kvm_check_request(req, V))
-		return yes;
-	return G@p(V);
+		return \(1\|true\);
+	return \(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\);
 |
 	if (!kvm_check_request(req, V))
-		return yes;
-	if (unlikely(!G@p(V))) {
+		return \(1\|true\);
+	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
 		...
-		return no;
+		return \(0\|false\);
 	}
-	return yes;
+	return \(1\|true\);
 |
 	if (kvm_check_request(req, V)) {
-		if (unlikely(!G@p(V))) {
+		if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
 			...
-			return no;
+			return \(0\|false\);
 		}
 	}
-	return yes;
+	return \(1\|true\);
 )
 }
 
@@ -86,9 +70,8 @@ kvm_vcpu_running(...)
 }
 
 @in_loop@
-expression V, r;
+expression V;
 position direct.c;
-statement S;
 @@
 for (;;) {
 	... when != kvm_vcpu_running(V)
@@ -116,21 +99,24 @@ for (;;) {
 }
 
 @in_block depends on !looks@
-identifier V;
+expression V;
 position direct.c;
 @@
-vcpu_block(..., struct kvm_vcpu *V)
+vcpu_block(...)
 {
 	... when != kvm_arch_vcpu_runnable(V)
-+	/* racefix closed first: mapped before a vCPU blocks */
-	if (<+... kvm_check_request@c(...) ...+>) { ... }
+	if (<+... kvm_check_request@c(...) ...+>) {
++		/* racefix closed first: mapped before a vCPU blocks */
+		...
+	}
 	... when any
 }
 
 @in_block_by_helper depends on !looks@
-identifier V, helper.h;
+identifier helper.h;
+expression V;
 @@
-vcpu_block(..., struct kvm_vcpu *V)
+vcpu_block(...)
 {
 	... when != kvm_arch_vcpu_runnable(V)
 	if (unlikely(!h(V)))
