@@ -1,0 +1,191 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Shared by what puts replacement modules on a machine: is a directory's set of
+# modules whole, for this kernel, and one that it would load? Each check prints
+# on stderr what is wrong and what to do, and fails. Nothing is changed.
+
+# What a set may hold, in the order in which they are loaded.
+SET_MODULES=(kvm kvm-intel kvm-amd)
+
+# distro_module KVER NAME - the path of the module that came with the kernel
+distro_module()
+{
+	local file
+
+	for file in "/lib/modules/$1/kernel/arch/x86/kvm/$2".ko*; do
+		[ -f "$file" ] || return
+		printf '%s\n' "$file"
+		return
+	done
+}
+
+# set_names KVER - the modules that a set has to have: those that it replaces
+set_names()
+{
+	local name
+
+	for name in "${SET_MODULES[@]}"; do
+		if [ -n "$(distro_module "$1" "$name")" ]; then
+			printf '%s\n' "$name"
+		fi
+	done
+}
+
+# describe FILE - a line for people: name, version, srcversion, where from
+describe()
+{
+	local name version src
+
+	name=$(basename "${1%.ko*}")
+	version=$(modinfo -F version "$1" 2>/dev/null)
+	src=$(modinfo -F srcversion "$1" 2>/dev/null)
+	printf '%-10s %s, srcversion %s, %s\n' "$name" "${version:-as the kernel came}" "${src:-unknown}" "$1"
+}
+
+# check_set DIR KVER - whole, all of one build, not damaged, and for kernel KVER
+check_set()
+{
+	local dir=$1 kver=$2 name file magic want version first='' names
+
+	names=$(set_names "$kver")
+	if ! [[ $names = kvm$'\n'* ]]; then
+		say "error: kernel $kver has no kvm modules below /lib/modules/$kver/kernel;" \
+			"is its package, linux-image-$kver, installed whole?"
+		return 1
+	fi
+	want=$(modinfo -F vermagic "$(distro_module "$kver" kvm)")
+	for name in $names; do
+		file=$dir/$name.ko
+		if [ ! -f "$file" ]; then
+			say "error: $file is missing: the modules come together or not at all;" \
+				"build them again: make modules KVER=$kver"
+			return 1
+		fi
+		if ! magic=$(modinfo -F vermagic "$file" 2>/dev/null) || [ -z "$magic" ] ||
+		   [ "$(modinfo -F name "$file")" != "${name//-/_}" ]; then
+			say "error: $file is damaged or no kernel module; build it again: make modules KVER=$kver"
+			return 1
+		fi
+		if [ "$magic" != "$want" ]; then
+			say "error: $file is for kernel '$magic', and $kver is '$want';" \
+				"build it for this one: make modules KVER=$kver"
+			return 1
+		fi
+		if [ -e "$dir/.sums" ] && ! (cd "$dir" && grep "  $name.ko\$" .sums | sha256sum --status -c 2>/dev/null); then
+			say "error: $file is not what was built: it is damaged, or was changed after that;" \
+				"build it again: make modules KVER=$kver"
+			return 1
+		fi
+		version=$(modinfo -F version "$file")
+		case $version in
+		"kvm-racefix "*) ;;
+		*)
+			say "error: $file is not from this project (its version is '$version')"
+			return 1
+			;;
+		esac
+		first=${first:-$version}
+		if [ "$version" != "$first" ]; then
+			say "error: $file is '$version' and kvm.ko is '$first': not of one build;" \
+				"build them again: make modules KVER=$kver"
+			return 1
+		fi
+	done
+}
+
+# known_symbols KVER - "CRC SYMBOL" of what modules can use there, in lower case
+# hexadecimal, and as first line "all" if this is everything
+known_symbols()
+{
+	local name file
+
+	file=/lib/modules/$1/build/Module.symvers
+	if [ -r "$file" ]; then
+		echo all
+		awk '{ print tolower($1), $2 }' "$file"
+		return
+	fi
+	# Without headers: what the distro's own modules ask for, and get.
+	echo some
+	for name in $(set_names "$1"); do
+		modprobe --dump-modversions "$(distro_module "$1" "$name")"
+	done | awk '{ print tolower($1), $2 }'
+}
+
+# check_symbols DIR KVER - the kernel has every symbol with the type they expect
+check_symbols()
+{
+	local dir=$1 kver=$2 name bad
+
+	grep -qs '^CONFIG_MODVERSIONS=y' "/boot/config-$kver" "/lib/modules/$kver/build/.config" ||
+		modprobe --dump-modversions "$(distro_module "$kver" kvm)" 2>/dev/null | grep -q . || return 0
+	bad=$({
+		known_symbols "$kver"
+		echo exports
+		tr "\0" "\n" <"$dir/kvm.ko" | sed -n "s/^__ksymtab_//p"
+		echo imports
+		for name in $(set_names "$kver"); do
+			modprobe --dump-modversions "$dir/$name.ko" | sed "s/\$/ $name/"
+		done
+	} | awk '
+		NR == 1 { all = $1 == "all"; next }
+		NF == 1 && ($1 == "exports" || $1 == "imports") { part = $1; next }
+		part == "" { crc[$2] = $1 }
+		part == "exports" { own[$1] = 1 }
+		part == "imports" && !($2 in own) {
+			sub(/^0x0*/, "0x", $1)
+			if ($2 in crc) {
+				have = crc[$2]
+				sub(/^0x0*/, "0x", have)
+				if (have != tolower($1)) print $3 ": " $2 " has another type"
+			} else if (all)
+				print $3 ": " $2 " is not there"
+		}')
+	[ -n "$bad" ] || return 0
+	say "error: these modules were built against another kernel than $kver is, which would refuse them:"
+	head -n 5 <<<"$bad" | sed 's/^/    /' >&2
+	say "build them again: make modules KVER=$kver"
+	return 1
+}
+
+# enforced_by - what makes the running kernel insist on signatures, or nothing
+enforced_by()
+{
+	local mode
+
+	if grep -qs Y /sys/module/module/parameters/sig_enforce; then
+		echo "module.sig_enforce"
+		return
+	fi
+	mode=$(sed -n 's/.*\[\([a-z]*\)\].*/\1/p' /sys/kernel/security/lockdown 2>/dev/null)
+	case $mode in
+	''|none) ;;
+	*) echo "lockdown ($mode), which Secure Boot turns on" ;;
+	esac
+}
+
+# check_signatures DIR KVER - the running kernel's rules let them in
+check_signatures()
+{
+	local dir=$1 kver=$2 name why signer
+
+	why=$(enforced_by)
+	[ -n "$why" ] && [ "$kver" = "$(uname -r)" ] || return 0
+	for name in $(set_names "$kver"); do
+		signer=$(modinfo -F signer "$dir/$name.ko")
+		if [ -z "$signer" ]; then
+			say "error: this kernel takes signed modules only ($why), and $name.ko is not signed:" \
+				"make sign KEY=... CERT=..., with a key that the machine trusts;" \
+				"for a new key: mokutil --import CERT (in DER), and confirm it at the next boot"
+			return 1
+		fi
+		# Descriptions of keys end in ": NAME: ID".
+		if [ -r /proc/keys ] && ! grep -F ' asymmetri ' /proc/keys | grep -qF " $signer: "; then
+			say "error: this kernel takes signed modules only ($why), and does not know the key of" \
+				"'$signer', which signed $name.ko: mokutil --import CERT (in DER), reboot," \
+				"and confirm it; or sign with a key that it knows (grep asymmetri /proc/keys)"
+			return 1
+		fi
+	done
+}
