@@ -1,0 +1,234 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2004,SC2034 # arrays go by name, and what is set the caller uses
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Part of apply: which patches a tree needs, and of which line.
+
+# read_status FILE ARRAY [ARRAY2] - rows of scripts/status, by slug; evidence in ARRAY2
+read_status()
+{
+	local slug status evidence
+	local -n by_slug=$2
+
+	while IFS=$'\t' read -r slug status evidence; do
+		by_slug[$slug]=$status
+		[ $# -lt 3 ] || {
+			local -n why=$3
+			why[$slug]=$evidence
+		}
+	done <"$1"
+}
+
+# find_wanted VERSION - set WANTED: vulnerable parts of the races asked for, in
+# the order that their patches have in the nearest series; and UNSURE: races of
+# which a part is not known, for which nothing is done
+find_wanted()
+{
+	local line slug race order=()
+	local -A seen=()
+
+	for line in $(lines_near "$1"); do
+		for slug in $(series_of "$line"); do
+			[ -z "${seen[$slug]-}" ] || continue
+			seen[$slug]=1
+			order+=("$slug")
+		done
+	done
+	WANTED=() UNSURE=()
+	for slug in "${order[@]}"; do
+		race=$(slug_race "$slug")
+		is_asked "$race" || continue
+		case ${BEFORE[$slug]-unknown} in
+		unknown) case " ${UNSURE[*]} " in *" $race "*) ;; *) UNSURE+=("$race") ;; esac ;;
+		esac
+	done
+	for slug in "${order[@]}"; do
+		race=$(slug_race "$slug")
+		is_asked "$race" || continue
+		case " ${UNSURE[*]} " in *" $race "*) continue ;; esac
+		[ "${BEFORE[$slug]-}" != vulnerable ] || WANTED+=("$slug")
+	done
+}
+
+# usable PATCH - is it there, and not known to close nothing in this tree?
+usable()
+{
+	[ -e "$1" ] && [ -z "${BANNED[$1]-}" ]
+}
+
+# fits PATCH DIR - does it apply there at some offset, but with no fuzz?
+fits()
+{
+	patch -d "$2" -p1 -F0 -N -f -s --dry-run <"$1" >/dev/null 2>&1
+}
+
+# try_all LINE... - patch a fresh copy of SCRATCH/before with what WANTED needs,
+# of the first of the lines that fits; set CHOSEN, and STUCK to what none fits
+try_all()
+{
+	local slug line file
+
+	rm -rf "$SCRATCH/after"
+	cp -a "$SCRATCH/before" "$SCRATCH/after" || die "$EX_USAGE" "cannot write $SCRATCH (is the disk full?)"
+	CHOSEN=() STUCK=()
+	for slug in "${WANTED[@]}"; do
+		for line; do
+			file=$TOP/patches/$line/$slug.patch
+			if ! usable "$file" || ! fits "$file" "$SCRATCH/after"; then
+				continue
+			fi
+			patch -d "$SCRATCH/after" -p1 -F0 -N -f -s --no-backup-if-mismatch <"$file" ||
+				die "$EX_USAGE" "cannot write $SCRATCH (is the disk full?)"
+			CHOSEN+=("$file")
+			continue 2
+		done
+		STUCK+=("$slug")
+	done
+}
+
+# choose VERSION - set CHOSEN to patches that close all of WANTED, as status judges
+# the result; fails with STUCK set if there are none
+choose()
+{
+	local lines file slug bad
+
+	mapfile -t lines < <(lines_near "$1")
+	BANNED=()
+	while :; do
+		try_all "${lines[@]}"
+		[ ${#STUCK[@]} -eq 0 ] || return
+		unset AFTER
+		declare -gA AFTER=()
+		tree_parts "$SCRATCH/after" >"$SCRATCH/after.tsv"
+		read_status "$SCRATCH/after.tsv" AFTER AFTER_WHY
+		bad=''
+		for file in "${CHOSEN[@]}"; do
+			slug=$(basename "$file" .patch)
+			[ "${AFTER[$slug]-}" != fixed ] || continue
+			BANNED[$file]="${AFTER[$slug]-unknown}: ${AFTER_WHY[$slug]-}"
+			bad=yes
+		done
+		[ -n "$bad" ] && continue
+		for slug in "${!BEFORE[@]}"; do
+			case ${BEFORE[$slug]}:${AFTER[$slug]-} in
+			vulnerable:*|unknown:*|*:fixed|*:not-affected) ;;
+			*)
+				STUCK+=("$slug")
+				BANNED[$slug]="the patches together would leave it ${AFTER[$slug]-unknown}: ${AFTER_WHY[$slug]-}"
+				;;
+			esac
+		done
+		[ ${#STUCK[@]} -eq 0 ]
+		return
+	done
+}
+
+# closest FILE - where FILE has most lines of what stdin holds, and how that differs.
+# Lines that are rare in FILE weigh more than braces.
+closest()
+{
+	awk -v name="$1" '
+	NR == FNR { want[++n] = $0; is[$0] = 1; next }
+	{ have[++total] = $0; if ($0 in is) seen[$0]++ }
+	END {
+		for (i = 1; i <= total; i++)
+			if (have[i] in is && have[i] !~ /^[[:space:]{}]*$/)
+				weight[i] = 1 / seen[have[i]]
+		size = n + 4
+		for (i = 1; i <= total; i++) {
+			sum += weight[i]
+			if (i > size)
+				sum -= weight[i - size]
+			if (sum > best + 1e-9) {
+				best = sum
+				end = i
+			}
+		}
+		if (!best) {
+			print "no line of it is in the file"
+			exit
+		}
+		from = end - size + 1
+		if (from < 1)
+			from = 1
+		# Begin and end at what is common.
+		while (from < end && !(have[from] in is))
+			from++
+		to = end
+		while (to < total && to - from < size && have[to + 1] in is)
+			to++
+		print from "," to
+	}' - "$1"
+}
+
+# explain_rejects PATCH DIR - each hunk of PATCH that DIR does not take, where it was
+# looked for, and what is there instead
+explain_rejects()
+{
+	local file hunk range part
+
+	rm -rf "$SCRATCH/reject" "$SCRATCH/hunks"
+	cp -a "$2" "$SCRATCH/reject"
+	mkdir "$SCRATCH/hunks"
+	patch -d "$SCRATCH/reject" -p1 -F0 -N -f -s --no-backup-if-mismatch \
+		-r "$SCRATCH/rejects" <"$1" >"$SCRATCH/patch.log" 2>&1
+	if [ ! -s "$SCRATCH/rejects" ]; then
+		sed 's/^/  /' "$SCRATCH/patch.log"
+		return
+	fi
+	awk -v dir="$SCRATCH/hunks" '
+		/^--- / { next }
+		/^\+\+\+ / { file = $2; sub(/^b\//, "", file); next }
+		/^@@ / { out = sprintf("%s/%03d", dir, ++n); print file > (out ".file") }
+		out { print > out }' "$SCRATCH/rejects"
+	for hunk in "$SCRATCH"/hunks/???; do
+		file=$(cat "$hunk.file")
+		printf '  rejected, of %s:\n' "$file"
+		sed 's/^/    /' "$hunk"
+		if [ ! -e "$2/$file" ]; then
+			printf '  there is no %s in this tree\n' "$file"
+			continue
+		fi
+		sed -n '/^[- ]/s/^.//p' "$hunk" >"$hunk.old"
+		range=$(closest "$2/$file" <"$hunk.old")
+		case $range in
+		[0-9]*)
+			printf '  its old lines were looked for in all of %s; the nearest are lines %s,\n' "$file" "${range/,/ to }"
+			printf '  which differ from them (-) like this (+):\n'
+			part=$(sed -n "${range}p" "$2/$file" | diff -U 100 "$hunk.old" - | sed '1,3d;s/^/    /')
+			printf '%s\n' "$part"
+			;;
+		*) printf '  its old lines were looked for in all of %s: %s\n' "$file" "$range" ;;
+		esac
+	done
+}
+
+# explain_stuck VERSION - for a person, why nothing was done
+explain_stuck()
+{
+	local slug line file
+
+	for slug in "${STUCK[@]}"; do
+		if [ -n "${BANNED[$slug]-}" ]; then
+			printf '%s: %s\n' "$slug" "${BANNED[$slug]}"
+			continue
+		fi
+		printf '%s: no patch of any line closes it in this tree\n' "$slug"
+		for line in $(lines_near "$1"); do
+			file=$TOP/patches/$line/$slug.patch
+			[ -e "$file" ] || continue
+			if [ -n "${BANNED[$file]-}" ]; then
+				printf '  %s applies, but leaves it %s\n' "${file#"$TOP/"}" "${BANNED[$file]}"
+			else
+				printf '  %s does not apply without fuzz\n' "${file#"$TOP/"}"
+			fi
+		done
+		for line in $(lines_near "$1"); do
+			file=$TOP/patches/$line/$slug.patch
+			usable "$file" || continue
+			printf '  the nearest is %s:\n' "$file"
+			explain_rejects "$file" "$SCRATCH/after"
+			break
+		done
+	done
+}

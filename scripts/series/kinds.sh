@@ -1,0 +1,306 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # what these functions set, their caller uses
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Part of apply: kinds of trees. For each: what of it is judged, what would stand
+# in the way, and what the change to it is. All of it is made in SCRATCH.
+
+# Ours have a folder of their own among the patches of somebody else.
+SUBDIR=kvm-racefix
+
+# in_git DIR - is its KVM in a git tree? (Not: a tree that somebody unpacked within one.)
+in_git()
+{
+	if [ -e "$1/.git" ] && ! git -C "$1" rev-parse --git-dir >/dev/null 2>"$SCRATCH/error"; then
+		die "$EX_USAGE" "$1 is a git tree, but git says: $(head -n 1 "$SCRATCH/error")"
+	fi
+	git -C "$1" ls-files --error-unmatch arch/x86/kvm/x86.c >/dev/null 2>&1
+}
+
+# find_kind DIR - set KIND, and for those with a series QUILT_PATCHES
+find_kind()
+{
+	local dir=$1
+
+	QUILT_PATCHES=''
+	if [ -e "$dir/debian/patches/series" ] ||
+	   grep -qs '^3\.0 (quilt)' "$dir/debian/source/format"; then
+		KIND=debian
+		QUILT_PATCHES=debian/patches
+	elif [ -e "$dir/.pc/applied-patches" ] || [ -e "$dir/.pc/.quilt_patches" ]; then
+		KIND=quilt
+		QUILT_PATCHES=$(cat "$dir/.pc/.quilt_patches" 2>/dev/null)
+	elif [ -e "$dir/.git" ] && ! command -v git >/dev/null; then
+		die "$EX_USAGE" "$dir is a git tree and git is missing; as root: apt-get install git"
+	elif command -v git >/dev/null && in_git "$dir"; then
+		KIND=git
+	elif [ -e "$dir/patches/series" ] || [ -e "$dir/series" ]; then
+		KIND=quilt
+	else
+		KIND=plain
+	fi
+	[ "$KIND" != quilt ] || QUILT_PATCHES=${QUILT_PATCHES:-patches}
+}
+
+# kind_text - for people
+kind_text()
+{
+	case $KIND in
+	debian) [ -n "$APPLIED" ] && echo "a Debian source tree, patches applied" ||
+		echo "a Debian source tree, patches not applied" ;;
+	git) echo "a git tree" ;;
+	quilt) echo "a quilt tree" ;;
+	plain) echo "a plain tree" ;;
+	esac
+}
+
+# run_quilt COMMAND... - in SCRATCH/quilt, whatever the user's .quiltrc says
+run_quilt()
+{
+	(
+		cd "$SCRATCH/quilt" &&
+			QUILT_PATCHES=$QUILT_PATCHES QUILT_PC=.pc quilt --quiltrc - "$@"
+	) >"$SCRATCH/quilt.log" 2>&1
+}
+
+# copy_series DIR - SCRATCH/quilt gets the patches of DIR and what quilt knows of them
+copy_series()
+{
+	local name
+
+	need_package quilt quilt
+	rm -rf "$SCRATCH/quilt"
+	mkdir -p "$SCRATCH/quilt/$QUILT_PATCHES"
+	for name in "$QUILT_PATCHES" .pc series; do
+		[ ! -L "$1/$name" ] || die "$EX_USAGE" "$1/$name is a symbolic link, and what is outside of the tree is not changed;" \
+			"use --export OUT, and quilt import"
+		[ ! -e "$1/$name" ] || {
+			mkdir -p "$SCRATCH/quilt/$name"
+			rmdir "$SCRATCH/quilt/$name" 2>/dev/null
+			cp -a "$1/$name" "$SCRATCH/quilt/$(dirname "$name")"
+		} || die "$EX_USAGE" "cannot copy $1/$name to $SCRATCH (is the disk full?)"
+	done
+}
+
+# copy_files DIR PATCH... - SCRATCH/quilt gets the files of DIR that the patches are about
+copy_files()
+{
+	local dir=$1 file
+
+	shift
+	sed -nE 's,^(---|\+\+\+) [^/[:space:]]+/([^[:space:]]+).*,\2,p' "$@" | sort -u |
+		while IFS= read -r file; do
+			[ ! -f "$dir/$file" ] || [ -e "$SCRATCH/quilt/$file" ] ||
+				(cd "$dir" && cp --parents -p -t "$SCRATCH/quilt" -- "$file")
+		done || die "$EX_USAGE" "cannot copy files of $dir to $SCRATCH (is the disk full?)"
+}
+
+# judged DIR - copy what is to be judged to SCRATCH/before, and set APPLIED: of a
+# Debian tree, whether its patches are
+judged()
+{
+	local series=$1/debian/patches/series name patches=()
+
+	mkdir -p "$SCRATCH/before"
+	copy_kvm "$1" "$SCRATCH/before"
+	APPLIED=yes
+	[ "$KIND" = debian ] && [ -s "$series" ] && [ ! -e "$1/.pc/applied-patches" ] || return
+	# What dpkg-source -x has unpacked has .pc; in git trees of packages the
+	# patches are not applied, and what will be built is judged.
+	APPLIED=''
+	copy_series "$1"
+	while read -r name _; do
+		case $name in ''|\#*) ;; *) patches+=("$1/debian/patches/$name") ;; esac
+	done <"$series"
+	[ ${#patches[@]} -gt 0 ] || return
+	copy_files "$1" "${patches[@]}"
+	run_quilt push -a -q --fuzz=0 || {
+		tail -n 5 "$SCRATCH/quilt.log" >&2
+		die "$EX_USAGE" "the patches of $1/debian/patches do not apply, and there is no .pc that says they are applied:" \
+			"unpack the package with dpkg-source -x"
+	}
+	(cd "$SCRATCH/quilt" && find . -path "./$QUILT_PATCHES" -prune -o -path ./.pc -prune -o -type f -print0 |
+		xargs -0 cp --parents -p -t "$SCRATCH/before" --)
+}
+
+# changed_by PATCH... - the files that they change or add
+changed_by()
+{
+	sed -nE 's,^\+\+\+ b/([^[:space:]]+).*,\1,p' "$@" | sort -u
+}
+
+# ready_for DIR - die if something in DIR stands in the way of CHOSEN
+ready_for()
+{
+	local dir=$1 state changes
+
+	case $KIND in
+	git)
+		for state in rebase-apply rebase-merge MERGE_HEAD CHERRY_PICK_HEAD REVERT_HEAD; do
+			[ ! -e "$(git_path "$dir" "$state")" ] ||
+				die "$EX_USAGE" "$dir: a rebase, am, merge or cherry-pick is in progress ($state);" \
+					"finish or abort it first"
+		done
+		[ ! -e "$(git_path "$dir" index.lock)" ] ||
+			die "$EX_USAGE" "$dir: another git is at work ($(git_path "$dir" index.lock) exists)"
+		git -C "$dir" rev-parse -q --verify HEAD >/dev/null ||
+			die "$EX_USAGE" "$dir: git has no commit there yet"
+		changes=$(git -C "$dir" diff --name-only --relative HEAD -- "${FILES[@]}" | paste -sd " ") ||
+			die "$EX_USAGE" "$dir: git diff does not work there"
+		[ -z "$changes" ] ||
+			die "$EX_USAGE" "$dir has changes that are not committed in: $changes;" \
+				"commit or stash them; nothing was changed"
+		git -C "$dir" var GIT_COMMITTER_IDENT >"$SCRATCH/ident" 2>"$SCRATCH/error" ||
+			die "$EX_USAGE" "git does not know who you are; git config user.name and user.email"
+		;;
+	quilt|debian)
+		copy_series "$dir"
+		for file in "${CHOSEN[@]}"; do
+			[ ! -e "$dir/$QUILT_PATCHES/$SUBDIR/${file##*/}" ] ||
+				die "$EX_USAGE" "$QUILT_PATCHES/$SUBDIR/${file##*/} is there, but what it is for is not closed:" \
+					"is it applied? (quilt push, or quilt delete -r)"
+		done
+		;;
+	esac
+}
+
+# git_path DIR NAME - where git keeps NAME, absolute
+git_path()
+{
+	git -C "$1" rev-parse --path-format=absolute --git-path "$2"
+}
+
+# change_plain DIR - the files as patched
+change_plain()
+{
+	local file
+
+	for file in "${FILES[@]}"; do
+		journal_add "$file" "$SCRATCH/after/$file" || return
+	done
+}
+
+# quilt_form PATCH - as it goes among other patches; in Debian with DEP-3's fields
+quilt_form()
+{
+	local sha date
+
+	if [ "$KIND" != debian ]; then
+		cat "$1"
+		return
+	fi
+	sha=$(sed -n 's/^Upstream: \([0-9a-f]\{12,40\}\) .*/\1/p;/^diff /q' "$1" | head -n 1)
+	date=$(date -u -d "$(sed -n 's/^Date: //p' "$1" | head -n 1)" +%F)
+	awk -v sha="$sha" -v date="$date" '
+		/^$/ && !done {
+			if (sha != "") {
+				print "Origin: backport, https://git.kernel.org/linus/" sha
+				print "Applied-Upstream: " sha
+			} else {
+				print "Origin: vendor, kvm-racefix"
+				print "Forwarded: no"
+			}
+			print "Last-Update: " date
+			done = 1
+		}
+		# git'"'"'s separator line is no field.
+		NR == 1 && /^From 0* / { next }
+		{ print }' "$1"
+}
+
+# change_quilt DIR - import and push them, on top of what is applied
+change_quilt()
+{
+	local dir=$1 file name
+
+	copy_files "$dir" "${CHOSEN[@]}"
+	mkdir -p "$SCRATCH/form"
+	for file in "${CHOSEN[@]}"; do
+		name=${file##*/}
+		quilt_form "$file" >"$SCRATCH/form/$name" || return
+		if ! run_quilt import -P "$SUBDIR/$name" "$SCRATCH/form/$name" ||
+		   ! run_quilt push -q --fuzz=0 "$SUBDIR/$name"; then
+			sed 's/^/  /' "$SCRATCH/quilt.log" >&2
+			return 1
+		fi
+	done
+	while IFS= read -r file; do
+		cmp -s "$SCRATCH/quilt/$file" "$dir/$file" ||
+			journal_add "$file" "$SCRATCH/quilt/$file" || return
+	done < <(cd "$SCRATCH/quilt" && find . -type f | sed 's,^\./,,' | sort)
+}
+
+# change_debian DIR - the same, or where patches are not applied just add them
+change_debian()
+{
+	local dir=$1 file name
+
+	if [ -n "$APPLIED" ]; then
+		change_quilt "$dir"
+		return
+	fi
+	{
+		# Somebody's last line may lack its end.
+		awk 1 "$dir/debian/patches/series"
+		for file in "${CHOSEN[@]}"; do
+			printf '%s/%s\n' "$SUBDIR" "${file##*/}"
+		done
+	} >"$SCRATCH/series"
+	journal_add debian/patches/series "$SCRATCH/series" || return
+	for file in "${CHOSEN[@]}"; do
+		name=${file##*/}
+		quilt_form "$file" >"$SCRATCH/form.$name" &&
+			journal_add "debian/patches/$SUBDIR/$name" "$SCRATCH/form.$name" || return
+	done
+}
+
+# change_git DIR - git am in a repository of our own that borrows DIR's objects; what
+# came out of it (objects, index, files) is the change, and the new HEAD its end
+change_git()
+{
+	local dir=$1 repo=$SCRATCH/git prefix file old new index value key
+
+	index=$(git_path "$dir" index)
+	printf '%s\n' "$index" >"$JOURNAL/index"
+	(set -C && printf '%s\n' "$PROG" >"$index.lock") 2>/dev/null ||
+		die "$EX_USAGE" "another git is at work ($index.lock exists); nothing was changed"
+	prefix=$(git -C "$dir" rev-parse --show-prefix)
+	old=$(git -C "$dir" rev-parse HEAD)
+	git init -q --object-format="$(git -C "$dir" rev-parse --show-object-format)" "$repo" || return
+	git_path "$dir" objects >"$repo/.git/objects/info/alternates"
+	file=$(git_path "$dir" shallow)
+	[ ! -e "$file" ] || cp "$file" "$repo/.git/shallow"
+	# Who commits, and whether it is signed, is the user's business.
+	while IFS= read -r -d '' value; do
+		key=${value%%$'\n'*}
+		git -C "$repo" config --add "$key" "${value#*$'\n'}" || return
+	done < <(git -C "$dir" config -z --get-regexp '^(user|author|committer|commit|gpg)\.')
+	git -C "$repo" update-ref --no-deref HEAD "$old" &&
+		git -C "$repo" read-tree "$old" &&
+		git -C "$repo" checkout-index -f -- "${FILES[@]/#/$prefix}" 2>"$SCRATCH/error"
+	git -C "$repo" am -q --whitespace=nowarn ${prefix:+--directory="$prefix"} \
+		-- "${CHOSEN[@]}" >"$SCRATCH/am.log" 2>&1 || {
+		sed 's/^/  /' "$SCRATCH/am.log" >&2
+		return 1
+	}
+	new=$(git -C "$repo" rev-parse HEAD)
+
+	while IFS= read -r file; do
+		journal_add "$(git_path "$dir" "objects/$file")" "$repo/.git/objects/$file" || return
+	done < <(cd "$repo/.git/objects" && find . -path "./??/*" -type f | cut -c 3-)
+	cp "$index" "$SCRATCH/index" || return
+	for file in "${FILES[@]}"; do
+		cmp -s "$repo/$prefix$file" "$SCRATCH/after/$file" || {
+			warn "git am makes something else of $file than patch does (attributes, filters?)"
+			return 1
+		}
+		git -C "$repo" ls-tree "$new" -- "$prefix$file" |
+			sed -E 's/^([0-7]+) blob /\1 /' |
+			GIT_INDEX_FILE=$SCRATCH/index GIT_ALTERNATE_OBJECT_DIRECTORIES=$repo/.git/objects \
+				git -C "$(git -C "$dir" rev-parse --show-toplevel)" update-index --index-info || return
+		journal_add "$file" "$SCRATCH/after/$file" || return
+	done
+	journal_add "$index" "$SCRATCH/index" || return
+	printf '%s %s\n' "$old" "$new" >"$JOURNAL/refs"
+	GIT_LAST=(git -C "$dir" update-ref -m "$PROG: patches of kvm-racefix" HEAD "$new" "$old")
+}
