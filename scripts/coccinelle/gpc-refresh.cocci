@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Race: gpc-refresh
+// Functions: hva_to_pfn_retry __kvm_gpc_refresh kvm_gfn_to_pfn_cache_refresh kvm_mmu_notifier_invalidate_range_start kvm_mmu_notifier_invalidate_range_end
+// Users: gfn_to_pfn_cache_invalidate_start mn_active_invalidate_count refresh_lock hva_to_pfn_retry __kvm_gpc_refresh refreshing
+// Absent: hva_to_pfn_retry kvm_gfn_to_pfn_cache_refresh kvm_gpc_refresh: there is no gfn-to-pfn cache
+// Closed-by: stale: a refresh asks by mn_active_invalidate_count and the sequence whether what it found may be gone
+// Closed-by: again: and looks again if it may
+// Closed-by: seq: with the sequence read before it looks
+// Closed-by: hidden: the cache is not valid while it looks
+// Closed-by: publish: and only made valid when it may not
+// Closed-by: one: one refresh of a cache at a time
+// Closed-by: count: a notifier raises the count before it invalidates caches
+// Closed-by: drop: and lowers it when the sequence has advanced
+// Closed-by: invalid: it invalidates the caches of its range
+
+@stale@
+identifier h, K, old;
+identifier s = { mmu_notifier_seq, mmu_invalidate_seq };
+@@
+h(struct kvm *K, unsigned long old)
+{
+	if (\(K->mn_active_invalidate_count\|READ_ONCE(K->mn_active_invalidate_count)\))
+		return true;
+	smp_rmb();
++	/* racefix closed stale: goes by mn_active_invalidate_count, then by the sequence */
+	return \(K->s\|READ_ONCE(K->s)\) != old;
+}
+
+// Those counts are raised after the caches were invalidated.
+@late@
+identifier f = { hva_to_pfn_retry, kvm_gfn_to_pfn_cache_refresh, __kvm_gpc_refresh, mmu_notifier_retry_cache };
+expression K;
+position p;
+@@
+f(...)
+{
+	<+...
+(
+	mmu_notifier_retry_hva@p(...)
+|
+	mmu_invalidate_retry_hva@p(...)
+|
+	mmu_notifier_retry@p(...)
+|
+	mmu_invalidate_retry@p(...)
+|
+	K->mmu_notifier_count@p
+|
+	K->mmu_invalidate_in_progress@p
+)
+	...+>
+}
+
+@@
+expression E;
+position late.p;
+@@
++ /* racefix vulnerable: goes by a count that is raised after caches were invalidated */
+E@p
+
+@again exists@
+identifier stale.h, stale.s;
+expression K, E;
+identifier old;
+position p;
+@@
+h@p(K, old)
+... when != E->valid = true
+old = \(K->s\|READ_ONCE(K->s)\);
+
+@@
+identifier stale.h;
+position again.p;
+@@
++ /* racefix closed again: leads back to the lookup */
+h@p(...)
+
+@@
+identifier stale.h;
+@@
++ /* racefix vulnerable: looks again only if it need not */
+!h(...)
+
+@@
+identifier stale.h;
+expression E;
+@@
+(
++ /* racefix unsure: the answer is not all that decides */
+h(...) && E
+|
++ /* racefix unsure: the answer is not all that decides */
+E && h(...)
+|
++ /* racefix unsure: the answer is kept for later */
+E = h(...)
+)
+
+@seq@
+identifier stale.s;
+identifier old;
+expression K;
+@@
+old = \(K->s\|READ_ONCE(K->s)\);
++ /* racefix closed seq: read before the lookup */
+smp_rmb();
+... when != old = \(K->s\|READ_ONCE(K->s)\)
+    when any
+hva_to_pfn(...)
+
+@seq_late exists@
+identifier stale.s;
+identifier old;
+expression K, E;
+@@
+hva_to_pfn(...)
+... when != write_lock_irq(&E->lock)
++ /* racefix vulnerable: the sequence is read after the lookup */
+old = \(K->s\|READ_ONCE(K->s)\);
+
+@unlocked exists@
+identifier stale.h;
+expression K, E;
+identifier old;
+@@
+write_unlock_irq(&E->lock);
+... when != write_lock_irq(&E->lock)
++ /* racefix vulnerable: asked before the cache's lock is taken */
+h(K, old)
+
+@shown exists@
+expression E;
+position p;
+@@
+E->valid =@p true;
+... when != E->valid = false
+\(hva_to_pfn\|hva_to_pfn_retry\)(...)
+
+@@
+expression E;
+position shown.p;
+@@
++ /* racefix vulnerable: valid before there is something to use */
+E->valid =@p true;
+
+@bare exists@
+identifier f = { hva_to_pfn_retry, kvm_gfn_to_pfn_cache_refresh };
+expression E;
+position p;
+@@
+f(...)
+{
+	... when != E->valid = false
+	hva_to_pfn@p(...)
+	... when any
+}
+
+@depends on stale && !shown@
+position bare.p;
+@@
++ /* racefix vulnerable: may be valid while it is looked up */
+hva_to_pfn@p(...)
+
+@depends on stale@
+expression E;
+position p != { bare.p, shown.p };
+@@
++ /* racefix closed hidden: not valid from here on */
+E->valid = false;
+... when any
+write_unlock_irq(&E->lock);
+... when any
+hva_to_pfn@p(...)
+
+@early exists@
+identifier stale.h;
+expression E;
+@@
+write_unlock_irq(&E->lock);
+... when != h(...)
++ /* racefix vulnerable: made valid without asking */
+E->valid = true;
+
+@publish exists@
+identifier stale.h;
+expression E;
+@@
+h(...)
+... when != write_unlock_irq(&E->lock)
++ /* racefix closed publish: made valid with the lock still held */
+E->valid = true;
+
+// One at a time, by a mutex ...
+@mutex@
+identifier f = { __kvm_gpc_refresh, kvm_gfn_to_pfn_cache_refresh };
+expression E;
+@@
+f(...)
+{
+	...
++	/* racefix closed one: refresh_lock */
+	mutex_lock(&E->refresh_lock);
+	... when any
+}
+
+// ... which the callers may have taken ...
+@by_callers depends on !mutex@
+identifier f = { __kvm_gpc_refresh, kvm_gfn_to_pfn_cache_refresh };
+expression E;
+@@
+f(...)
+{
+	<+...
++	/* racefix closed one: refresh_lock, held by the callers */
+	lockdep_assert_held(&E->refresh_lock);
+	...+>
+}
+
+@depends on by_callers exists@
+identifier f;
+@@
+f(...)
+{
+	... when != mutex_lock(...)
+	    when != guard(mutex)(...)
++	/* racefix vulnerable: two can refresh a cache at the same time */
+	__kvm_gpc_refresh(...)
+	... when any
+}
+
+// ... or by a flag under the cache's lock.
+@flag@
+identifier f, G, m;
+@@
+f(struct gfn_to_pfn_cache *G)
+{
+	write_lock_irq(&G->lock);
+	while (G->m) {
+		write_unlock_irq(&G->lock);
+		wait_var_event(&G->m, ...);
+		write_lock_irq(&G->lock);
+	}
+	WRITE_ONCE(G->m, true);
+}
+
+@by_flag@
+identifier flag.f;
+identifier r = { __kvm_gpc_refresh, kvm_gfn_to_pfn_cache_refresh };
+expression E;
+@@
+r(...)
+{
+	...
++	/* racefix closed one: whoever comes second waits */
+	f(E);
+	... when any
+}
+
+@uncounted exists@
+expression K;
+@@
+kvm_mmu_notifier_invalidate_range_start(...)
+{
+	... when != K->mn_active_invalidate_count++
++	/* racefix vulnerable: caches are invalidated before the count is raised */
+	gfn_to_pfn_cache_invalidate_start(...)
+	... when any
+}
+
+@@
+expression K;
+@@
+kvm_mmu_notifier_invalidate_range_start(...)
+{
+	... when any
+	K->mn_active_invalidate_count++;
+	... when any
++	/* racefix closed count: raised before */
+	gfn_to_pfn_cache_invalidate_start(...);
+	... when any
+}
+
+@dropped_early exists@
+expression K;
+position p;
+@@
+kvm_mmu_notifier_invalidate_range_end(...)
+{
+	... when != __kvm_handle_hva_range(...)
+	K->mn_active_invalidate_count@p
+	... when any
+}
+
+@@
+expression E;
+position dropped_early.p;
+@@
++ /* racefix vulnerable: the count is lowered before the sequence advances */
+E->mn_active_invalidate_count@p
+
+@dropped exists@
+expression K;
+position p;
+@@
+kvm_mmu_notifier_invalidate_range_end(...)
+{
+	... when any
+	__kvm_handle_hva_range(...);
+	... when any
+	K->mn_active_invalidate_count@p
+	... when any
+}
+
+@@
+expression E;
+position dropped.p;
+@@
++ /* racefix closed drop: lowered after that */
+E->mn_active_invalidate_count@p
+
+@@
+expression E;
+identifier start, end;
+@@
+gfn_to_pfn_cache_invalidate_start(struct kvm *kvm, unsigned long start, unsigned long end, ...)
+{
+	<+...
+	if (E->valid && !is_error_noslot_pfn(E->pfn) && E->uhva >= start && E->uhva < end) {
+		...
++		/* racefix closed invalid: done by the notifier */
+		E->valid = false;
+		...
+	}
+	...+>
+}
