@@ -1,166 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test that an APICv inhibit which changes while a vCPU is being created reaches
- * that vCPU: kvm_arch_vcpu_create() against kvm_make_all_cpus_request().
+ * Test that an APICv inhibit which changes reaches a vCPU that is not where KVM
+ * expects it: being created, or in L2.
  *
- * The creating thread is held when kvm_arch_vcpu_create() is about to return:
- * it has judged the inhibits, and the vCPU is not online.  This thread then
- * raises or drops an inhibit through another vCPU, and lets the creator go on.
+ * While a vCPU is being created, kvm_arch_vcpu_create() races with
+ * kvm_make_all_cpus_request().  The creating thread is held when the former is
+ * about to return: it has judged the inhibits, and the vCPU is not online.  This
+ * thread then raises or drops an inhibit through another vCPU, and lets the
+ * creator go on.
  *
- * Oracle: the new vCPU must take its interrupts in the same way as a witness
- * that existed all along.  KVM counts the ones that it injects by software
- * (irq_injections in debugfs), which is all of them where APICv is inhibited and
- * none where the CPU delivers them.  What a guest suffers is looked at too: an
- * AutoEOI SINT, which KVM must complete by software, has to be delivered more
- * than once.  And the kernel must not warn, as vcpu_enter_guest() of 5.17 and
- * later does.
+ * While a vCPU is in L2, its next KVM_RUN services KVM_REQ_APICV_UPDATE with
+ * vmcs02 loaded.  Nothing has to be held: L2 stops in userspace, this thread
+ * toggles the inhibit, and L2 runs on before it exits to L1.
+ *
+ * Oracle: the vCPU must take its interrupts, all of them, and in the same way as
+ * a witness that existed all along: injected by KVM where APICv is inhibited.
+ * What a guest suffers is looked at too: an AutoEOI SINT, which KVM must complete
+ * by software, has to be delivered more than once, and L2 must keep the
+ * virtual-interrupt delivery that L1 gave it.  And the kernel must not warn, as
+ * vcpu_enter_guest() of 5.17 and later does.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/syscall.h>
 
-#include "apic.h"
-#include "hyperv.h"
+#include "apicv_vm.h"
 #include "kvm_util.h"
 #include "processor.h"
 #include "racefix.h"
 #include "racegate_client.h"
-#include "vm_stat.h"
-
-/* The vCPU whose ioctls toggle the inhibit, the witness, and the raced one. */
-enum { TOGGLER, WITNESS, RACED, NR_VCPUS };
-
-/* Vectors of different priority classes: a stuck one must not block the other. */
-#define IPI_VECTOR	0x65
-#define AUTOEOI_VECTOR	0x55
-
-/* Enough to tell "all" from "none"; a stray timer interrupt changes nothing. */
-#define NR_IPIS		20
-
-/* How long a guest spins for an interrupt that it sent to itself. */
-#define IRQ_SPINS	20000
 
 /* Far above what toggling takes in Bochs; a lost release must not last. */
 #define HOLD_US		(10 * 1000 * 1000)
 
-/* Bits of HV_X64_MSR_SINTx, from the Hyper-V TLFS. */
-#define HV_SINT_MASKED		BIT_ULL(16)
-#define HV_SINT_AUTO_EOI	BIT_ULL(17)
-
-#define GUEST_SEND_IPIS		1
-#define GUEST_SEND_AUTOEOI	2
-
-static volatile uint64_t guest_irqs[NR_VCPUS];
-static uint64_t guest_command;
-
-static void guest_ipi_handler(struct ex_regs *regs)
-{
-	guest_irqs[xapic_read_reg(APIC_ID) >> 24]++;
-	xapic_write_reg(APIC_EOI, 0);
-}
-
-static void guest_autoeoi_handler(struct ex_regs *regs)
-{
-	guest_irqs[xapic_read_reg(APIC_ID) >> 24]++;
-}
-
-/* Sends itself @nr interrupts, one after the other; how many came? */
-static uint64_t guest_send(uint64_t id, uint8_t vector, unsigned int nr)
-{
-	uint64_t before = guest_irqs[id];
-	unsigned int i, spins;
-
-	for (i = 0; i < nr; i++) {
-		xapic_write_reg(APIC_ICR, APIC_DEST_SELF | APIC_INT_ASSERT |
-				APIC_DM_FIXED | vector);
-		for (spins = 0; spins < IRQ_SPINS; spins++) {
-			if (guest_irqs[id] > before + i)
-				break;
-			asm volatile("pause");
-		}
-	}
-	return guest_irqs[id] - before;
-}
-
-static void guest_code(uint64_t id)
-{
-	uint64_t came = 0;
-
-	xapic_enable();
-	asm volatile("sti");
-
-	for (;;) {
-		if (guest_command == GUEST_SEND_IPIS)
-			came = guest_send(id, IPI_VECTOR, NR_IPIS);
-		else if (guest_command == GUEST_SEND_AUTOEOI)
-			came = guest_send(id, AUTOEOI_VECTOR, 2);
-		GUEST_SYNC_ARGS(guest_command, came, 0, 0, 0);
-	}
-}
-
 struct race {
-	struct kvm_vm *vm;
-	struct kvm_vcpu *vcpu[NR_VCPUS];
+	struct apicv_vm vm;
 	pthread_t creator;
 	pid_t creator_tid;
 	sem_t creator_ready, creator_go;
 	struct rg *rg;
 };
-
-static uint64_t run_command(struct race *race, int id, uint64_t command)
-{
-	struct kvm_vcpu *vcpu = race->vcpu[id];
-	struct ucall uc;
-
-	guest_command = command;
-	sync_global_to_guest(race->vm, guest_command);
-	vcpu_run(vcpu);
-	TEST_ASSERT(get_ucall(vcpu, &uc) == UCALL_SYNC,
-		    "vCPU %d: exit reason %u (%s)", id, vcpu->run->exit_reason,
-		    exit_reason_str(vcpu->run->exit_reason));
-	return uc.args[2];
-}
-
-/* How many of NR_IPIS interrupts KVM injected by software on this vCPU. */
-static uint64_t irqs_injected(struct race *race, int id)
-{
-	uint64_t before = vm_stat(race->vm, "irq_injections");
-	uint64_t came = run_command(race, id, GUEST_SEND_IPIS);
-
-	TEST_ASSERT(came == NR_IPIS, "vCPU %d: %lu of %d IPIs came", id, came,
-		    NR_IPIS);
-	return vm_stat(race->vm, "irq_injections") - before;
-}
-
-static bool apicv_in_use(struct race *race, int id)
-{
-	uint64_t injected = irqs_injected(race, id);
-
-	ksft_print_msg("vCPU %d: KVM injected %lu of %d interrupts\n", id,
-		       injected, NR_IPIS);
-	return injected < NR_IPIS / 2;
-}
-
-static void add_vcpu(struct race *race, int id)
-{
-	race->vcpu[id] = vm_vcpu_add(race->vm, id, guest_code);
-	vcpu_init_descriptor_tables(race->vcpu[id]);
-	vcpu_args_set(race->vcpu[id], 1, (uint64_t)id);
-}
-
-static void create_vm(struct race *race)
-{
-	memset(race, 0, sizeof(*race));
-	race->vm = vm_create(NR_VCPUS);
-	vm_init_descriptor_tables(race->vm);
-	vm_install_exception_handler(race->vm, IPI_VECTOR, guest_ipi_handler);
-	vm_install_exception_handler(race->vm, AUTOEOI_VECTOR,
-				     guest_autoeoi_handler);
-	virt_pg_map(race->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
-	add_vcpu(race, TOGGLER);
-	add_vcpu(race, WITNESS);
-}
 
 static void *creator_thread(void *arg)
 {
@@ -169,41 +49,9 @@ static void *creator_thread(void *arg)
 	race->creator_tid = syscall(SYS_gettid);
 	sem_post(&race->creator_ready);
 	sem_wait(&race->creator_go);
-	add_vcpu(race, RACED);
+	apicv_vm_add_vcpu(&race->vm, RACED);
 	return NULL;
 }
-
-/* SynIC with an AutoEOI SINT; 5.10 inhibits APICv for the first already. */
-static void set_autoeoi_sint(struct kvm_vcpu *vcpu, bool on)
-{
-	vcpu_enable_cap(vcpu, KVM_CAP_HYPERV_SYNIC2, 0);
-	vcpu_set_msr(vcpu, HV_X64_MSR_SINT0, on ?
-		     HV_SINT_AUTO_EOI | AUTOEOI_VECTOR :
-		     HV_SINT_MASKED | AUTOEOI_VECTOR);
-}
-
-static bool blockirq_supported(void)
-{
-	return kvm_check_cap(KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ;
-}
-
-static void set_blockirq(struct kvm_vcpu *vcpu, bool on)
-{
-	struct kvm_guest_debug debug = {
-		.control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ : 0,
-	};
-
-	vcpu_guest_debug_set(vcpu, &debug);
-}
-
-/* One way for userspace to toggle an inhibit of the whole VM. */
-struct inhibit {
-	const char *name;
-	void (*set)(struct kvm_vcpu *vcpu, bool on);
-};
-
-static const struct inhibit autoeoi = { "AutoEOI SINT", set_autoeoi_sint };
-static const struct inhibit blockirq = { "KVM_GUESTDBG_BLOCKIRQ", set_blockirq };
 
 /* A landmark for the ladder; not every kernel has all of them. */
 static void record(struct rg *rg, const char *symbol, const char *label)
@@ -217,11 +65,19 @@ static void record(struct rg *rg, const char *symbol, const char *label)
 	rg_arm(rg, &point);
 }
 
+static void record_inhibits(struct rg *rg)
+{
+	record(rg, "kvm:kvm_request_apicv_update", NULL);
+	record(rg, "kvm:__kvm_set_or_clear_apicv_inhibit", NULL);
+	record(rg, "kvm:kvm_make_all_cpus_request", NULL);
+	record(rg, "kvm:kvm_vcpu_update_apicv", NULL);
+}
+
 /*
  * Forces the race: the inhibit is @on only after the creator judged it to be
  * !@on.  Returns NULL, or why that could not be forced.
  */
-static const char *force(struct race *race, const struct inhibit *inhibit,
+static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 			 bool on)
 {
 	const char *why = NULL;
@@ -243,10 +99,7 @@ static const char *force(struct race *race, const struct inhibit *inhibit,
 
 	record(rg, "kvm:kvm_arch_vcpu_create", NULL);
 	record(rg, "kvm:kvm_arch_vcpu_postcreate", "online: kvm_arch_vcpu_postcreate()");
-	record(rg, "kvm:kvm_request_apicv_update", NULL);
-	record(rg, "kvm:__kvm_set_or_clear_apicv_inhibit", NULL);
-	record(rg, "kvm:kvm_make_all_cpus_request", NULL);
-	record(rg, "kvm:kvm_vcpu_update_apicv", NULL);
+	record_inhibits(rg);
 
 	gate = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_arch_vcpu_create", .where = RG_RETURN,
@@ -261,7 +114,7 @@ static const char *force(struct race *race, const struct inhibit *inhibit,
 		why = rg_strerror();
 	if (!why) {
 		rg_mark(rg, on ? "raises the inhibit" : "drops the inhibit");
-		inhibit->set(race->vcpu[TOGGLER], on);
+		inhibit->set(race->vm.vcpu[TOGGLER], on);
 		rg_mark(rg, "done: online vCPUs are told");
 		rg_release(rg, gate);
 	}
@@ -284,93 +137,237 @@ static void expect_agreement(struct __test_metadata *_metadata,
 			     struct race *race, bool apicv)
 {
 	rg_mark(race->rg, "KVM_RUN");
-	EXPECT_EQ(apicv, apicv_in_use(race, RACED)) {
+	EXPECT_EQ(apicv, apicv_vm_in_use(&race->vm, RACED)) {
 		TH_LOG("APICv is %s for the VM, and the new vCPU missed that",
 		       apicv ? "active" : "inhibited");
 	}
 	print_ladder(race);
 }
 
-TEST(autoeoi_raised)
+/* What the guest on the raced vCPU is in for while the inhibit stands. */
+static void expect_no_harm(struct __test_metadata *_metadata,
+			   struct apicv_vm *vm,
+			   const struct apicv_inhibit *inhibit)
 {
 	uint64_t came;
-	struct race race;
+
+	inhibit->set(vm->vcpu[RACED], true);
+	if (inhibit == &apicv_autoeoi) {
+		came = apicv_vm_send_autoeoi(vm, RACED);
+		ksft_print_msg("guest: %lu of %d AutoEOI interrupts came\n",
+			       came, APICV_NR_AUTOEOI);
+		EXPECT_EQ(APICV_NR_AUTOEOI, came) {
+			TH_LOG("the guest's AutoEOI interrupt is in service for ever");
+		}
+	} else {
+		came = apicv_vm_send_ipis(vm, RACED).came;
+		EXPECT_EQ(0, came) {
+			TH_LOG("the guest takes interrupts while they are blocked");
+		}
+	}
+}
+
+TEST(autoeoi_raised)
+{
+	struct race race = {};
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
-	create_vm(&race);
-	ASSERT_EQ(true, apicv_in_use(&race, WITNESS));
+	apicv_vm_create(&race.vm);
+	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
 	ASSERT_EQ(0, klog_mark());
 
-	RACEFIX_REQUIRE(force(&race, &autoeoi, true));
-	ASSERT_EQ(false, apicv_in_use(&race, WITNESS));
+	RACEFIX_REQUIRE(force(&race, &apicv_autoeoi, true));
+	ASSERT_EQ(false, apicv_vm_in_use(&race.vm, WITNESS));
 	expect_agreement(_metadata, &race, false);
 
-	/* What the guest on that vCPU is in for. */
-	set_autoeoi_sint(race.vcpu[RACED], true);
-	came = run_command(&race, RACED, GUEST_SEND_AUTOEOI);
-	ksft_print_msg("guest: %lu of 2 AutoEOI interrupts came\n", came);
-	EXPECT_EQ(2, came) {
-		TH_LOG("the guest's AutoEOI interrupt is in service for ever");
-	}
+	expect_no_harm(_metadata, &race.vm, &apicv_autoeoi);
 	RACEFIX_LOG_CLEAN();
 }
 
-/* Raises it, races its being dropped; what can only be raised is no race. */
-static void race_dropped(struct __test_metadata *_metadata,
-			 const struct inhibit *inhibit)
+/*
+ * Raises an inhibit, for a test that is to drop it.  Returns NULL, or why there
+ * is nothing to test: what can only be raised cannot miss being dropped.
+ */
+static const char *raise_droppable(struct apicv_vm *vm,
+				   const struct apicv_inhibit *inhibit)
 {
-	struct race race;
+	const char *lacks = NULL;
+	static char why[128];
+
+	inhibit->set(vm->vcpu[TOGGLER], true);
+	if (apicv_vm_in_use(vm, WITNESS))
+		lacks = "does not inhibit APICv";
+	inhibit->set(vm->vcpu[TOGGLER], false);
+	if (!apicv_vm_in_use(vm, WITNESS))
+		lacks = "never drops the inhibit";
+	inhibit->set(vm->vcpu[TOGGLER], true);
+	if (!lacks)
+		return NULL;
+	snprintf(why, sizeof(why), "this kernel %s for %s", lacks,
+		 inhibit->name);
+	return why;
+}
+
+static void race_dropped(struct __test_metadata *_metadata,
+			 const struct apicv_inhibit *inhibit)
+{
+	struct race race = {};
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
-	create_vm(&race);
-	ASSERT_EQ(true, apicv_in_use(&race, WITNESS));
-	inhibit->set(race.vcpu[TOGGLER], true);
-	if (apicv_in_use(&race, WITNESS))
-		SKIP(return, "this kernel does not inhibit APICv for %s",
-		     inhibit->name);
-	inhibit->set(race.vcpu[TOGGLER], false);
-	if (!apicv_in_use(&race, WITNESS))
-		SKIP(return, "this kernel never drops the inhibit for %s",
-		     inhibit->name);
-	inhibit->set(race.vcpu[TOGGLER], true);
+	apicv_vm_create(&race.vm);
+	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
+	RACEFIX_REQUIRE(raise_droppable(&race.vm, inhibit));
 	ASSERT_EQ(0, klog_mark());
 
 	RACEFIX_REQUIRE(force(&race, inhibit, false));
-	ASSERT_EQ(true, apicv_in_use(&race, WITNESS));
+	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
 	expect_agreement(_metadata, &race, true);
 	RACEFIX_LOG_CLEAN();
 }
 
 TEST(autoeoi_dropped)
 {
-	race_dropped(_metadata, &autoeoi);
+	race_dropped(_metadata, &apicv_autoeoi);
 }
 
 TEST(blockirq_raised)
 {
-	struct race race;
+	struct race race = {};
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
-	if (!blockirq_supported())
-		SKIP(return, "this kernel has no KVM_GUESTDBG_BLOCKIRQ");
-	create_vm(&race);
-	ASSERT_EQ(true, apicv_in_use(&race, WITNESS));
+	RACEFIX_REQUIRE(apicv_blockirq_missing());
+	apicv_vm_create(&race.vm);
+	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
 	ASSERT_EQ(0, klog_mark());
 
-	RACEFIX_REQUIRE(force(&race, &blockirq, true));
-	if (apicv_in_use(&race, WITNESS))
+	RACEFIX_REQUIRE(force(&race, &apicv_blockirq, true));
+	if (apicv_vm_in_use(&race.vm, WITNESS))
 		SKIP(return, "this kernel does not inhibit APICv for %s",
-		     blockirq.name);
+		     apicv_blockirq.name);
 	expect_agreement(_metadata, &race, false);
+	expect_no_harm(_metadata, &race.vm, &apicv_blockirq);
 	RACEFIX_LOG_CLEAN();
 }
 
 TEST(blockirq_dropped)
 {
 	RACEFIX_REQUIRE(hostfacts_need_kvm());
-	if (!blockirq_supported())
-		SKIP(return, "this kernel has no KVM_GUESTDBG_BLOCKIRQ");
-	race_dropped(_metadata, &blockirq);
+	RACEFIX_REQUIRE(apicv_blockirq_missing());
+	race_dropped(_metadata, &apicv_blockirq);
+}
+
+/* A ladder of what follows, if racegate is there; nothing is held. */
+static struct rg *watch_l2(void)
+{
+	struct rg *rg;
+
+	if (rg_open(&rg) < 0) {
+		ksft_print_msg("no ladder: %s\n", rg_strerror());
+		return NULL;
+	}
+	rg_name_thread(rg, rg_gettid(), "VMM");
+	record_inhibits(rg);
+	record(rg, "kvm:kvm_arch_vcpu_ioctl_run", "KVM_RUN");
+	record(rg, "kvm_intel:vmx_refresh_apicv_exec_ctrl", NULL);
+	record(rg, "kvm_intel:nested_vmx_vmexit", "L2 exits to L1");
+	rg_mark(rg, "vCPU 2 is in L2, and in userspace");
+	return rg;
+}
+
+static void mark(struct rg *rg, const char *text)
+{
+	if (rg)
+		rg_mark(rg, text);
+}
+
+/* Toggles the inhibit while the raced vCPU is in L2, and lets L2 run on. */
+static void race_in_l2(struct __test_metadata *_metadata,
+		       const struct apicv_inhibit *inhibit, bool on,
+		       unsigned int flags)
+{
+	struct apicv_irqs irqs;
+	struct apicv_vm vm;
+	uint64_t l2_irqs;
+	struct rg *rg;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	apicv_vm_create(&vm);
+	ASSERT_EQ(true, apicv_vm_in_use(&vm, WITNESS));
+	if (!on)
+		RACEFIX_REQUIRE(raise_droppable(&vm, inhibit));
+	apicv_vm_add_nested_vcpu(&vm, RACED, flags);
+	ASSERT_EQ(0, klog_mark());
+	ASSERT_EQ(0, apicv_vm_run_l2(&vm, RACED));
+
+	rg = watch_l2();
+	mark(rg, on ? "raises the inhibit" : "drops the inhibit");
+	inhibit->set(vm.vcpu[TOGGLER], on);
+	mark(rg, "done: vCPU 2 is to look when it runs");
+	l2_irqs = apicv_vm_run_l2(&vm, RACED);
+	if (l2_irqs != APICV_L2_DIED) {
+		mark(rg, "L2 has run on");
+		irqs = apicv_vm_send_ipis(&vm, RACED);
+		mark(rg, "L1 has sent itself interrupts");
+	}
+	if (rg)
+		rg_ladder(rg, stdout);
+	rg_close(rg);
+
+	if (apicv_vm_in_use(&vm, WITNESS) == on)
+		SKIP(return, "this kernel does not inhibit APICv for %s",
+		     inhibit->name);
+	ksft_print_msg("forced: %s %s while vCPU 2 was in L2\n", inhibit->name,
+		       on ? "inhibited APICv" : "let go of APICv");
+	EXPECT_EQ(flags & APICV_L2_VID ? 1 : 0, l2_irqs) {
+		TH_LOG("KVM has changed the controls that L1 gave L2");
+	}
+	if (l2_irqs != APICV_L2_DIED) {
+		EXPECT_EQ(APICV_NR_IPIS, irqs.came) {
+			TH_LOG("back in L1, the vCPU loses interrupts");
+		}
+		EXPECT_EQ(!on, irqs.injected < APICV_NR_IPIS / 2) {
+			TH_LOG("APICv is %s for the VM, and not so on the vCPU that was in L2",
+			       on ? "inhibited" : "active");
+		}
+		if (on)
+			expect_no_harm(_metadata, &vm, inhibit);
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(autoeoi_raised_in_l2)
+{
+	race_in_l2(_metadata, &apicv_autoeoi, true, 0);
+}
+
+TEST(autoeoi_raised_in_l2_with_vid)
+{
+	race_in_l2(_metadata, &apicv_autoeoi, true, APICV_L2_VID);
+}
+
+TEST(autoeoi_raised_in_l2_x2apic)
+{
+	race_in_l2(_metadata, &apicv_autoeoi, true, APICV_L1_X2APIC);
+}
+
+TEST(autoeoi_dropped_in_l2)
+{
+	race_in_l2(_metadata, &apicv_autoeoi, false, 0);
+}
+
+TEST(blockirq_raised_in_l2)
+{
+	RACEFIX_REQUIRE(hostfacts_need_kvm());
+	RACEFIX_REQUIRE(apicv_blockirq_missing());
+	race_in_l2(_metadata, &apicv_blockirq, true, 0);
+}
+
+TEST(blockirq_dropped_in_l2)
+{
+	RACEFIX_REQUIRE(hostfacts_need_kvm());
+	RACEFIX_REQUIRE(apicv_blockirq_missing());
+	race_in_l2(_metadata, &apicv_blockirq, false, 0);
 }
 
 RACEFIX_MAIN()

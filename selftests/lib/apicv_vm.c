@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VM whose vCPUs tell how they take their interrupts; see apicv_vm.h.
+ */
+#include "apic.h"
+#include "apicv_vm.h"
+#include "hyperv.h"
+#include "processor.h"
+#include "vm_stat.h"
+#include "vmx.h"
+
+/* Vectors of different priority classes: a stuck one must not block the others. */
+#define L2_VECTOR	0x75
+#define IPI_VECTOR	0x65
+#define AUTOEOI_VECTOR	0x55
+
+/* How long a guest spins for an interrupt that it sent to itself. */
+#define IRQ_SPINS	20000
+
+/* Bits of HV_X64_MSR_SINTx, from the Hyper-V TLFS. */
+#define HV_SINT_MASKED		BIT_ULL(16)
+#define HV_SINT_AUTO_EOI	BIT_ULL(17)
+
+/* What a guest says with UCALL_SYNC. */
+enum { SYNC_DONE, SYNC_L2 };
+
+#define GUEST_SEND_IPIS		1
+#define GUEST_SEND_AUTOEOI	2
+
+static volatile uint64_t guest_irqs[NR_VCPUS];
+static uint64_t guest_command;
+
+static volatile uint64_t l2_irqs;
+#define L2_STACK_SIZE	512
+static uint64_t l2_stack[L2_STACK_SIZE];
+
+static bool guest_in_x2apic(void)
+{
+	return rdmsr(MSR_IA32_APICBASE) & MSR_IA32_APICBASE_EXTD;
+}
+
+static void guest_apic_write(unsigned int reg, uint32_t value)
+{
+	if (guest_in_x2apic())
+		x2apic_write_reg(reg, value);
+	else
+		xapic_write_reg(reg, value);
+}
+
+static void guest_count_irq(void)
+{
+	guest_irqs[guest_in_x2apic() ? x2apic_read_reg(APIC_ID) :
+		   xapic_read_reg(APIC_ID) >> 24]++;
+}
+
+static void guest_ipi_handler(struct ex_regs *regs)
+{
+	guest_count_irq();
+	guest_apic_write(APIC_EOI, 0);
+}
+
+static void guest_autoeoi_handler(struct ex_regs *regs)
+{
+	guest_count_irq();
+}
+
+static void l2_irq_handler(struct ex_regs *regs)
+{
+	l2_irqs++;
+}
+
+/* Sends itself @nr interrupts, one after the other; how many came? */
+static uint64_t guest_send(uint64_t id, uint8_t vector, unsigned int nr)
+{
+	uint64_t before = guest_irqs[id];
+	unsigned int i, spins;
+
+	for (i = 0; i < nr; i++) {
+		guest_apic_write(APIC_ICR, APIC_DEST_SELF | APIC_INT_ASSERT |
+				 APIC_DM_FIXED | vector);
+		for (spins = 0; spins < IRQ_SPINS; spins++) {
+			if (guest_irqs[id] > before + i)
+				break;
+			asm volatile("pause");
+		}
+	}
+	return guest_irqs[id] - before;
+}
+
+static void guest_do_commands(uint64_t id)
+{
+	uint64_t came = 0;
+
+	asm volatile("sti");
+
+	for (;;) {
+		if (guest_command == GUEST_SEND_IPIS)
+			came = guest_send(id, IPI_VECTOR, APICV_NR_IPIS);
+		else if (guest_command == GUEST_SEND_AUTOEOI)
+			came = guest_send(id, AUTOEOI_VECTOR, APICV_NR_AUTOEOI);
+		GUEST_SYNC_ARGS(SYNC_DONE, came, 0, 0, 0);
+	}
+}
+
+static void guest_code(uint64_t id)
+{
+	xapic_enable();
+	guest_do_commands(id);
+}
+
+static void l2_guest_code(void)
+{
+	GUEST_SYNC_ARGS(SYNC_L2, l2_irqs, 0, 0, 0);
+	asm volatile("sti; nop; cli");
+	GUEST_SYNC_ARGS(SYNC_L2, l2_irqs, 0, 0, 0);
+	asm volatile("vmcall");
+}
+
+/* Virtual-interrupt delivery for L2, with an interrupt pending. */
+static void l1_give_vid(uint8_t *vapic, uint64_t vapic_gpa)
+{
+	uint32_t control;
+
+	control = vmreadz(PIN_BASED_VM_EXEC_CONTROL) | PIN_BASED_EXT_INTR_MASK;
+	GUEST_ASSERT(!vmwrite(PIN_BASED_VM_EXEC_CONTROL, control));
+	control = vmreadz(CPU_BASED_VM_EXEC_CONTROL);
+	control |= CPU_BASED_TPR_SHADOW | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS;
+	GUEST_ASSERT(!vmwrite(CPU_BASED_VM_EXEC_CONTROL, control));
+	control = vmreadz(SECONDARY_VM_EXEC_CONTROL);
+	control |= SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY;
+	GUEST_ASSERT(!vmwrite(SECONDARY_VM_EXEC_CONTROL, control));
+
+	GUEST_ASSERT(!vmwrite(VIRTUAL_APIC_PAGE_ADDR, vapic_gpa));
+	vapic[APIC_IRR + (L2_VECTOR / 32) * 0x10 + (L2_VECTOR % 32) / 8] |=
+		1 << (L2_VECTOR % 8);
+	GUEST_ASSERT(!vmwrite(GUEST_INTR_STATUS, L2_VECTOR));
+}
+
+static void l1_guest_code(uint64_t id, uint64_t flags, struct vmx_pages *vmx,
+			  uint8_t *vapic, uint64_t vapic_gpa)
+{
+	if (flags & APICV_L1_X2APIC)
+		x2apic_enable();
+	else
+		xapic_enable();
+
+	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
+	GUEST_ASSERT(load_vmcs(vmx));
+	prepare_vmcs(vmx, l2_guest_code, &l2_stack[L2_STACK_SIZE]);
+	if (flags & APICV_L2_VID)
+		l1_give_vid(vapic, vapic_gpa);
+	GUEST_ASSERT(!vmlaunch());
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_VMCALL,
+		       vmreadz(VM_EXIT_REASON));
+	guest_do_commands(id);
+}
+
+void apicv_vm_add_vcpu(struct apicv_vm *vm, int id)
+{
+	vm->vcpu[id] = vm_vcpu_add(vm->vm, id, guest_code);
+	vcpu_init_descriptor_tables(vm->vcpu[id]);
+	vcpu_args_set(vm->vcpu[id], 1, (uint64_t)id);
+}
+
+void apicv_vm_add_nested_vcpu(struct apicv_vm *vm, int id,
+			      unsigned int flags)
+{
+	vm_vaddr_t vmx, vapic = 0;
+	vm_paddr_t vapic_gpa = 0;
+
+	vm->vcpu[id] = vm_vcpu_add(vm->vm, id, l1_guest_code);
+	vcpu_init_descriptor_tables(vm->vcpu[id]);
+	vcpu_alloc_vmx(vm->vm, &vmx);
+	if (flags & APICV_L2_VID) {
+		vapic = vm_vaddr_alloc_page(vm->vm);
+		vapic_gpa = addr_gva2gpa(vm->vm, vapic);
+	}
+	vcpu_args_set(vm->vcpu[id], 5, (uint64_t)id, (uint64_t)flags, vmx, vapic,
+		      vapic_gpa);
+}
+
+void apicv_vm_create(struct apicv_vm *vm)
+{
+	vm->vm = vm_create(NR_VCPUS);
+	vm_init_descriptor_tables(vm->vm);
+	vm_install_exception_handler(vm->vm, IPI_VECTOR, guest_ipi_handler);
+	vm_install_exception_handler(vm->vm, AUTOEOI_VECTOR,
+				     guest_autoeoi_handler);
+	vm_install_exception_handler(vm->vm, L2_VECTOR, l2_irq_handler);
+	virt_pg_map(vm->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
+	apicv_vm_add_vcpu(vm, TOGGLER);
+	apicv_vm_add_vcpu(vm, WITNESS);
+}
+
+/* Prints what a vCPU stopped for instead of a sync. */
+static void print_exit(int id, struct kvm_vcpu *vcpu, const struct ucall *uc)
+{
+	struct kvm_run *run = vcpu->run;
+
+	ksft_print_msg("vCPU %d: exit reason %u (%s)\n", id, run->exit_reason,
+		       exit_reason_str(run->exit_reason));
+	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		ksft_print_msg("VM-entry failed, hardware reason 0x%llx\n",
+			       run->fail_entry.hardware_entry_failure_reason);
+	if (uc->cmd == UCALL_ABORT)
+		ksft_print_msg("%s at %s:%lu, %lx\n", (char *)uc->args[0],
+			       (char *)uc->args[1], uc->args[2], uc->args[3]);
+}
+
+uint64_t apicv_vm_run_l2(struct apicv_vm *vm, int id)
+{
+	struct kvm_vcpu *vcpu = vm->vcpu[id];
+	struct ucall uc;
+
+	vcpu_run(vcpu);
+	if (get_ucall(vcpu, &uc) == UCALL_SYNC && uc.args[1] == SYNC_L2)
+		return uc.args[2];
+	print_exit(id, vcpu, &uc);
+	return APICV_L2_DIED;
+}
+
+static uint64_t run_command(struct apicv_vm *vm, int id, uint64_t command)
+{
+	struct kvm_vcpu *vcpu = vm->vcpu[id];
+	struct ucall uc;
+
+	guest_command = command;
+	sync_global_to_guest(vm->vm, guest_command);
+	vcpu_run(vcpu);
+	if (get_ucall(vcpu, &uc) != UCALL_SYNC || uc.args[1] != SYNC_DONE) {
+		print_exit(id, vcpu, &uc);
+		TEST_FAIL("vCPU %d did not do what it was told", id);
+	}
+	return uc.args[2];
+}
+
+struct apicv_irqs apicv_vm_send_ipis(struct apicv_vm *vm, int id)
+{
+	uint64_t before = vm_stat(vm->vm, "irq_injections");
+	struct apicv_irqs irqs;
+
+	irqs.came = run_command(vm, id, GUEST_SEND_IPIS);
+	irqs.injected = vm_stat(vm->vm, "irq_injections") - before;
+	ksft_print_msg("vCPU %d: %lu of %d interrupts came, KVM injected %lu\n",
+		       id, irqs.came, APICV_NR_IPIS, irqs.injected);
+	return irqs;
+}
+
+bool apicv_vm_in_use(struct apicv_vm *vm, int id)
+{
+	struct apicv_irqs irqs = apicv_vm_send_ipis(vm, id);
+
+	TEST_ASSERT(irqs.came == APICV_NR_IPIS, "vCPU %d: %lu of %d IPIs came",
+		    id, irqs.came, APICV_NR_IPIS);
+	return irqs.injected < APICV_NR_IPIS / 2;
+}
+
+uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id)
+{
+	return run_command(vm, id, GUEST_SEND_AUTOEOI);
+}
+
+static void set_autoeoi_sint(struct kvm_vcpu *vcpu, bool on)
+{
+	vcpu_enable_cap(vcpu, KVM_CAP_HYPERV_SYNIC2, 0);
+	vcpu_set_msr(vcpu, HV_X64_MSR_SINT0, on ?
+		     HV_SINT_AUTO_EOI | AUTOEOI_VECTOR :
+		     HV_SINT_MASKED | AUTOEOI_VECTOR);
+}
+
+static void set_blockirq(struct kvm_vcpu *vcpu, bool on)
+{
+	struct kvm_guest_debug debug = {
+		.control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ : 0,
+	};
+
+	vcpu_guest_debug_set(vcpu, &debug);
+}
+
+const struct apicv_inhibit apicv_autoeoi = { "AutoEOI SINT", set_autoeoi_sint };
+const struct apicv_inhibit apicv_blockirq = { "KVM_GUESTDBG_BLOCKIRQ",
+					      set_blockirq };
+
+const char *apicv_blockirq_missing(void)
+{
+	return kvm_check_cap(KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ ?
+	       NULL : "this kernel has no KVM_GUESTDBG_BLOCKIRQ";
+}
