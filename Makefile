@@ -21,6 +21,14 @@ help:
 	@echo '                     KVER=RELEASE another installed kernel'
 	@echo '                     KSRC=DIR    the source to build from, any tree'
 	@echo '                     KBUILD=DIR  its prepared build directory'
+	@echo '  make install     have modprobe take them from the next load on, at boot and'
+	@echo '                   in the initramfs; as root [3]'
+	@echo '  make uninstall   the distro'"'"'s again; as root [3]'
+	@echo '                     KVER=RELEASE  another installed kernel'
+	@echo '                     DESTDIR=DIR   only put the modules there'
+	@echo '  make sign KEY=FILE CERT=FILE   sign them, for Secure Boot and the like'
+	@echo '  make deb         build/deb/kvm-racefix-dkms_*.deb: the same as a package,'
+	@echo '                   which builds them for each installed kernel [1]'
 	@echo '  make selftests   the race tests as static binaries, into build/selftests'
 	@echo '  make -C selftests run_tests   run them on this machine [2]'
 	@echo
@@ -33,6 +41,7 @@ help:
 	@echo '[1] installs packages of this machine'"'"'s own release, as root; nothing else is changed'
 	@echo '[2] needs root, /dev/kvm, and for some races racegate.ko; cases that can'
 	@echo '    bring an unfixed kernel down are left out unless named'
+	@echo '[3] what is loaded stays loaded until it is loaded anew'
 
 demo:
 	@scripts/demo
@@ -40,6 +49,18 @@ demo:
 modules:
 	@scripts/modules-build $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KVER),--kver $(KVER)) \
 		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)')
+
+install:
+	@scripts/install $(if $(KVER),--kver '$(KVER)')
+
+uninstall:
+	@scripts/uninstall $(if $(KVER),--kver '$(KVER)')
+
+sign:
+	@scripts/sign --key '$(KEY)' --cert '$(CERT)' $(if $(KVER),--kver '$(KVER)')
+
+deb:
+	@scripts/deb
 
 selftests:
 	@$(MAKE) -s -C selftests
@@ -54,4 +75,4 @@ check-quick:
 clean:
 	rm -rf '$(O)' Module.symvers modules.order .*.cmd
 
-.PHONY: help demo modules selftests check check-quick clean
+.PHONY: help demo modules install uninstall sign deb selftests check check-quick clean

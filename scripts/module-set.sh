@@ -40,7 +40,7 @@ describe()
 	name=$(basename "${1%.ko*}")
 	version=$(modinfo -F version "$1" 2>/dev/null)
 	src=$(modinfo -F srcversion "$1" 2>/dev/null)
-	printf '%-10s %s, srcversion %s, %s\n' "$name" "${version:-as the kernel came}" "${src:-unknown}" "$1"
+	printf '%-10s %s%s, %s\n' "$name" "${version:-as the kernel came}" "${src:+, srcversion $src}" "$1"
 }
 
 # check_set DIR KVER - whole, all of one build, not damaged, and for kernel KVER
