@@ -86,6 +86,9 @@ need_packages()
 		die $EX_USAGE "these Debian packages are missing and there is no apt-get here: ${missing[*]}"
 	[ "$(id -u)" -eq 0 ] ||
 		die $EX_USAGE "missing packages; as root: apt-get install ${missing[*]}"
+	# In a package's script, as with DKMS, apt cannot be called again.
+	[ -z "${DPKG_RUNNING_VERSION-}" ] ||
+		die $EX_USAGE "missing packages; as root: apt-get install ${missing[*]}"
 	say "installing ${missing[*]}"
 	mkdir -p "$BUILD/log"
 	# Two scripts of one demo may need packages at the same moment.
