@@ -154,14 +154,9 @@ f(struct kvm_vcpu *V)
 @@
 expression V;
 @@
-vcpu_enter_guest(...)
-{
-	<+...
-	if (kvm_check_request(KVM_REQ_APIC_PAGE_RELOAD, V))
-+		/* racefix closed served: before the vCPU runs */
-		kvm_vcpu_reload_apic_access_page(V);
-	...+>
-}
+if (kvm_check_request(KVM_REQ_APIC_PAGE_RELOAD, V))
++	/* racefix closed served: before the vCPU runs */
+	kvm_vcpu_reload_apic_access_page(V);
 
 @depends on in_range@
 identifier f = vmx_set_apic_access_page_addr;

@@ -98,14 +98,9 @@ f(...)
 @@
 expression V;
 @@
-vcpu_enter_guest(...)
-{
-	<+...
+if (kvm_check_request(KVM_REQ_APICV_UPDATE, V))
 +	/* racefix closed serves: served before the vCPU runs */
-	if (kvm_check_request(KVM_REQ_APICV_UPDATE, V))
-		kvm_vcpu_update_apicv(V);
-	...+>
-}
+	kvm_vcpu_update_apicv(V);
 
 @sets@
 identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };

@@ -281,12 +281,13 @@ kvm_mmu_notifier_invalidate_range_start(...)
 }
 
 @dropped_early exists@
+identifier handle = { __kvm_handle_hva_range, kvm_handle_hva_range };
 expression K;
 position p;
 @@
 kvm_mmu_notifier_invalidate_range_end(...)
 {
-	... when != __kvm_handle_hva_range(...)
+	... when != handle(...)
 	K->mn_active_invalidate_count@p
 	... when any
 }
@@ -299,13 +300,14 @@ position dropped_early.p;
 E->mn_active_invalidate_count@p
 
 @dropped exists@
+identifier handle = { __kvm_handle_hva_range, kvm_handle_hva_range };
 expression K;
 position p;
 @@
 kvm_mmu_notifier_invalidate_range_end(...)
 {
 	... when any
-	__kvm_handle_hva_range(...);
+	handle(...);
 	... when any
 	K->mn_active_invalidate_count@p
 	... when any
@@ -318,18 +320,30 @@ position dropped.p;
 + /* racefix closed drop: lowered after that */
 E->mn_active_invalidate_count@p
 
-@@
+@invalid@
+identifier K, start, end;
 expression E;
-identifier start, end;
+position p;
 @@
-gfn_to_pfn_cache_invalidate_start(struct kvm *kvm, unsigned long start, unsigned long end, ...)
+gfn_to_pfn_cache_invalidate_start(struct kvm *K, unsigned long start, unsigned long end, ...)
 {
 	<+...
+(
 	if (E->valid && !is_error_noslot_pfn(E->pfn) && E->uhva >= start && E->uhva < end) {
 		...
-+		/* racefix closed invalid: done by the notifier */
-		E->valid = false;
+		E->valid =@p false;
 		...
 	}
+|
+	if (E->valid && !is_error_noslot_pfn(E->pfn) && E->uhva >= start && E->uhva < end)
+		E->valid =@p false;
+)
 	...+>
 }
+
+@@
+expression E;
+position invalid.p;
+@@
++ /* racefix closed invalid: done by the notifier */
+E->valid =@p false;

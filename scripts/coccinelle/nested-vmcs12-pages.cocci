@@ -48,6 +48,13 @@ h(struct kvm_vcpu *V)
 	}
 	return \(1\|true\);
 |
+	if (!kvm_check_request(req, V))
+		return \(1\|true\);
+	if (likely(\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
+		return \(1\|true\);
+	...
+	return \(0\|false\);
+|
 	if (kvm_check_request(req, V)) {
 		if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
 			...
@@ -126,18 +133,6 @@ vcpu_block(...)
 }
 
 // A vCPU that is not running does not get to vcpu_enter_guest().
-@only_if_runs@
-identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
-expression V;
-position p;
-@@
-vcpu_enter_guest(...)
-{
-	<+...
-	kvm_check_request@p(req, V)
-	...+>
-}
-
 @elsewhere@
 identifier f = { vcpu_run, vcpu_block, kvm_vcpu_running };
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
@@ -161,10 +156,40 @@ f(...)
 	...+>
 }
 
+@guest@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B, V;
+position p;
+@@
+if (kvm_check_request@p(req, V)) {
+	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) { ... }
+}
+
 @depends on !elsewhere && !by_helper@
-identifier req;
-expression V;
-position only_if_runs.p;
+position guest.p;
 @@
 + /* racefix vulnerable: mapped only when the vCPU runs, a halted one is not asked */
-kvm_check_request@p(req, V)
+kvm_check_request@p(...)
+
+@depends on !by_helper@
+identifier helper.h;
+expression V;
+@@
+if (unlikely(!h(V))) {
++	/* racefix vulnerable: mapped only when the vCPU runs, a halted one is not asked */
+	...
+}
+
+@depends on looks && !in_loop && !in_loop_by_helper@
+position direct.c;
+@@
+vcpu_block(...)
+{
+	... when any
+	if (<+... kvm_check_request@c(...) ...+>) {
++		/* racefix vulnerable: mapped after kvm_vcpu_running() has looked for L2's interrupts */
+		...
+	}
+	... when any
+}
