@@ -21,6 +21,10 @@ help:
 	@echo '                     KVER=RELEASE another installed kernel'
 	@echo '                     KSRC=DIR    the source to build from, any tree'
 	@echo '                     KBUILD=DIR  its prepared build directory'
+	@echo '  make load        put them in place of the modules in use; as root [4]'
+	@echo '                     PARAMS="kvm_amd.nested=0 ..."  set these; DRY_RUN=1 only checks'
+	@echo '  make unload      the modules from before, with their parameters; as root [4]'
+	@echo '  make status-host what is in use here, from where, and what races it has'
 	@echo '  make install     have modprobe take them from the next load on, at boot and'
 	@echo '                   in the initramfs; as root [3]'
 	@echo '  make uninstall   the distro'"'"'s again; as root [3]'
@@ -42,6 +46,8 @@ help:
 	@echo '[2] needs root, /dev/kvm, and for some races racegate.ko; cases that can'
 	@echo '    bring an unfixed kernel down are left out unless named'
 	@echo '[3] what is loaded stays loaded until it is loaded anew'
+	@echo '[4] on a machine that runs no VM; nothing is changed on the disk, and after a'
+	@echo '    failure the modules from before are in use, or it says what is not'
 
 demo:
 	@scripts/demo
@@ -49,6 +55,15 @@ demo:
 modules:
 	@scripts/modules-build $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KVER),--kver $(KVER)) \
 		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)')
+
+load:
+	@scripts/load $(if $(DRY_RUN),--dry-run) $(PARAMS)
+
+unload:
+	@scripts/unload $(if $(DRY_RUN),--dry-run)
+
+status-host:
+	@scripts/status-host
 
 install:
 	@scripts/install $(if $(KVER),--kver '$(KVER)')
@@ -75,4 +90,4 @@ check-quick:
 clean:
 	rm -rf '$(O)' Module.symvers modules.order .*.cmd
 
-.PHONY: help demo modules install uninstall sign deb selftests check check-quick clean
+.PHONY: help demo modules load unload status-host install uninstall sign deb selftests check check-quick clean

@@ -1,0 +1,379 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Shared by load and unload: which kvm modules are in use, who uses them, and how
+# to put others in their place with the same parameters, or go back. Sourced
+# after lib.sh and module-set.sh.
+#
+# What was in use before the first load is remembered in /run, which a reboot
+# clears, as it does the modules:
+#	before    lines "file MODULE PATH" and "param MODULE NAME VALUE"; is there
+#	          while modules of ours are loaded
+#	swapping  is there while modules are being exchanged: if it is found by a
+#	          later run, the one that made it was killed
+
+RUN=/run/kvm-racefix
+# 4 as exit code: kvm does not work now
+EX_BROKEN=4
+PROOF_SECONDS=60
+# A program that opens /dev/kvm in between makes the kernel load the distro's.
+TRIES=3
+
+# vendor_module - kvm_intel or kvm_amd, whichever this machine's CPU is for
+vendor_module()
+{
+	if grep -qw vmx /proc/cpuinfo; then
+		echo kvm_intel
+	elif grep -qw svm /proc/cpuinfo; then
+		echo kvm_amd
+	else
+		say "error: this CPU has neither VMX nor SVM, or the firmware has turned it off:" \
+			"there is nothing to use kvm with"
+		return 1
+	fi
+}
+
+# loaded_modules - kvm's that are loaded, in the order of unloading
+loaded_modules()
+{
+	local module
+
+	for module in kvm_intel kvm_amd kvm; do
+		if [ -e "/sys/module/$module/initstate" ]; then
+			echo $module
+		fi
+	done
+}
+
+# module_bytes FILE - the module, unpacked
+module_bytes()
+{
+	case $1 in
+	*.xz) xz -dc "$1" ;;
+	*.zst) zstd -qdc "$1" ;;
+	*.gz) gzip -dc "$1" ;;
+	*) cat "$1" ;;
+	esac
+}
+
+# loaded_id MODULE - the build id of a loaded one, in hexadecimal; a file has it, too,
+# and nothing else tells one build from another if there is no version
+loaded_id()
+{
+	tail -c 20 "/sys/module/$1/notes/.note.gnu.build-id" 2>/dev/null | od -A n -v -t x1 | tr -d ' \n'
+}
+
+# is_loaded_from MODULE FILE
+is_loaded_from()
+{
+	local id
+
+	if ! [ -e "/sys/module/$1" ] || ! [ -f "$2" ]; then
+		return 1
+	fi
+	id=$(loaded_id "$1")
+	# shellcheck disable=SC2001 # every two digits
+	[ ${#id} -eq 40 ] && grep -qaP "$(sed 's,..,\\x&,g' <<<"$id")" <(module_bytes "$2")
+}
+
+# is_ours MODULE - is the one that is loaded from this project?
+is_ours()
+{
+	grep -qs '^kvm-racefix ' "/sys/module/$1/version"
+}
+
+# tell_loaded - what is in use, for people
+tell_loaded()
+{
+	local module version name races=''
+
+	[ -n "$(loaded_modules)" ] || echo "  no kvm module is loaded"
+	for module in $(loaded_modules | tac); do
+		version=$(cat "/sys/module/$module/version" 2>/dev/null)
+		name=${version%% (*}
+		printf '  %-10s %s, srcversion %s, build id %.12s\n' "$module" \
+			"${name:-"the distro's own"}" \
+			"$(cat "/sys/module/$module/srcversion" 2>/dev/null || echo unknown)" \
+			"$(loaded_id "$module")"
+		case $version in "kvm-racefix "*) races=${version#*\(} ;; esac
+	done
+	[ -z "$races" ] || echo "  races closed by them: ${races%)}"
+}
+
+# read_parameters - "param MODULE NAME VALUE" of all that are loaded
+read_parameters()
+{
+	local module file
+
+	for module in $(loaded_modules); do
+		for file in "/sys/module/$module/parameters"/*; do
+			[ -r "$file" ] || continue
+			printf 'param %s %s %s\n' "$module" "${file##*/}" "$(cat "$file" 2>/dev/null)"
+		done
+	done
+}
+
+# file_of MODULE - the file that a loaded module is from, as far as it can be told
+file_of()
+{
+	local name=${1//_/-} file
+
+	for file in "$(modinfo -n "$1" 2>/dev/null)" "$(distro_module "$KVER" "$name")"; do
+		if is_loaded_from "$1" "$file"; then
+			printf '%s\n' "$file"
+			return
+		fi
+	done
+	distro_module "$KVER" "$name"
+}
+
+# remember - write what is in use to RUN/before, unless it is ours: then what was
+# before it is known already, or is the distro's
+remember()
+{
+	local module
+
+	[ -e $RUN/before ] && is_ours kvm && return
+	{
+		for module in $(loaded_modules | tac); do
+			if is_ours "$module"; then
+				printf 'file %s %s\n' "$module" "$(distro_module "$KVER" "${module//_/-}")"
+			else
+				printf 'file %s %s\n' "$module" "$(file_of "$module")"
+			fi
+		done
+		read_parameters
+	} >$RUN/before.new && mv $RUN/before.new $RUN/before
+}
+
+# Parameters that modules are to have: WANT[MODULE.NAME]=VALUE. Those in EXPLICIT
+# ("MODULE.NAME") are given to insmod.
+declare -A WANT=() EXPLICIT=()
+
+# want_parameters - set WANT from "param" lines on stdin
+want_parameters()
+{
+	local what module name value
+
+	WANT=() EXPLICIT=()
+	while read -r what module name value; do
+		[ "$what" != param ] || WANT[$module.$name]=$value
+	done
+}
+
+# configured MODULE - its options in modprobe.d and on the kernel's command line
+configured()
+{
+	modprobe --show-depends --ignore-install "$1" 2>/dev/null |
+		sed -nE "s,^insmod [^ ]*/${1//_/[-_]}\.ko(\.[a-z]+)? +,,p"
+}
+
+# insert MODULE FILE - insmod, with its parameters; a line of the kernel's why not
+insert()
+{
+	local module=$1 file=$2 key out args=()
+
+	read -ra args <<<"$(configured "$module")"
+	for key in "${!EXPLICIT[@]}"; do
+		[ "${key%%.*}" != "$module" ] || args+=("${key#*.}=${WANT[$key]}")
+	done
+	out=$(insmod "$file" "${args[@]}" 2>&1) && return
+	say "error: ${out#insmod: ERROR: }"
+	[[ $out = *"File exists"* ]] || dmesg | tail -n 3 | sed 's/^/    /' >&2
+	return 1
+}
+
+# unload_all - no kvm module is loaded any more
+unload_all()
+{
+	local module out
+
+	for module in $(loaded_modules); do
+		out=$(rmmod "$module" 2>&1) && continue
+		say "error: cannot unload $module: ${out#rmmod: ERROR: }"
+		return 1
+	done
+}
+
+# load_once KVM-FILE VENDOR VENDOR-FILE - unload what is there and load these
+load_once()
+{
+	local try dep file
+
+	for ((try = 1; try <= TRIES; try++)); do
+		unload_all || return
+		[ -n "$1" ] || return 0
+		for file in "$1" "$3"; do
+			for dep in $(modinfo -F depends "$file" | tr , ' '); do
+				[ "$dep" = kvm ] || modprobe "$dep"
+			done
+		done
+		insert kvm "$1" && insert "$2" "$3" && return
+		# Somebody else's modules in our place: once more.
+		is_loaded_from kvm "$1" && { [ ! -e "/sys/module/$2" ] || is_loaded_from "$2" "$3"; } && break
+		[ -n "$(loaded_modules)" ] || break
+		say "another program had kvm loaded in between; trying again"
+	done
+	return 1
+}
+
+# lost_parameters - those of WANT that the loaded modules have with another value,
+# after setting what can be set now
+lost_parameters()
+{
+	local key file mode
+
+	for key in "${!WANT[@]}"; do
+		file=/sys/module/${key%%.*}/parameters/${key#*.}
+		[ -e "$file" ] || continue
+		[ "$(cat "$file" 2>/dev/null)" != "${WANT[$key]}" ] || continue
+		mode=$(stat -c %a "$file")
+		case $mode in
+		[2367]*) (printf '%s\n' "${WANT[$key]}" >"$file") 2>/dev/null || : ;;
+		esac
+		[ "$(cat "$file" 2>/dev/null)" = "${WANT[$key]}" ] || printf '%s\n' "$key"
+	done
+}
+
+# swap_in KVM-FILE VENDOR VENDOR-FILE - put these in place of what is loaded, with
+# the parameters of WANT; all arguments empty: only unload. What was loaded is not
+# brought back after a failure.
+swap_in()
+{
+	local key file lost
+
+	load_once "$@" || return
+	[ -n "$1" ] || return 0
+	lost=$(lost_parameters)
+	if [ -n "$lost" ]; then
+		# Given to insmod by hand: only loading with them brings them back.
+		for key in $lost; do
+			EXPLICIT[$key]=1
+		done
+		load_once "$@" || return
+		lost=$(lost_parameters)
+	fi
+	for key in "${!WANT[@]}"; do
+		file=/sys/module/${key%%.*}/parameters
+		if [ -d "$file" ] && [ ! -e "$file/${key#*.}" ]; then
+			warn "the ${key%%.*} that is loaded now has no parameter ${key#*.} (it was ${WANT[$key]})"
+		fi
+	done
+	[ -n "$lost" ] || return 0
+	for key in $lost; do
+		say "error: the parameter $key should be ${WANT[$key]}, and is" \
+			"$(cat "/sys/module/${key%%.*}/parameters/${key#*.}")"
+	done
+	return 1
+}
+
+# prove KVM-FILE VENDOR VENDOR-FILE - these are what is in use, and a VM runs on them
+prove()
+{
+	local out
+
+	if ! is_loaded_from kvm "$1" || ! is_loaded_from "$2" "$3"; then
+		say "error: the modules in use are not those of ${1%/*}"
+		return 1
+	fi
+	out=$(timeout $PROOF_SECONDS "$TINYVM" 2>&1 9>&-) && return
+	say "error: a small VM does not run: ${out:-it did not end in $PROOF_SECONDS s}"
+	return 1
+}
+
+# go_back - load what RUN/before says and prove that it works
+go_back()
+{
+	local kvm vendor file
+
+	kvm=$(sed -n 's/^file kvm //p' $RUN/before)
+	vendor=$(sed -nE 's/^file (kvm_(intel|amd)) .*/\1/p' $RUN/before)
+	file=$(sed -n "s/^file $vendor //p" $RUN/before)
+	want_parameters <$RUN/before
+	if [ -z "$vendor" ]; then
+		# No VM could run before, so there is nothing to prove.
+		unload_all || return
+		[ -z "$kvm" ] || insert kvm "$kvm" || return
+	else
+		swap_in "$kvm" "$vendor" "$file" && prove "$kvm" "$vendor" "$file" || return
+	fi
+	rm -f $RUN/swapping $RUN/before
+}
+
+# go_back_or_die - the same; what to do where that fails
+go_back_or_die()
+{
+	# It is what an interrupt should lead to.
+	trap '' INT TERM HUP
+	go_back && return
+	die $EX_BROKEN "kvm does not work now: the modules from before could not be loaded again;" \
+		"what was in use is in $RUN/before; try: modprobe -r kvm_intel kvm_amd kvm;" \
+		"modprobe $(vendor_module); or reboot: nothing on the disk was changed"
+}
+
+# recover - if an earlier run was killed half-way: go back to what it found
+recover()
+{
+	[ -e $RUN/swapping ] || return 0
+	say "an earlier $(cat $RUN/swapping) was killed before it ended; going back to the modules from before it"
+	check_unused || exit "$EX_USAGE"
+	go_back_or_die
+}
+
+# check_unused - nobody uses kvm; otherwise say who does
+check_unused()
+{
+	local module holder pid what seen='' bad=''
+
+	while read -r pid; do
+		what="has /dev/kvm open"
+		if find "/proc/$pid/fd" -maxdepth 1 -lname 'anon_inode:kvm-vm' 2>/dev/null | grep -q .; then
+			what="runs a VM"
+		fi
+		say "error: $(cat "/proc/$pid/comm" 2>/dev/null) (process $pid) $what; end it first"
+		bad=yes seen=yes
+	done < <(find /proc/[0-9]*/fd -maxdepth 1 \
+			\( -lname /dev/kvm -o -lname 'anon_inode:kvm-*' \) 2>/dev/null |
+		cut -d / -f 3 | sort -un)
+	for module in $(loaded_modules); do
+		for holder in "/sys/module/$module/holders"/*; do
+			[ -e "$holder" ] || continue
+			holder=${holder##*/}
+			case $holder in kvm_intel|kvm_amd) continue ;; esac
+			say "error: the module $holder uses $module; unload it first: modprobe -r $holder"
+			bad=yes seen=yes
+		done
+		if [ -z "$seen" ] && [ "$module" != kvm ] && [ "$(cat "/sys/module/$module/refcnt")" -gt 0 ]; then
+			say "error: $module is in use $(cat "/sys/module/$module/refcnt") times by something" \
+				"that is neither a process nor a module that can be named; see lsmod"
+			bad=yes
+		fi
+	done
+	[ -z "$bad" ]
+}
+
+# open_state - the directory, and the lock: one change at a time
+open_state()
+{
+	[ "$(id -u)" -eq 0 ] || die "$EX_USAGE" "this needs root: sudo make $PROG"
+	mkdir -p $RUN /run/lock || die "$EX_USAGE" "cannot create $RUN"
+	exec 9>>/run/lock/kvm-racefix.lock
+	flock -n 9 || die "$EX_USAGE" "another load, unload or install is at work; wait until it has ended"
+}
+
+# find_tinyvm DIR - set TINYVM: DIR/tinyvm where it is built already, or make it
+find_tinyvm()
+{
+	TINYVM=$1/tinyvm
+	[ ! -x "$TINYVM" ] || return 0
+	TINYVM=$BUILD/tinyvm
+	[ "$TINYVM" -nt "$TOP/src/tinyvm/tinyvm.c" ] && return
+	if ! command -v gcc >/dev/null || ! [ -e /usr/include/stdio.h ]; then
+		need_packages gcc libc6-dev
+	fi
+	mkdir -p "$BUILD"
+	if ! { gcc -O2 -Wall -static -o "$TINYVM.$$" "$TOP/src/tinyvm/tinyvm.c" &&
+		mv "$TINYVM.$$" "$TINYVM"; }; then
+		die "$EX_USAGE" "cannot build $TINYVM"
+	fi
+}

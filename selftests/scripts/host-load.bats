@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# load and unload on a Debian in an emulated host, also where something is wrong:
+# selftests/hosts/load/cases is what runs there, in one run of two boots.
+
+setup_file()
+{
+	local dir
+
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	dir=$BUILD/host-load
+	export OUT=$dir/out
+	rm -rf "$dir"
+	mkdir -p "$dir/payload/racefix/src" "$dir/user"
+
+	"$TOP/scripts/kernel-get" 6.1
+	cp -r "$("$TOP/scripts/modules-build" --kernel 6.1)" "$dir/payload/modules"
+	cp -r "$("$TOP/scripts/modules-build" --kernel 5.10)" "$dir/payload/other"
+	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
+	cp "$TOP/selftests/hosts/load/kvm_user.c" "$dir/user/"
+	echo 'obj-m := kvm_user.o' >"$dir/user/Kbuild"
+	env -u O make -C "$BUILD/kernels/6.1/kbuild" M="$dir/user"
+	cp "$dir/user/kvm_user.ko" "$TOP"/selftests/hosts/load/{run,cases} "$dir/payload/"
+	cp -r "$TOP/scripts" "$dir/payload/racefix/"
+	"$TOP/scripts/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 900 || :
+}
+
+# passed NAME... - these cases
+passed()
+{
+	local name
+
+	for name; do
+		grep -qxF "ok - $name" "$OUT/output.log" && continue
+		# All that the case said.
+		awk -v head="not ok - $name" '
+			$0 == head { on = 1; print; next }
+			/^(not )?ok - / { on = 0 }
+			on' "$OUT/output.log"
+		grep -qxF "not ok - $name" "$OUT/output.log" ||
+			{ echo "$name: was not run; the host said last:"; tail -n 5 "$OUT/output.log"; }
+		return 1
+	done
+}
+
+@test "load: the modules, and back, twice; from nothing; parameters" {
+	passed "load and unload, twice" "no kvm was loaded before" \
+		"parameters are kept, set and brought back"
+}
+
+@test "load: who uses kvm is named" {
+	passed "a VM is running" "/dev/kvm is held open" "another module uses kvm"
+}
+
+@test "load: modules that are not fit are refused, nothing is touched" {
+	passed "modules for another kernel" "a symbol has another CRC" \
+		"a damaged module, and one that is missing"
+}
+
+@test "load: modules that turn out not to work are taken back" {
+	passed "kvm.ko loads, the vendor module does not" "no VM runs on the new modules" \
+		"a parameter that the kernel refuses"
+}
+
+@test "load: what the machine's configuration forbids" {
+	passed "kvm is blacklisted" "signatures are enforced" "lockdown"
+}
+
+@test "load: two at once, another program in between" {
+	passed "a second load at the same time" "another program loads kvm in between"
+}
+
+@test "load: interrupted, killed, the host dies" {
+	passed SIGINT SIGTERM "killed, then load" "killed, then unload" "the host dies during load"
+}
+
+@test "load: the kernel has nothing to complain of" {
+	local boot
+
+	grep -qx 'end=clean' "$OUT/result"
+	for boot in "$OUT"/[12]; do
+		grep -qx 'warnings=0' "$boot/result"
+		grep -qx 'oopses=0' "$boot/result"
+	done
+}
