@@ -8,10 +8,12 @@
 # runs_here - can this machine build what goes with the headers package KBUILD?
 runs_here()
 {
-	local cc major
+	local prog cc major
 
 	# Programs of a newer release ask for symbols that our C library lacks.
-	"$KBUILD/scripts/basic/fixdep" 2>&1 </dev/null | grep -q 'GLIBC_' && return 1
+	for prog in scripts/basic/fixdep scripts/mod/modpost tools/objtool/objtool; do
+		ldd "$KBUILD/$prog" 2>&1 | grep -q 'not found' && return 1
+	done
 	cc=$(grep -oE 'gcc-[0-9]+' "$KBUILD/.kernelvariables" | head -n 1)
 	if [ -z "$cc" ] || command -v "$cc" >/dev/null; then
 		return 0

@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# build-root, and modules-build in it, on 6.12: a kernel whose compiler is newer
+# than bookworm's. racegate is what is built: it takes seconds, and goes the same
+# way as KVM does.
+#
+# shellcheck disable=SC2030,SC2031 # each test is a process
+
+bats_require_minimum_version 1.5.0
+
+setup_file()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	"$TOP/scripts/kernel-get" --want headers 6.12
+	"$TOP/scripts/build-root" 6.12
+}
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	PATH=$TOP/scripts:$PATH
+	K=$BUILD/kernels/6.12
+	KVER=$(<"$K/release")
+	if command -v gcc-14 >/dev/null || [ "$(gcc -dumpversion | cut -d . -f 1)" -ge 14 ]; then
+		skip "this machine builds for 6.12 itself"
+	fi
+}
+
+# scratch - a build directory of the test's own that borrows the kernel
+scratch()
+{
+	O=$BATS_TEST_TMPDIR/build
+	mkdir -p "$O/kernels"
+	ln -s "$K" "$O/kernels/6.12"
+	export O
+}
+
+# stub COMMAND SCRIPT - put a COMMAND of ours before the machine's
+stub()
+{
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/bash\n%s\n' "$2" >"$BATS_TEST_TMPDIR/bin/$1"
+	chmod +x "$BATS_TEST_TMPDIR/bin/$1"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH
+}
+
+# is_clean ROOT - nothing is mounted below it, and nothing was written to its /dev
+is_clean()
+{
+	local root
+
+	root=$(readlink -f "$1")
+	! grep -qF " $root/" /proc/self/mountinfo &&
+		[ -z "$(find "$root/dev" "$root/proc" -mindepth 1)" ]
+}
+
+@test "build-root: an unknown line, and one without headers, are refused" {
+	run build-root 4.99
+	[ "$status" -eq 2 ]
+	[[ $output == *4.99*6.12* ]]
+	O=$BATS_TEST_TMPDIR/build run build-root 6.12
+	[ "$status" -eq 2 ]
+	[[ $output == *"kernel-get --want headers 6.12"* ]]
+	run build-root
+	[ "$status" -eq 2 ]
+}
+
+@test "build-root: a second run does nothing, says nothing, and asks nobody" {
+	stub apt-get 'echo "apt-get $*" >&2; exit 1'
+	stub apt-cache 'echo "apt-cache $*" >&2; exit 1'
+	run build-root 6.12
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+}
+
+@test "build-root: a package that the archive has not is named, and nothing is left" {
+	O=$BATS_TEST_TMPDIR/build
+	export O
+	mkdir -p "$O/kernels/6.12/headers" "$O/kernels/6.12/.root.part/half"
+	cp -r "$BUILD/apt" "$O/apt"
+	find "$O/apt" -name sources.list -exec cp {} {}.used \;
+	echo no-such-compiler >"$O/kernels/6.12/headers/needs"
+	run build-root 6.12
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-compiler* ]]
+	[ ! -e "$O/kernels/6.12/root" ]
+	[ ! -e "$O/kernels/6.12/.root.part" ]
+}
+
+@test "modules-build: for a newer release by its own compiler, and nothing stays mounted" {
+	scratch
+	run --separate-stderr modules-build --kernel 6.12 --variant racegate
+	[ "$status" -eq 0 ]
+	file=$output/racegate.ko
+	[ "$(modinfo -F vermagic "$file" | cut -d ' ' -f 1)" = "$KVER" ]
+	readelf -p .comment "$file" | grep -q 'GCC: .* 14\.'
+	is_clean "$K/root"
+}
+
+@test "modules-build: killed in the root, it leaves no mount and no hindrance" {
+	scratch
+	setsid modules-build --kernel 6.12 --variant racegate >/dev/null 2>&1 3>&- &
+	pid=$!
+	until [ -e "$O/work/$KVER/racegate/.building" ]; do
+		kill -0 $pid
+		sleep 0.1
+	done
+	sleep 0.5
+	kill -KILL -- "-$pid"
+	wait "$pid" || :
+	is_clean "$K/root"
+	modules-build --kernel 6.12 --variant racegate
+	[ -e "$O/modules/$KVER/racegate/racegate.ko" ]
+}
+
+@test "modules-build: where the root cannot be entered it says what that takes" {
+	scratch
+	stub unshare 'echo "unshare: unshare failed: Operation not permitted" >&2; exit 1'
+	run modules-build --kernel 6.12 --variant racegate
+	[ "$status" -eq 2 ]
+	[[ $output == *"Operation not permitted"*"user namespaces"* ]]
+	[ ! -e "$O/modules/$KVER/racegate" ]
+}
