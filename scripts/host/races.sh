@@ -10,12 +10,16 @@ race_ids()
 	awk -F '\t' '!/^#/ && NF { print $1 }' "$TOP/selftests/races"
 }
 
-# race_hosts ID - the emulated hosts that can show it, one a line, the one to prefer
-# first; nothing for an unknown race
+# race_hosts ID [HOST] - the emulated hosts that can show it, one a line, the one to
+# prefer first, or only HOST if it is one of them; nothing for an unknown race
 race_hosts()
 {
-	awk -F '\t' -v id="$1" '!/^#/ && $1 == id { gsub(",", "\n", $2); print $2 }' \
-		"$TOP/selftests/races"
+	awk -F '\t' -v id="$1" -v only="${2-}" '!/^#/ && $1 == id {
+		n = split($2, host, ",")
+		for (i = 1; i <= n; i++)
+			if (only == "" || host[i] == only)
+				print host[i]
+	}' "$TOP/selftests/races"
 }
 
 # race_shows_in ID HOST - can that host show it?

@@ -56,6 +56,12 @@ a_tree()
 	run tree_host --runs 0 "$tree"
 	[ "$status" -eq 2 ]
 	[[ $output == *"--runs 0"* ]]
+	run tree_host --host mars "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *mars* ]]
+	run tree_host --host qemu --race nested-vmcs12-pages "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *"none of these races"*nested-vmcs12-pages* ]]
 }
 
 @test "tree-host: a tree that does not build says so, and where its log is" {
