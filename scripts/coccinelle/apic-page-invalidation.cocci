@@ -117,6 +117,8 @@ f(struct kvm_vcpu *V)
 	seq = K->s;
 	smp_rmb();
 	... when != seq = E
+	pfn = \(gfn_to_pfn_memslot(...)\|__kvm_faultin_pfn(...)\|gfn_to_pfn(...)\);
+	... when != seq = E
 	read_lock(&L->mmu_lock);
 	if (\(mmu_invalidate_retry_gfn(K, seq, ...)\|mmu_invalidate_retry_hva(K, seq, ...)\)) {
 +		/* racefix closed when: done again while the page is being unmapped */
@@ -140,6 +142,8 @@ f(struct kvm_vcpu *V)
 	... when any
 	seq = K->s;
 	smp_rmb();
+	... when != seq = E
+	pfn = \(gfn_to_pfn_memslot(...)\|__kvm_faultin_pfn(...)\|gfn_to_pfn(...)\);
 	... when != seq = E
 	read_lock(&L->mmu_lock);
 	if (\(mmu_invalidate_retry_gfn(K, seq, ...)\|mmu_invalidate_retry_hva(K, seq, ...)\))
