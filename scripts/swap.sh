@@ -327,7 +327,7 @@ check_unused()
 
 	while read -r pid; do
 		what="has /dev/kvm open"
-		if find "/proc/$pid/fd" -maxdepth 1 -lname 'anon_inode:kvm-vm' 2>/dev/null | grep -q .; then
+		if [ -n "$(find "/proc/$pid/fd" -maxdepth 1 -lname 'anon_inode:kvm-vm' 2>/dev/null)" ]; then
 			what="runs a VM"
 		fi
 		say "error: $(cat "/proc/$pid/comm" 2>/dev/null) (process $pid) $what; end it first"
