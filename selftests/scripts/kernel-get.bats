@@ -45,6 +45,16 @@ stub()
 	[[ $output == *"4.99"*"5.10 6.1"* ]]
 }
 
+@test "kernel-get: a suite without the line says which it has" {
+	scratch
+	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/"
+	sed -i 's/^\t6\.1) /\t6.99) echo bookworm,bookworm-security ;;\n&/' "$BATS_TEST_TMPDIR/scripts/lib.sh"
+	run "$BATS_TEST_TMPDIR/scripts/kernel-get" 6.99
+	[ "$status" -eq 2 ]
+	[[ $output == *"has no kernel 6.99; it has: 6.1"* ]]
+	[ ! -e "$O/kernels/6.99/version" ]
+}
+
 @test "kernel-get: an unknown part is refused" {
 	run kernel-get --want image,firmware 6.1
 	[ "$status" -eq 2 ]
@@ -147,6 +157,20 @@ stub()
 	[ "$status" -eq 2 ]
 	[[ $output == *no-such-package* ]]
 	[ -z "$(find "$BATS_TEST_TMPDIR/d" -type f)" ]
+}
+
+@test "apt-private: a closure has what its packages depend on, as if nothing were installed" {
+	run apt-private bookworm,bookworm-security closure make
+	[ "$status" -eq 0 ]
+	[[ $output == *make=* ]]
+	[[ $output == *libc6=* ]]
+	# Each is to be had, by that very name.
+	while read -r pkg; do
+		apt-private bookworm,bookworm-security cache show "$pkg" >/dev/null
+	done < <(grep "=" <<<"$output")
+	run apt-private bookworm,bookworm-security closure no-such-package
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-package* ]]
 }
 
 @test "apt-private: rubbish from a broken download is thrown away" {
