@@ -52,3 +52,11 @@ died_of()
 	[ -n "$regex" ] && grep -qx end=panic "$3/result" 2>/dev/null &&
 		grep -aqE -- "$regex" "$3/console.log"
 }
+
+# race_in_line ID LINE - does that kernel line have it, as shipped or reopened?
+race_in_line()
+{
+	awk -F '\t' -v id="$1" -v line="$2" '
+		!/^#/ && $1 == id && index("," $3 ",", "," line ",") { yes = 1 }
+		END { exit !yes }' "$TOP/selftests/races"
+}
