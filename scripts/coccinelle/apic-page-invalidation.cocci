@@ -50,18 +50,6 @@ position early.p;
 + /* racefix vulnerable: asked for before the page is out of the page tables */
 request@p(...)
 
-// The arch code has the request, but nobody calls it.
-@called@
-identifier ops.hook;
-identifier request = { kvm_arch_mmu_notifier_invalidate_range, kvm_mmu_notifier_invalidate_range };
-@@
-hook(...)
-{
-	<+...
-	request(...)
-	...+>
-}
-
 @in_range@
 identifier f = kvm_arch_mmu_notifier_invalidate_range;
 identifier K, start, end, page;
@@ -92,7 +80,8 @@ f(struct kvm *K, struct kvm_gfn_range *range)
 	...
 }
 
-@depends on !gfn && !late && !early@
+// The arch code has the request, but nobody calls it.
+@depends on !gfn && !ops && !early@
 identifier f = kvm_arch_mmu_notifier_invalidate_range;
 identifier K;
 type T;

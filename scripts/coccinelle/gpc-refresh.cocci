@@ -172,7 +172,7 @@ write_unlock_irq(&E->lock);
 ... when any
 hva_to_pfn@p(...)
 
-@early exists@
+@early depends on stale exists@
 identifier stale.h;
 expression E;
 @@

@@ -65,11 +65,16 @@ write_unlock(&V->mmu_lock);
 callee@p(...)
 
 @not_locked depends on rwlock@
-identifier callee;
 position bare.p;
 @@
 + /* racefix vulnerable: makes room without mmu_lock held for write */
-callee@p(...)
+make_mmu_pages_available@p(...)
+
+@depends on rwlock@
+position bare.p;
+@@
++ /* racefix unsure: zaps shadow pages in a function that is not known */
+kvm_mmu_zap_oldest_mmu_pages@p(...)
 
 @lock_lost depends on rwlock@
 identifier callee;

@@ -1,0 +1,188 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/status, on the KVM of the kernels that are there for the demo: as it
+# is, patched, reopened, wrongly fixed and laid out in another way.
+
+setup_file()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	"$TOP/scripts/kernel-get" --want source 5.10
+	"$TOP/scripts/kernel-get" --want source 6.1
+}
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	PATH=$TOP/scripts:$PATH
+	tree=$BATS_TEST_TMPDIR/tree
+}
+
+# take LINE - $tree becomes the KVM of LINE's kernel, a copy
+take()
+{
+	mkdir -p "$tree"
+	(cd "$BUILD/kernels/$1/source" &&
+	 tar -c Makefile arch/x86/kvm virt/kvm include/linux/kvm_host.h include/linux/kvm_types.h) | tar -x -C "$tree"
+}
+
+# patch_in PATCH... - into $tree
+patch_in()
+{
+	local p
+
+	for p in "$@"; do
+		patch -s -d "$tree" -p1 -F0 <"$p"
+	done
+}
+
+# series LINE - the patches of LINE's series that the newest kernel of it needs
+series()
+{
+	sed -e '/^#/d;/^$/d' -e "s,^,$TOP/patches/$1/," "$TOP/patches/$1/series"
+}
+
+# row ID - its status in what the last run printed with --tsv
+row()
+{
+	awk -F'\t' -v id="$1" '$1 == id { print $2 }' <<<"$output"
+}
+
+@test "status: 5.10 as it is, and every row names its evidence" {
+	take 5.10
+	run status --tsv --parts "$tree"
+	[ "$status" -eq 1 ]
+	[ "$(row apic-page-invalidation)" = fixed ]
+	[ "$(row nested-vmcs12-pages)" = vulnerable ]
+	[ "$(row nested-vmcs12-pages-unmapped-vapic)" = vulnerable ]
+	[ "$(row apicv-vcpu-creation)" = vulnerable ]
+	[ "$(row apicv-vcpu-creation-defer-in-l2)" = vulnerable ]
+	[ "$(row gpc-refresh)" = not-affected ]
+	[ "$(row tdp-mmu-zap)" = not-affected ]
+	# What is named is the line that it says
+	at=$(sed -n 's/^apicv-vcpu-creation\tvulnerable\t\([^ ]*\) .*/\1/p' <<<"$output")
+	sed -n "${at##*:}p" "$tree/${at%:*}" | grep -q apicv_active
+	[ "$(awk -F'\t' 'NF != 3 || $3 == ""' <<<"$output")" = "" ]
+}
+
+@test "status: a tree with blanks in its name, by a relative path, that is not written to" {
+	take 6.1
+	mkdir "$BATS_TEST_TMPDIR/a b"
+	mv "$tree" "$BATS_TEST_TMPDIR/a b/c d"
+	cd "$BATS_TEST_TMPDIR/a b"
+	chmod -R a-w "c d"
+	find . -printf '%p %T@ %C@ %s\n' | sort >"$BATS_TEST_TMPDIR/before"
+	run status --tsv "c d"
+	find . -printf '%p %T@ %C@ %s\n' | sort >"$BATS_TEST_TMPDIR/after"
+	chmod -R u+w "c d"
+	cmp "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
+	[ "$status" -eq 1 ]
+	[ "$(row nested-vmcs12-pages)" = vulnerable ]
+	for id in apic-page-invalidation gpc-refresh apicv-vcpu-creation tdp-mmu-zap; do
+		[ "$(row "$id")" = fixed ]
+	done
+	[ "$(wc -l <<<"$output")" -eq 5 ]
+}
+
+@test "status: 5.10 with our patches has none, and says where they are" {
+	take 5.10
+	mapfile -t patches < <(series 5.10)
+	patch_in "${patches[@]}"
+	run status "$tree"
+	[ "$status" -eq 0 ]
+	[[ $output == *"nested-vmcs12-pages "*fixed*"arch/x86/kvm/x86.c:"* ]]
+}
+
+@test "status: 6.1 with our patch, whatever its version and layout" {
+	take 6.1
+	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	sed -i 's/^\(VERSION\|PATCHLEVEL\) = .*/\1 = 2/' "$tree/Makefile"
+	find "$tree" -name '*.[ch]' -exec sed -i -E 's/\t/  /g; s/([^\\ ].*) \{$/\1\n{/; s/&& (\w)/\&\&\n\1/' {} +
+	run status --tsv "$tree"
+	[ "$status" -eq 0 ]
+	[ "$(cut -f 2 <<<"$output" | sort -u)" = fixed ]
+}
+
+@test "status: a race that is opened again is vulnerable, the others are not" {
+	take 6.1
+	for race in apic-page-invalidation apicv-vcpu-creation gpc-refresh tdp-mmu-zap; do
+		patch_in "$TOP/selftests/reopen/6.1/$race.patch"
+	done
+	run status --tsv "$tree"
+	[ "$status" -eq 1 ]
+	[ "$(cut -f 2 <<<"$output" | sort -u)" = vulnerable ]
+	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	patch -s -R -d "$tree" -p1 <"$TOP/selftests/reopen/6.1/gpc-refresh.patch"
+	run status --tsv "$tree"
+	[ "$status" -eq 1 ]
+	[ "$(row nested-vmcs12-pages)" = fixed ]
+	[ "$(row gpc-refresh)" = fixed ]
+	[ "$(row tdp-mmu-zap)" = vulnerable ]
+}
+
+@test "status: no wrong fix is taken for one" {
+	races=$(sed -n 's/^\([a-z0-9-]*\)\t.*/\1/p' "$TOP/selftests/races")
+	# The nth of every race in one tree
+	for n in 1 2 3 4 5 6; do
+		rm -rf "$tree"
+		applied=()
+		for race in $races; do
+			p=$(find "$TOP/selftests/mutations/6.1" -name "$race-*.patch" | sort | sed -n "${n}p")
+			[ -n "$p" ] || continue
+			[ -d "$tree" ] || take 6.1
+			patch_in "$p"
+			applied+=("$race")
+		done
+		[ ${#applied[@]} -gt 0 ] || break
+		run status --tsv "$tree"
+		[ "$status" -ne 0 ]
+		for race in "${applied[@]}"; do
+			echo "$n $race: $(row "$race")"
+			[[ $(row "$race") == @(vulnerable|unknown) ]]
+		done
+	done
+	[ "$n" -gt 3 ]
+}
+
+@test "status: a shape that is not known is unknown, and it says what was looked for" {
+	take 6.1
+	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	sed -i 's/\<make_mmu_pages_available\>/make_room/g' "$tree"/arch/x86/kvm/mmu/*.[ch]
+	run status --tsv "$tree"
+	[ "$status" -eq 2 ]
+	[ "$(row tdp-mmu-zap)" = unknown ]
+	[[ $output == *"not recognised: making room"* ]]
+}
+
+@test "status: what is not a kernel tree with KVM is refused" {
+	run status
+	[ "$status" -eq 2 ]
+	[[ $output == *usage:* ]]
+	run status "$BATS_TEST_TMPDIR/none"
+	[ "$status" -eq 2 ]
+	[[ $output == *"does not exist"* ]]
+	mkdir "$tree"
+	run status "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *"not a kernel source tree"* ]]
+	run status "$tree/../"
+	[ "$status" -eq 2 ]
+
+	take 6.1
+	run status "$tree/arch/x86/kvm"
+	[ "$status" -eq 2 ]
+	[[ $output == *"the tree is "*"/tree"* ]]
+	run status "$BATS_TEST_TMPDIR"
+	[ "$status" -eq 2 ]
+	[[ $output == *"one is in it: "*"/tree"* ]]
+	run status "$tree/Makefile"
+	[ "$status" -eq 2 ]
+	[[ $output == *"not a directory"* ]]
+
+	rm "$tree/arch/x86/kvm/x86.c"
+	run status "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *"no KVM for x86 (arch/x86/kvm/x86.c"* ]]
+}
