@@ -295,7 +295,15 @@ go_back()
 		unload_all || return
 		[ -z "$kvm" ] || insert kvm "$kvm" || return
 	else
-		swap_in "$kvm" "$vendor" "$file" && prove "$kvm" "$vendor" "$file" || return
+		# What could not be unloaded is still there.
+		if is_loaded_from kvm "$kvm" && [ ! -e "/sys/module/$vendor" ]; then
+			insert "$vendor" "$file"
+		fi
+		if ! is_loaded_from kvm "$kvm" || ! is_loaded_from "$vendor" "$file" ||
+		   [ -n "$(lost_parameters)" ]; then
+			swap_in "$kvm" "$vendor" "$file" || return
+		fi
+		prove "$kvm" "$vendor" "$file" || return
 	fi
 	rm -f $RUN/swapping $RUN/before
 }

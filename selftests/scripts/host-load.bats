@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# load and unload on a Debian in an emulated host, also where something is wrong:
+# load, unload and status-host on a Debian in an emulated host, also where something is wrong:
 # selftests/hosts/load/cases is what runs there, in one run of two boots.
 
 setup_file()
@@ -13,7 +13,7 @@ setup_file()
 	dir=$BUILD/host-load
 	export OUT=$dir/out
 	rm -rf "$dir"
-	mkdir -p "$dir/payload/racefix/src" "$dir/user"
+	mkdir -p "$dir/payload/racefix" "$dir/user"
 
 	"$TOP/scripts/kernel-get" 6.1
 	cp -r "$("$TOP/scripts/modules-build" --kernel 6.1)" "$dir/payload/modules"
@@ -24,6 +24,12 @@ setup_file()
 	env -u O make -C "$BUILD/kernels/6.1/kbuild" M="$dir/user"
 	cp "$dir/user/kvm_user.ko" "$TOP"/selftests/hosts/load/{run,cases} "$dir/payload/"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
+	make -s -C "$TOP/selftests" O="$BUILD"
+	mkdir "$dir/payload/tests"
+	cp "$BUILD"/selftests/*_test "$("$TOP/scripts/modules-build" --kernel 6.1 --variant racegate)/racegate.ko" \
+		"$dir/payload/tests/"
+	mkdir "$dir/payload/racefix/selftests"
+	cp "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
 	"$TOP/scripts/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 900 || :
 }
 
@@ -69,11 +75,19 @@ passed()
 }
 
 @test "load: two at once, another program in between" {
-	passed "a second load at the same time" "another program loads kvm in between"
+	passed "a second load at the same time" "another program loads kvm in between" \
+		"another program takes kvm into use in between"
 }
 
 @test "load: interrupted, killed, the host dies" {
 	passed SIGINT SIGTERM "killed, then load" "killed, then unload" "the host dies during load"
+}
+
+@test "status-host: what is in use, in words and as JSON, and with tests" {
+	passed status-host
+	sed -n "s/^@json@ //p" "$OUT/output.log" | perl -MJSON::PP -e '
+		my $it = decode_json(<STDIN>);
+		exit !(@{$it->{modules}} == 2 && @{$it->{races}} >= 5);'
 }
 
 @test "load: the kernel has nothing to complain of" {
