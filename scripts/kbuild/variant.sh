@@ -30,10 +30,20 @@ patched_files()
 	sed -nE 's,^\+\+\+ b/([^[:space:]]+).*,\1,p' "$@"
 }
 
+# patches_of DIR ID - selftests/DIR/LINE/ID.patch and ID-*.patch, as far as there are any
+patches_of()
+{
+	local file
+
+	for file in "$TOP/selftests/$1/$LINE/$2.patch" "$TOP/selftests/$1/$LINE/$2"-*.patch; do
+		[ ! -e "$file" ] || printf '%s\n' "$file"
+	done
+}
+
 # find_patches - set PATCHES for VARIANT, and CLAIM, what its modules say of themselves
 find_patches()
 {
-	local series=$TOP/patches/$LINE/series want=${VARIANT#*-} name opt id closed="" left="" file
+	local series=$TOP/patches/$LINE/series want=${VARIANT#*-} name opt id closed="" left="" file control
 
 	PATCHES=()
 	case $VARIANT in
@@ -42,12 +52,10 @@ find_patches()
 		return
 		;;
 	reopen-*)
-		for file in "$TOP/selftests/reopen/$LINE/$want.patch" \
-			    "$TOP/selftests/reopen/$LINE/$want"-*.patch; do
-			[ ! -e "$file" ] || PATCHES+=("$file")
-		done
+		mapfile -t PATCHES < <(patches_of reopen "$want")
 		[ ${#PATCHES[@]} -gt 0 ] ||
 			die "$EX_USAGE" "nothing reopens race '$want' in $LINE (no selftests/reopen/$LINE/$want.patch)"
+		mapfile -t -O ${#PATCHES[@]} PATCHES < <(patches_of control "$want")
 		CLAIM="reopened: $want; no race closed"
 		return
 		;;
@@ -55,8 +63,8 @@ find_patches()
 		file=$TOP/selftests/mutations/$LINE/$want.patch
 		[ -e "$file" ] ||
 			die "$EX_USAGE" "there is no mutation '$want' in $LINE (no selftests/mutations/$LINE/$want.patch)"
-		PATCHES=("$file")
 		id=$(race_of "$file") || exit
+		mapfile -t PATCHES < <(echo "$file"; patches_of control "$id")
 		CLAIM="mutation: $want; $id not closed"
 		return
 		;;
@@ -76,7 +84,17 @@ find_patches()
 		case ", $closed, " in *", $id, "*) ;; *) closed=${closed:+$closed, }$id ;; esac
 	done <"$series"
 	CLAIM=${closed:-no race closed}
-	[ "$VARIANT" = patched ] && return
+	case $VARIANT in
+	patched) return ;;
+	control-*)
+		mapfile -t control < <(patches_of control "$want")
+		[ ${#control[@]} -gt 0 ] ||
+			die "$EX_USAGE" "there is no control for race '$want' in $LINE (no selftests/control/$LINE/$want*.patch)"
+		PATCHES+=("${control[@]}")
+		CLAIM+="; control: $want"
+		return
+		;;
+	esac
 	[ -n "$left" ] || die "$EX_USAGE" "no patch of race '$want' is in $series (there: $closed)"
 	CLAIM+="; without $left"
 }

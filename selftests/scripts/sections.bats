@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What scripts/demo reads from a host's output: which cases skipped on patched
+# modules, and whether one that it calls closed has run there.
+
+setup()
+{
+	TOP=$BATS_TEST_DIRNAME/../..
+	# shellcheck source=scripts/host/sections.sh
+	. "$TOP/scripts/host/sections.sh"
+	LOG=$BATS_TEST_TMPDIR/output.log
+	cat >"$LOG" <<-'END'
+	ok 1 global.other
+	@demo@ step other-race 1 closed 0
+	TAP version 13
+	not ok 1 global.fails
+	ok 2 # SKIP of another step
+	@demo@ step a-race 1 before 1
+	ok 1 global.passes
+	#      SKIP      no such thing
+	ok 2 # SKIP no such thing
+	ok 3 # SKIP no such thing
+	not ok 4 global.fails
+	ok 5 # SKIP another reason
+	@demo@ step a-race 1 closed 0
+	ok 1 global.passes
+	ok 2 global.skips
+	@demo@ step a-race control try 0
+	END
+}
+
+@test "sections: the cases that skipped are counted, each reason given once" {
+	run skipped_cases "$LOG" a-race closed
+	[ "$output" = "3 of 5 cases skipped: no such thing; another reason" ]
+}
+
+@test "sections: nothing is said where no case skipped, or there is no such step" {
+	run skipped_cases "$LOG" a-race try
+	[ -z "$output" ]
+	run skipped_cases "$LOG" a-race after
+	[ -z "$output" ]
+	run skipped_cases "$LOG" no-race closed
+	[ -z "$output" ]
+}
+
+@test "sections: a case has passed only where it ran and passed" {
+	case_passed "$LOG" a-race closed passes
+	run case_passed "$LOG" a-race closed fails
+	[ "$status" -ne 0 ]
+	run case_passed "$LOG" a-race closed skips
+	[ "$status" -ne 0 ]
+	case_passed "$LOG" a-race try skips
+	run case_passed "$LOG" a-race closed other
+	[ "$status" -ne 0 ]
+}
