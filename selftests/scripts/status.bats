@@ -153,7 +153,7 @@ row()
 	run status --tsv "$tree"
 	[ "$status" -eq 2 ]
 	[ "$(row tdp-mmu-zap)" = unknown ]
-	[[ $output == *"not recognised: making room"* ]]
+	[[ $output == *"in a function that is not known"* ]]
 }
 
 @test "status: what is not a kernel tree with KVM is refused" {
