@@ -107,7 +107,12 @@ journal_recover()
 			case $target in /*) ;; *) target=$1/$target ;; esac
 			old=$JOURNAL/old.$n
 			case $kind in
-			changed) [ ! -e "$old" ] || mv -f "$old" "$target" || return ;;
+			changed)
+				# Of two names for one file mv says so, and leaves both.
+				if [ -e "$old" ] && [ ! "$old" -ef "$target" ]; then
+					mv -f "$old" "$target" || return
+				fi
+				;;
 			new) rm -f "$target" || return ;;
 			dir) [ ! -d "$target" ] || rmdir --ignore-fail-on-non-empty "$target" || return ;;
 			esac

@@ -140,29 +140,45 @@ lines_near()
 	' | sort -n -k 1,1 -k 2,2 -k 3,3 | awk '{ print $4 }'
 }
 
+# tree_key DIR FILE... - differs if KVM's source in DIR does, or one of the FILES
+tree_key()
+{
+	local dir=$1
+
+	shift
+	{
+		(cd "$dir" && find Makefile arch/x86/kvm virt/kvm include/linux/kvm* arch/x86/include/asm/kvm* \
+			-type f '(' -name '*.[ch]' -o -name Makefile ')' -print0 2>/dev/null |
+			sort -z | xargs -0 sha256sum)
+		find "$@" -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum
+	} | sha256sum | cut -c 1-40
+}
+
+# keep NAME - stdin, an answer, as build/status/NAME; build may be unwritable, then not
+keep()
+{
+	local part=$BUILD/status/.$1.$$
+
+	if mkdir -p "$BUILD/status" 2>/dev/null && cat >"$part" 2>/dev/null; then
+		mv "$part" "$BUILD/status/$1"
+	fi
+}
+
 # tree_parts DIR - what scripts/status says of each part, "SLUG<TAB>STATUS<TAB>EVIDENCE".
 # It depends on nothing but KVM's source and on how it is judged, so that an
-# answer once given is kept; BUILD may be unwritable, then it is not.
+# answer once given is kept.
 tree_parts()
 {
-	local key cache out
+	local key out
 
-	key=$({
-		(cd "$1" && find arch/x86/kvm virt/kvm include/linux/kvm* arch/x86/include/asm/kvm* \
-			-type f -name '*.[ch]' -print0 2>/dev/null | sort -z | xargs -0 sha256sum)
-		find "$TOP/scripts/status" "$TOP/scripts/coccinelle" -type f -print0 2>/dev/null |
-			sort -z | xargs -0 sha256sum
-	} | sha256sum | cut -c 1-40)
-	cache=$BUILD/status/$key
-	if [ -s "$cache" ]; then
-		cat "$cache"
+	key=$(tree_key "$1" "$TOP/scripts/status" "$TOP/scripts/coccinelle").parts
+	if [ -s "$BUILD/status/$key" ]; then
+		cat "$BUILD/status/$key"
 		return
 	fi
 	out=$("$TOP/scripts/status" --tsv --parts "$1")
 	# 1 and 2 are answers, if there are rows.
 	[ -n "$out" ] || return
-	if mkdir -p "$BUILD/status" 2>/dev/null && printf '%s\n' "$out" >"$cache.$$" 2>/dev/null; then
-		mv "$cache.$$" "$cache"
-	fi
+	keep "$key" <<<"$out"
 	printf '%s\n' "$out"
 }

@@ -1,0 +1,471 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/apply on copies of Debian's 5.10 and 6.1: each kind of tree, and what can
+# go wrong. What status says of a tree is kept in build/status, so that only new
+# contents take its time.
+#
+# shellcheck disable=SC2016,SC2030,SC2031 # programs in quotes; each test is a process
+
+bats_require_minimum_version 1.5.0
+
+setup_file()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	# shellcheck source=scripts/series/tree.sh
+	. "$TOP/scripts/series/tree.sh"
+	need_packages git quilt patch coccinelle
+	for line in 5.10 6.1; do
+		"$TOP/scripts/kernel-get" --want source $line
+		mkdir -p "$BATS_FILE_TMPDIR/$line"
+		copy_kvm "$BUILD/kernels/$line/source" "$BATS_FILE_TMPDIR/$line"
+	done
+	# What comes out, for comparison.
+	cp -a "$BATS_FILE_TMPDIR/5.10" "$BATS_FILE_TMPDIR/patched"
+	"$TOP/scripts/apply" "$BATS_FILE_TMPDIR/patched"
+}
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	APPLY=$TOP/scripts/apply
+	ORIG=$BATS_FILE_TMPDIR/5.10
+	PATCHED=$BATS_FILE_TMPDIR/patched
+	TREE=$BATS_TEST_TMPDIR/tree
+	export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.com
+	export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
+}
+
+# new_tree [LINE] - TREE is a fresh copy
+new_tree()
+{
+	cp -a "$BATS_FILE_TMPDIR/${1:-5.10}" "$TREE"
+}
+
+# files DIR - all that it holds: names, modes, times, contents
+files()
+{
+	(
+		cd "$1" && find . ! -type d -printf '%P %m %T@ %s\n' | sort &&
+			find . -type f -print0 | sort -z | xargs -0 sha256sum
+	)
+}
+
+# new_git - TREE is a git tree, of somebody with a name
+new_git()
+{
+	new_tree
+	git -C "$TREE" init -q
+	git -C "$TREE" config user.name "Jo Doe"
+	git -C "$TREE" config user.email jo@example.com
+	git -C "$TREE" add -A
+	git -C "$TREE" commit -q -m base
+}
+
+# new_debian - TREE is a source package with a patch, not applied
+new_debian()
+{
+	new_tree
+	mkdir -p "$TREE/debian/source" "$TREE/debian/patches/bugfix"
+	echo "3.0 (quilt)" >"$TREE/debian/source/format"
+	printf '# theirs\nbugfix/one.patch' >"$TREE/debian/patches/series"
+	diff -u --label a/arch/x86/kvm/x86.c --label b/arch/x86/kvm/x86.c \
+		"$TREE/arch/x86/kvm/x86.c" <(sed '1i/* theirs */' "$TREE/arch/x86/kvm/x86.c") \
+		>"$TREE/debian/patches/bugfix/one.patch" || :
+}
+
+# quilt_in DIR COMMAND... - the user's own
+quilt_in()
+{
+	(cd "$1" && shift && quilt --quiltrc - "$@")
+}
+
+# trap_at SIGNAL COMMAND N - a PATH by which apply, as it runs COMMAND for the Nth
+# time, gets SIGNAL
+trap_at()
+{
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	rm -f "$BATS_TEST_TMPDIR/bin"/*
+	cat >"$BATS_TEST_TMPDIR/bin/$2" <<-END
+	#!/bin/sh
+	n=\$((\$(cat "$BATS_TEST_TMPDIR/count") + 1))
+	echo \$n >"$BATS_TEST_TMPDIR/count"
+	[ \$n -ne $3 ] || kill -$1 \$PPID
+	PATH=$PATH exec $2 "\$@"
+	END
+	chmod +x "$BATS_TEST_TMPDIR/bin/$2"
+	echo 0 >"$BATS_TEST_TMPDIR/count"
+}
+
+# hit N - did COMMAND run at least N times?
+hit()
+{
+	[ "$(cat "$BATS_TEST_TMPDIR/count")" -ge "$1" ]
+}
+
+need_root()
+{
+	[ "$(id -u)" -eq 0 ] || skip "only root can mount"
+	unshare -m true 2>/dev/null || skip "there are no mount namespaces here"
+}
+
+@test "apply: closes what is open, and a second run finds nothing to do" {
+	new_tree
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *patches/5.10/nested-vmcs12-pages.patch*"patches applied"* ]]
+	[ ! -e "$TREE/.racefix-apply" ]
+	run -0 "$TOP/scripts/status" --tsv "$TREE"
+	before=$(files "$TREE")
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *"nothing to do"* ]]
+	[ "$(files "$TREE")" = "$before" ]
+}
+
+@test "apply: the result is what patch makes of the series" {
+	new_tree
+	grep -v '^#' "$TOP/patches/5.10/series" | while read -r name; do
+		patch -d "$TREE" -p1 -F0 -s <"$TOP/patches/5.10/$name"
+	done
+	diff -r "$TREE" "$PATCHED"
+}
+
+@test "apply: what upstream has fixed is left alone" {
+	new_tree 6.1
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *"tdp-mmu-zap "*fixed* ]]
+	[[ $output == *"1 patches applied"* ]]
+	[ "$(diff -rq "$TREE" "$BATS_FILE_TMPDIR/6.1" | wc -l)" -eq 1 ]
+}
+
+@test "apply: one race only" {
+	new_tree
+	run -0 "$APPLY" --race apicv-vcpu-creation "$TREE"
+	[[ $output != *nested-vmcs12* ]]
+	run -0 "$APPLY" --race nested-vmcs12-pages --race apicv-vcpu-creation "$TREE"
+	diff -r "$TREE" "$PATCHED"
+	run -2 "$APPLY" --race no-such-race "$TREE"
+	[[ $output == *no-such-race*nested-vmcs12-pages* ]]
+}
+
+@test "apply --dry-run: says what and from where, and changes nothing" {
+	new_tree
+	before=$(files "$TREE")
+	run -0 "$APPLY" --dry-run "$TREE"
+	[[ $output == *patches/5.10/nested-vmcs12-pages.patch*"would be applied"* ]]
+	[ "$(files "$TREE")" = "$before" ]
+}
+
+@test "apply: a name with spaces, a relative path" {
+	mkdir "$BATS_TEST_TMPDIR/a b"
+	TREE="$BATS_TEST_TMPDIR/a b/c d"
+	new_tree
+	cd "$BATS_TEST_TMPDIR/a b"
+	run -0 "$APPLY" "c d"
+	diff -r "$TREE" "$PATCHED"
+}
+
+@test "apply: what is no kernel tree, or one without KVM, is refused" {
+	mkdir "$BATS_TEST_TMPDIR/empty"
+	run -2 "$APPLY" "$BATS_TEST_TMPDIR/empty"
+	[[ $output == *"is not a kernel tree"* ]]
+	run -2 "$APPLY" "$BATS_TEST_TMPDIR/missing"
+	[[ $output == *"no such directory"* ]]
+	run -2 "$APPLY" "$ORIG/Makefile"
+	[[ $output == *"not a directory"* ]]
+	run -2 "$APPLY" "$ORIG/arch/x86"
+	[[ $output == *"name its top"*"$ORIG"* ]]
+	new_tree
+	rm -r "$TREE/arch/x86/kvm"
+	run -2 "$APPLY" "$TREE"
+	[[ $output == *"without x86 KVM"* ]]
+	run -2 "$APPLY"
+	run -2 "$APPLY" --no-such-option "$TREE"
+}
+
+@test "apply: changes in the same lines: the patch, the hunk and the difference; nothing is changed" {
+	new_tree
+	sed -i 's/^\tvcpu->arch.l1tf_flush_l1d = true;/&\n\tmine();/
+		s/^\t\tvcpu->arch.at_instruction_boundary = false;/&\n\t\tmine();/' "$TREE/arch/x86/kvm/x86.c"
+	before=$(files "$TREE")
+	run -1 "$APPLY" "$TREE"
+	[[ $output == *"patches/5.10/nested-vmcs12-pages.patch"* ]]
+	[[ $output == *"rejected, of arch/x86/kvm/x86.c"*"+"*KVM_REQ_GET_NESTED_STATE_PAGES* ]]
+	[[ $output == *"differ from them"*"+		mine();"* ]]
+	[[ $output == *"nothing was changed"* ]]
+	[ "$(files "$TREE")" = "$before" ]
+}
+
+@test "apply: of a race that status does not know nothing is done, and it says so" {
+	new_tree
+	sed -i 's/make_mmu_pages_available/make_room/;s/kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/racefix_unknown(vcpu)/' \
+		"$TREE"/arch/x86/kvm/*.c "$TREE"/arch/x86/kvm/mmu/*.[ch]
+	run -2 "$APPLY" "$TREE"
+	[[ $output == *"nested-vmcs12-pages: status does not know"* ]]
+	[[ $output == *"2 patches applied"* ]]
+	run -0 cmp "$TREE/arch/x86/kvm/vmx/vmx.h" "$PATCHED/arch/x86/kvm/vmx/vmx.h"
+}
+
+@test "apply --export: a series that quilt and git am take; the tree is not touched" {
+	new_tree
+	before=$(files "$TREE")
+	run -0 "$APPLY" --export "$BATS_TEST_TMPDIR/out" "$TREE"
+	[ "$(files "$TREE")" = "$before" ]
+	[ "$(stat -c %a "$BATS_TEST_TMPDIR/out")" = "$(stat -c %a "$BATS_TEST_TMPDIR")" ] ||
+		[ "$(stat -c %a "$BATS_TEST_TMPDIR/out")" = 755 ]
+	(cd "$TREE" && QUILT_PATCHES=$BATS_TEST_TMPDIR/out quilt --quiltrc - push -a -q --fuzz=0)
+	diff -r -x .pc "$TREE" "$PATCHED"
+	run -2 "$APPLY" --export "$BATS_TEST_TMPDIR/out" "$TREE"
+	[[ $output == *"out exists"* ]]
+	run -2 "$APPLY" --export "$BATS_TEST_TMPDIR/none/out" "$TREE"
+	# Of a tree that lacks nothing: a series that is empty.
+	run -0 "$APPLY" --export "$BATS_TEST_TMPDIR/empty" "$PATCHED"
+	[ "$(grep -vc '^#' "$BATS_TEST_TMPDIR/empty/series")" -eq 0 ]
+	run -0 find "$BATS_TEST_TMPDIR" -maxdepth 1 -name '.out*' -o -maxdepth 1 -name '.empty*'
+	[ -z "$output" ]
+}
+
+@test "apply: a read-only tree: said; --dry-run and --export work" {
+	need_root
+	new_tree
+	run -0 unshare -m sh -c '
+		mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 9
+		"$2" "$1" 2>&1
+		echo "status $?"
+		"$2" --dry-run "$1" && "$2" --export "$3" "$1"' \
+		- "$TREE" "$APPLY" "$BATS_TEST_TMPDIR/out"
+	[[ $output == *"cannot write to"*"nothing was changed"*"status 2"* ]]
+	[ -e "$BATS_TEST_TMPDIR/out/series" ]
+	diff -r "$TREE" "$ORIG"
+}
+
+@test "apply: a full disk: said, and nothing is changed" {
+	need_root
+	mkdir "$TREE"
+	# Room for the journal but not for the files; for some of the files.
+	for room in 0 64 600; do
+		run -0 unshare -m sh -c '
+			mount -t tmpfs -o size=64m none "$1" && cp -a "$2/." "$1" || exit 9
+			(cd "$1" && find . -type f -printf "%P %m %T@\n" -exec sha256sum {} \;) | sort >"$4.before"
+			dd if=/dev/zero of="$1/fill" bs=4k 2>/dev/null
+			dd if=/dev/zero of="$1/fill" bs=1k conv=notrunc \
+				seek=$(($(stat -c %s "$1/fill") / 1024 - $5)) count=0 2>/dev/null
+			truncate -s -"$5"k "$1/fill"
+			"$3" "$1" 2>&1
+			echo "status $?"
+			rm "$1/fill"
+			(cd "$1" && find . -type f -printf "%P %m %T@\n" -exec sha256sum {} \;) | sort >"$4.after"
+			ls -A "$1"' \
+			- "$TREE" "$ORIG" "$APPLY" "$BATS_TEST_TMPDIR/list" "$room"
+		[[ $output == *"nothing was changed"* || $output == *"put back"* ]]
+		[[ $output == *"status "[12]* ]]
+		[[ $output != *.racefix-apply* ]]
+		cmp "$BATS_TEST_TMPDIR/list.before" "$BATS_TEST_TMPDIR/list.after"
+	done
+}
+
+@test "apply: killed at any step, --recover puts everything back" {
+	for step in mkdir:1 ln:1 ln:3 cp:6 sync:1 sync:2 mv:1 mv:2 mv:3 mv:4 mv:5 rm:4 rm:5; do
+		rm -rf "$TREE"
+		new_tree
+		before=$(files "$TREE")
+		trap_at KILL "${step%:*}" "${step#*:}"
+		PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$APPLY" "$TREE"
+		[ "$status" -ne 0 ] || ! hit "${step#*:}"
+		[ -d "$TREE/.racefix-apply" ] || continue
+		run -2 "$APPLY" --dry-run "$TREE"
+		[[ $output == *--recover* ]]
+		run -0 "$APPLY" --recover "$TREE"
+		[[ $output == *"put back"* ]]
+		# Killed after the last step it is done, not half-done.
+		[ "$(files "$TREE")" = "$before" ] || diff -r "$TREE" "$PATCHED"
+		[ ! -e "$TREE/.racefix-apply" ]
+	done
+}
+
+@test "apply: killed half-way, the next run does all of it; so if the recovery is killed" {
+	new_tree
+	trap_at KILL mv 3
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$APPLY" "$TREE"
+	[ "$status" -eq 137 ]
+	run ! diff -rq "$TREE" "$ORIG"
+	trap_at KILL mv 2
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$APPLY" --recover "$TREE"
+	[ "$status" -eq 137 ]
+	run -0 "$APPLY" "$TREE"
+	diff -r "$TREE" "$PATCHED"
+}
+
+@test "apply: TERM and INT half-way leave the tree as it was" {
+	# A shell that runs this in the background has it ignore INT.
+	for signal in TERM INT; do
+		rm -rf "$TREE"
+		new_tree
+		before=$(files "$TREE")
+		trap_at $signal mv 3
+		PATH=$BATS_TEST_TMPDIR/bin:$PATH run env --default-signal=INT "$APPLY" "$TREE"
+		[ "$status" -gt 128 ]
+		[ "$(files "$TREE")" = "$before" ]
+		[ ! -e "$TREE/.racefix-apply" ]
+	done
+}
+
+@test "apply: a second one on the same tree is refused" {
+	new_tree
+	exec 8<"$TREE"
+	flock 8
+	run -2 "$APPLY" "$TREE" 8<&-
+	[[ $output == *"another apply"* ]]
+}
+
+@test "apply: in a git tree they are commits, by its user, with their messages" {
+	new_git
+	echo notes >"$TREE/notes"
+	sed -i '1i/* staged, elsewhere */' "$TREE/arch/x86/kvm/i8254.c"
+	git -C "$TREE" add arch/x86/kvm/i8254.c
+	run -0 "$APPLY" "$TREE"
+	[ "$(git -C "$TREE" rev-list --count HEAD)" -eq 5 ]
+	[ "$(git -C "$TREE" log -1 --format='%cn %ce')" = "Jo Doe jo@example.com" ]
+	git -C "$TREE" log -4 --format=%B | grep -c '^Race: ' | grep -qx 4
+	[ "$(git -C "$TREE" status --short)" = $'M  arch/x86/kvm/i8254.c\n?? notes' ]
+	git -C "$TREE" fsck --strict
+	git -C "$TREE" reset -q --hard
+	diff -r -x .git -x notes "$TREE" "$PATCHED"
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *"nothing to do"* ]]
+}
+
+@test "apply: a git tree with changes in the same files, or within an am, is refused" {
+	new_git
+	sed -i '1i/* mine */' "$TREE/arch/x86/kvm/x86.c"
+	before=$(files "$TREE")
+	run -2 "$APPLY" "$TREE"
+	[[ $output == *"not committed"*arch/x86/kvm/x86.c* ]]
+	[ "$(files "$TREE")" = "$before" ]
+	git -C "$TREE" checkout -q arch/x86/kvm/x86.c
+	run ! git -C "$TREE" am -q "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	before=$(files "$TREE")
+	run -2 "$APPLY" "$TREE"
+	[[ $output == *"in progress"* ]]
+	[ "$(files "$TREE")" = "$before" ]
+	git -C "$TREE" am --abort
+	: >"$TREE/.git/index.lock"
+	run -2 "$APPLY" "$TREE"
+	[[ $output == *"another git"* ]]
+	[ -e "$TREE/.git/index.lock" ]
+}
+
+@test "apply: a git tree of nobody is refused" {
+	new_git
+	git -C "$TREE" config --unset user.name
+	git -C "$TREE" config --unset user.email
+	git -C "$TREE" config user.useConfigOnly true
+	before=$(files "$TREE")
+	run -2 env -u GIT_AUTHOR_NAME -u GIT_AUTHOR_EMAIL -u EMAIL "$APPLY" "$TREE"
+	[[ $output == *"git does not know who you are"* ]]
+	[ "$(files "$TREE")" = "$before" ]
+}
+
+@test "apply: a git tree: killed, HEAD, index and files are back" {
+	for step in mv:1 mv:9 mv:30 git:12 git:40 rm:4; do
+		rm -rf "$TREE"
+		new_git
+		before=$(files "$TREE")
+		trap_at KILL "${step%:*}" "${step#*:}"
+		PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$APPLY" "$TREE"
+		run -0 "$APPLY" --recover "$TREE"
+		if [ "$(git -C "$TREE" rev-list --count HEAD)" -eq 1 ]; then
+			[ "$(files "$TREE")" = "$before" ]
+		else
+			diff -r -x .git "$TREE" "$PATCHED"
+		fi
+		[ -z "$(git -C "$TREE" status --short)" ]
+		[ ! -e "$TREE/.racefix-apply" ]
+		[ ! -e "$TREE/.git/index.lock" ]
+	done
+}
+
+@test "apply: a kernel below a git tree's top, and one that git does not track" {
+	mkdir "$BATS_TEST_TMPDIR/top"
+	TREE=$BATS_TEST_TMPDIR/top/linux
+	new_tree
+	git -C "$BATS_TEST_TMPDIR/top" init -q
+	git -C "$BATS_TEST_TMPDIR/top" config user.name j
+	git -C "$BATS_TEST_TMPDIR/top" config user.email j@example.com
+	run -0 "$APPLY" --dry-run "$TREE"
+	[[ $output == *"a plain tree"* ]]
+	git -C "$BATS_TEST_TMPDIR/top" add -A
+	git -C "$BATS_TEST_TMPDIR/top" commit -q -m base
+	run -0 "$APPLY" "$TREE"
+	[ "$(git -C "$BATS_TEST_TMPDIR/top" rev-list --count HEAD)" -eq 5 ]
+	[ -z "$(git -C "$BATS_TEST_TMPDIR/top" status --short)" ]
+	diff -r "$TREE" "$PATCHED"
+}
+
+@test "apply: quilt: on top of what is applied, below what is not" {
+	new_tree
+	export QUILT_PATCHES=patches
+	mkdir "$TREE/patches"
+	for name in one two; do
+		quilt_in "$TREE" new $name.patch
+		quilt_in "$TREE" add virt/kvm/eventfd.c
+		echo "/* $name */" >>"$TREE/virt/kvm/eventfd.c"
+		quilt_in "$TREE" refresh
+	done
+	quilt_in "$TREE" pop
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *"a quilt tree"* ]]
+	quilt_in "$TREE" applied | head -n 1 | grep -qx 'patches/one.patch\|one.patch'
+	[ "$(quilt_in "$TREE" applied | wc -l)" -eq 5 ]
+	[ "$(quilt_in "$TREE" unapplied | wc -l)" -eq 1 ]
+	quilt_in "$TREE" push -a
+	quilt_in "$TREE" pop -a
+	diff -r -x patches -x .pc "$TREE" "$ORIG"
+	quilt_in "$TREE" push -a
+	before=$(files "$TREE")
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *"nothing to do"* ]]
+	[ "$(files "$TREE")" = "$before" ]
+}
+
+@test "apply: quilt: patches that are elsewhere are refused" {
+	new_tree
+	mkdir "$BATS_TEST_TMPDIR/elsewhere"
+	: >"$BATS_TEST_TMPDIR/elsewhere/series"
+	ln -s ../elsewhere "$TREE/patches"
+	run -2 "$APPLY" "$TREE"
+	[[ $output == *"symbolic link"*--export* ]]
+	diff -r -x patches "$TREE" "$ORIG"
+}
+
+@test "apply: a Debian package, patches not applied: they are added, not applied" {
+	new_debian
+	run -0 "$APPLY" "$TREE"
+	diff -r -x debian "$TREE" "$ORIG"
+	[ "$(sed -n 2p "$TREE/debian/patches/series")" = bugfix/one.patch ]
+	[ "$(wc -l <"$TREE/debian/patches/series")" -eq 6 ]
+	for file in "$TREE"/debian/patches/kvm-racefix/*.patch; do
+		sed '/^$/,$d' "$file" | grep -q '^From: '
+		sed '/^$/,$d' "$file" | grep -q '^Subject: '
+		sed '/^$/,$d' "$file" | grep -q '^Origin: \(backport, https\|vendor\)'
+		sed '/^$/,$d' "$file" | grep -q '^Last-Update: 20..-..-..$'
+	done
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *"nothing to do"* ]]
+	(cd "$TREE" && QUILT_PATCHES=debian/patches quilt --quiltrc - push -a -q --fuzz=0)
+	# but for the one line of theirs
+	diff -r -x debian -x .pc "$TREE" "$PATCHED" | grep -c "^[<>]" | grep -qx 1
+}
+
+@test "apply: a Debian package, patches applied: they are added and applied" {
+	new_debian
+	(cd "$TREE" && QUILT_PATCHES=debian/patches quilt --quiltrc - push -a -q)
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *"patches applied"* ]]
+	[ "$(wc -l <"$TREE/.pc/applied-patches")" -eq 5 ]
+	run -0 "$APPLY" "$TREE"
+	[[ $output == *"nothing to do"* ]]
+	(cd "$TREE" && QUILT_PATCHES=debian/patches quilt --quiltrc - pop -a -q)
+	diff -r -x debian -x .pc "$TREE" "$ORIG"
+}
