@@ -39,6 +39,7 @@ struct shared {
 	uint64_t migrations;	/* by the VMM */
 	uint64_t posted;	/* by L1's second vCPU */
 	uint64_t resent;	/* by L1's second vCPU */
+	uint64_t l2_runs;	/* by L2 */
 	uint64_t arrived;	/* by L2 */
 };
 
@@ -55,6 +56,7 @@ static void l2_irq_handler(struct ex_regs *regs)
 
 static void l2_guest_code(void)
 {
+	guest_shared->l2_runs = 1;
 	for (;;)
 		asm volatile("sti; hlt; cli" ::: "memory");
 }
@@ -108,6 +110,10 @@ static void l1_posts(volatile struct shared *shared)
 	uint64_t migrations;
 
 	x2apic_enable();
+	/* Earlier notifications would reach L1, whose APIC may still be off. */
+	while (!shared->l2_runs)
+		cpu_relax();
+
 	for (;;) {
 		while (shared->posted >= shared->allowed)
 			cpu_relax();
