@@ -40,10 +40,61 @@ patches_of()
 	done
 }
 
+# can_ask - is there what says what a tree lacks? A machine that only builds modules for
+# its Debian kernel, or a package that does, needs none of it.
+can_ask()
+{
+	[ -x "$TOP/scripts/apply" ] && command -v spatch >/dev/null
+}
+
+# line_series - set LACKING to all patches of the line, without those of parts that
+# status, as far as it can be asked, finds in KSRC
+line_series()
+{
+	local series=$TOP/patches/$LINE/series name opt file
+	local -A parts=()
+
+	[ -e "$series" ] || die "$EX_USAGE" "there are no patches for Linux $LINE (no patches/$LINE/series)"
+	! can_ask || while IFS=$'\t' read -r name opt _; do
+		parts[$name]=$opt
+	done < <(tree_parts "$KSRC")
+	LACKING=()
+	while read -r name opt || [ -n "$name" ]; do
+		case $name in ''|\#*) continue ;; esac
+		case $opt in ''|-p1|\#*) ;; *) die "$EX_USAGE" "$series: '$name $opt': only -p1 is understood" ;; esac
+		file=$TOP/patches/$LINE/$name
+		[ -e "$file" ] || die "$EX_USAGE" "$series names $name, which is missing"
+		case ${parts[${name%.patch}]-} in fixed|not-affected) ;; *) LACKING+=("$file") ;; esac
+	done <"$series"
+}
+
+# find_lacking - set LACKING to the patches that KSRC lacks, as apply chooses them;
+# where that can't tell, or can't be asked, to the line's series
+find_lacking()
+{
+	local key out rc=0
+
+	# Asked at each build, and the same as long as all that it depends on is.
+	key=$(tree_key "$KSRC" "$TOP/scripts" "$TOP/patches").list
+	if [ -e "$BUILD/status/$key" ]; then
+		out=$(cat "$BUILD/status/$key")
+	elif ! can_ask; then
+		rc=$EX_USAGE
+	else
+		out=$("$TOP/scripts/apply" --list "$KSRC") || rc=$?
+		[ $rc -ne 0 ] || keep "$key" <<<"$out"
+	fi
+	case $rc in
+	0) mapfile -t LACKING < <(printf '%s' "${out:+$out$'\n'}") ;;
+	1) die "$EX_USAGE" "the patches of Linux $LINE do not apply to $KSRC" ;;
+	*) line_series ;;
+	esac
+}
+
 # find_patches - set PATCHES for VARIANT, and CLAIM, what its modules say of themselves
 find_patches()
 {
-	local series=$TOP/patches/$LINE/series want=${VARIANT#*-} name opt id closed="" left="" file control
+	local want=${VARIANT#*-} id closed="" left="" file control
 
 	PATCHES=()
 	case $VARIANT in
@@ -69,12 +120,8 @@ find_patches()
 		return
 		;;
 	esac
-	[ -e "$series" ] || die "$EX_USAGE" "there are no patches for Linux $LINE (no patches/$LINE/series)"
-	while read -r name opt || [ -n "$name" ]; do
-		case $name in ''|\#*) continue ;; esac
-		case $opt in ''|-p1|\#*) ;; *) die "$EX_USAGE" "$series: '$name $opt': only -p1 is understood" ;; esac
-		file=$TOP/patches/$LINE/$name
-		[ -e "$file" ] || die "$EX_USAGE" "$series names $name, which is missing"
+	find_lacking
+	for file in "${LACKING[@]}"; do
 		id=$(race_of "$file") || exit
 		if [ "$VARIANT" = "without-$id" ]; then
 			left=$id
@@ -82,7 +129,7 @@ find_patches()
 		fi
 		PATCHES+=("$file")
 		case ", $closed, " in *", $id, "*) ;; *) closed=${closed:+$closed, }$id ;; esac
-	done <"$series"
+	done
 	CLAIM=${closed:-no race closed}
 	case $VARIANT in
 	patched) return ;;
@@ -95,7 +142,7 @@ find_patches()
 		return
 		;;
 	esac
-	[ -n "$left" ] || die "$EX_USAGE" "no patch of race '$want' is in $series (there: $closed)"
+	[ -n "$left" ] || die "$EX_USAGE" "no patch of race '$want' is wanted for $KSRC (there: $closed)"
 	CLAIM+="; without $left"
 }
 
