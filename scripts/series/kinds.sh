@@ -104,7 +104,7 @@ judged()
 	mkdir -p "$SCRATCH/before"
 	copy_kvm "$1" "$SCRATCH/before"
 	APPLIED=yes
-	[ "$KIND" = debian ] && [ -s "$series" ] && [ ! -e "$1/.pc/applied-patches" ] || return
+	[ "$KIND" = debian ] && [ -s "$series" ] && [ ! -s "$1/.pc/applied-patches" ] || return
 	# What dpkg-source -x has unpacked has .pc; in git trees of packages the
 	# patches are not applied, and what will be built is judged.
 	APPLIED=''
@@ -132,7 +132,7 @@ changed_by()
 # ready_for DIR - die if something in DIR stands in the way of CHOSEN
 ready_for()
 {
-	local dir=$1 state changes
+	local dir=$1 file state changes
 
 	case $KIND in
 	git)
@@ -155,6 +155,10 @@ ready_for()
 		;;
 	quilt|debian)
 		copy_series "$dir"
+		if [ "$KIND" = debian ] && [ -n "$APPLIED" ] && run_quilt unapplied; then
+			die "$EX_USAGE" "$dir: some of debian/patches are applied and some are not;" \
+				"quilt push -a, or quilt pop -a"
+		fi
 		for file in "${CHOSEN[@]}"; do
 			[ ! -e "$dir/$QUILT_PATCHES/$SUBDIR/${file##*/}" ] ||
 				die "$EX_USAGE" "$QUILT_PATCHES/$SUBDIR/${file##*/} is there, but what it is for is not closed:" \

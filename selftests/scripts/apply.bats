@@ -469,3 +469,16 @@ need_root()
 	(cd "$TREE" && QUILT_PATCHES=debian/patches quilt --quiltrc - pop -a -q)
 	diff -r -x debian -x .pc "$TREE" "$ORIG"
 }
+
+@test "apply: a Debian package, some of its patches applied: refused" {
+	new_debian
+	printf '\nbugfix/two.patch\n' >>"$TREE/debian/patches/series"
+	diff -u --label a/virt/kvm/eventfd.c --label b/virt/kvm/eventfd.c \
+		"$TREE/virt/kvm/eventfd.c" <(sed '1i/* theirs */' "$TREE/virt/kvm/eventfd.c") \
+		>"$TREE/debian/patches/bugfix/two.patch" || :
+	(cd "$TREE" && QUILT_PATCHES=debian/patches quilt --quiltrc - push -q)
+	before=$(files "$TREE")
+	run -2 "$APPLY" "$TREE"
+	[[ $output == *"some of debian/patches are applied"* ]]
+	[ "$(files "$TREE")" = "$before" ]
+}
