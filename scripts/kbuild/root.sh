@@ -63,7 +63,10 @@ in_root()
 	fi
 	[ "$(id -u)" -eq 0 ] || user=(--map-root-user)
 	# shellcheck disable=SC2016 # that shell expands them
-	unshare --mount "${user[@]}" sh -e -c '
+	unshare --mount --propagation unchanged "${user[@]}" sh -e -c '
+		# In a chroot it takes the way to the true root to say so.
+		mount --make-rprivate / 2>/dev/null ||
+			nsenter --mount=/proc/self/ns/mnt mount --make-rprivate /
 		root=$1 headers=$2 work=$3
 		shift 3
 		for dir in "$headers" "$work"; do
