@@ -30,6 +30,8 @@ find_wanted()
 	for line in $(lines_near "$1"); do
 		for slug in $(series_of "$line"); do
 			[ -z "${seen[$slug]-}" ] || continue
+			[ -n "$(slug_race "$slug")" ] ||
+				die "$EX_USAGE" "patches/$line/$slug.patch is missing, or has no 'Race:' trailer"
 			seen[$slug]=1
 			order+=("$slug")
 		done

@@ -92,7 +92,7 @@ slug_race()
 	local file
 
 	for file in "$TOP"/patches/*/"$1.patch"; do
-		patch_race "$file"
+		[ ! -e "$file" ] || patch_race "$file"
 		return
 	done
 }
