@@ -100,6 +100,14 @@ tell_loaded()
 	[ -z "$races" ] || echo "  races closed by them: ${races%)}"
 }
 
+# value_of FILE - set REPLY to its first line, or nothing: there are many parameters, and
+# a process for each takes seconds on a slow machine
+value_of()
+{
+	REPLY=''
+	{ IFS= read -r REPLY <"$1"; } 2>/dev/null || :
+}
+
 # read_parameters - "param MODULE NAME VALUE" of all that are loaded
 read_parameters()
 {
@@ -108,7 +116,8 @@ read_parameters()
 	for module in $(loaded_modules); do
 		for file in "/sys/module/$module/parameters"/*; do
 			[ -r "$file" ] || continue
-			printf 'param %s %s %s\n' "$module" "${file##*/}" "$(cat "$file" 2>/dev/null)"
+			value_of "$file"
+			printf 'param %s %s %s\n' "$module" "${file##*/}" "$REPLY"
 		done
 	done
 }
@@ -226,12 +235,14 @@ lost_parameters()
 	for key in "${!WANT[@]}"; do
 		file=/sys/module/${key%%.*}/parameters/${key#*.}
 		[ -e "$file" ] || continue
-		[ "$(cat "$file" 2>/dev/null)" != "${WANT[$key]}" ] || continue
+		value_of "$file"
+		[ "$REPLY" != "${WANT[$key]}" ] || continue
 		mode=$(stat -c %a "$file")
 		case $mode in
 		[2367]*) (printf '%s\n' "${WANT[$key]}" >"$file") 2>/dev/null || : ;;
 		esac
-		[ "$(cat "$file" 2>/dev/null)" = "${WANT[$key]}" ] || printf '%s\n' "$key"
+		value_of "$file"
+		[ "$REPLY" = "${WANT[$key]}" ] || printf '%s\n' "$key"
 	done
 }
 
