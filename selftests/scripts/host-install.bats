@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# install and uninstall on a Debian in an emulated host, also where the disk is
+# full or the power is cut: selftests/hosts/install/cases is what runs there, in
+# one run of six boots.
+
+setup_file()
+{
+	local dir
+
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	dir=$BUILD/host-install
+	export OUT=$dir/out
+	rm -rf "$dir"
+	mkdir -p "$dir/payload/racefix"
+
+	"$TOP/scripts/kernel-get" 6.1
+	cp -r "$("$TOP/scripts/modules-build" --kernel 6.1)" "$dir/payload/modules"
+	cp -r "$("$TOP/scripts/modules-build" --kernel 6.1 --variant unpatched)" "$dir/payload/next"
+	cp -r "$("$TOP/scripts/modules-build" --kernel 5.10)" "$dir/payload/other"
+	cp -r "$dir/payload/modules" "$dir/payload/signed"
+	openssl req -new -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=nobody knows/" \
+		-keyout "$dir/key.pem" -out "$dir/cert.pem"
+	"$TOP/scripts/sign" --key "$dir/key.pem" --cert "$dir/cert.pem" \
+		--kver "$(<"$BUILD/kernels/6.1/release")" --modules "$dir/payload/signed"
+	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
+	cp "$TOP"/selftests/hosts/install/{run,cases} "$dir/payload/"
+	cp -r "$TOP/scripts" "$TOP/VERSION" "$dir/payload/racefix/"
+	"$TOP/scripts/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
+}
+
+# passed NAME... - these cases
+passed()
+{
+	local name
+
+	for name; do
+		grep -qxF "ok - $name" "$OUT/output.log" && continue
+		# All that the case said.
+		awk -v head="not ok - $name" '
+			$0 == head { on = 1; print; next }
+			/^(not )?ok - / { on = 0 }
+			on' "$OUT/output.log"
+		grep -qxF "not ok - $name" "$OUT/output.log" ||
+			{ echo "$name: was not run; the host said last:"; tail -n 5 "$OUT/output.log"; }
+		return 1
+	done
+}
+
+@test "install: modules that are not fit are refused, nothing is touched" {
+	passed "modules for another kernel" "damaged, missing and mixed modules" \
+		"DKMS has a set there" "signatures are enforced"
+}
+
+@test "install: the disk is full at once, half-way, and in an upgrade" {
+	passed "the disk is full"
+}
+
+@test "install: interrupted, killed, two at once, a second time" {
+	passed interrupted "killed, then again" "two at once" "a second time"
+}
+
+@test "install: other kernels and a kernel's update are left alone" {
+	passed "other kernels come and go"
+}
+
+@test "install: used at boot and from the initramfs, and the distro's after uninstall" {
+	passed "kvm is in the initramfs" "used after a reboot" "the distro's after a reboot"
+}
+
+@test "install: the power is cut during install, upgrade and uninstall" {
+	passed "power cut during install" "power cut during an upgrade" "power cut during uninstall"
+}
+
+@test "install: the kernel has nothing to complain of" {
+	local boot
+
+	grep -qx 'end=clean' "$OUT/result"
+	for boot in "$OUT"/[1-6]; do
+		grep -qx 'warnings=0' "$boot/result"
+		grep -qx 'oopses=0' "$boot/result"
+	done
+}

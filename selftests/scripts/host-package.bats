@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# kvm-racefix-dkms on the Debian release of a kernel: built, installed and upgraded
+# in a chroot, then that is booted in an emulated host, where the package's modules
+# must be in use, and the distro's again after purging it and a reboot.
+#
+# PACKAGE_LINE in the environment: the kernel line, 6.1 or 5.10 (default 6.1).
+
+setup_file()
+{
+	local dir version
+
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	LINE=${PACKAGE_LINE:-6.1}
+	dir=$BUILD/host-package/$LINE
+	export LINE OUT=$dir/out DEBS=$BUILD/host-package/debs
+	rm -rf "$dir" "$DEBS"
+	mkdir -p "$dir/setup" "$dir/payload"
+	"$TOP/scripts/deb" --out "$DEBS"
+	cp "$DEBS"/kvm-racefix-dkms_*_all.deb "$dir/setup/old.deb"
+
+	# Another version, of what is committed.
+	git clone -q "$TOP" "$dir/next"
+	version=$(<"$TOP/VERSION")+next
+	echo "$version" >"$dir/next/VERSION"
+	sed -i "1s/(.*)/($version)/" "$dir/next/debian/changelog"
+	cp "$("$dir/next/scripts/deb" --out "$dir/debs")" "$dir/setup/new.deb"
+
+	"$TOP/scripts/kernel-get" --want image "$LINE"
+	read -r release <"$BUILD/kernels/$LINE/release"
+	read -r kernel_version <"$BUILD/kernels/$LINE/version"
+	cp "$TOP/selftests/hosts/package/setup" "$dir/setup/run"
+	cp "$TOP"/selftests/hosts/package/{run,cases} "$dir/payload/"
+	gcc -O2 -Wall -Werror -static -o "$dir/payload/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
+	# What the package depends on; apt is not at hand in there.
+	"$TOP/scripts/host/debian-image" --own-release --setup "$dir/setup" "$LINE" "$dir/disk" \
+		"linux-headers-$release=$kernel_version" "linux-source-$LINE=$kernel_version" \
+		dkms gcc make binutils patch kmod xz-utils coccinelle universal-ctags
+	rm -f "$dir/disk.made-from"
+	"$TOP/scripts/debian-host" --kernel "$LINE" --disk "$dir/disk" \
+		--payload "$dir/payload" --out "$OUT" --timeout 2000 || :
+	rm -f "$dir/disk"
+}
+
+# passed NAME... - these cases
+passed()
+{
+	local name
+
+	for name; do
+		grep -qxF "ok - $name" "$OUT/output.log" && continue
+		cat "$OUT/output.log"
+		return 1
+	done
+}
+
+@test "package: lintian has nothing to complain of" {
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	need_packages lintian
+	run lintian --allow-root --fail-on warning --pedantic "$DEBS"/*.changes
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+}
+
+@test "package: installs, builds and upgrades" {
+	passed "installed in the chroot" "built, and taken by modprobe" "in the initramfs" \
+		upgraded "built anew, and taken by modprobe" "in the initramfs after the upgrade"
+}
+
+@test "package: kernels that it has nothing for are skipped with a sentence" {
+	passed "kernels without anything to build are skipped"
+}
+
+@test "package: a kernel that is built anew gets its modules anew" {
+	passed "another build of the same release is built for"
+}
+
+@test "package: in use after a reboot; purged without a trace; the distro's after another" {
+	passed "in use after a reboot" purged "no trace is left" "the distro's after a reboot"
+}
