@@ -55,7 +55,7 @@ die()
 # usage_from_header FILE - print FILE's leading comment block, which is its usage text
 usage_from_header()
 {
-	sed -n '2,/^[^#]/{/^# SPDX/d;s/^# \{0,1\}//p}' "$1"
+	sed -n '4,/^[^#]*$/{/^#/s/^# \{0,1\}//p}' "$1"
 }
 
 # need_package COMMAND PACKAGE - make COMMAND available, from PACKAGE of the
