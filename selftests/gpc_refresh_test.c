@@ -252,27 +252,24 @@ static void create_worker(struct race *race, struct worker *worker,
 	TEST_ASSERT(!pthread_create(&worker->thread, NULL, worker_thread, worker),
 		    "pthread_create");
 	finish(worker);
-	rg_name_thread(race->rg, worker->tid, name);
+	if (race->rg)
+		rg_name_thread(race->rg, worker->tid, name);
 }
 
-/*
- * Makes a VM whose cache is in use, over page 0 of the memfd.  Returns NULL, or
- * why this host has no such thing.
- */
-static const char *create(struct race *race, const struct user *user)
+static const char *missing(const struct user *user)
 {
-	const char *why;
-	uint64_t before;
+	const char *why = hostfacts_need_kvm();
 
-	memset(race, 0, sizeof(*race));
-	race->user = user;
-	why = hostfacts_need_kvm();
 	if (!why && user == &xen)
 		why = need_xen();
-	if (why)
-		return why;
-	if (rg_open(&race->rg) < 0)
-		return rg_strerror();
+	return why;
+}
+
+/* A VM whose cache is in use, over page 0 of the memfd. */
+static void create_vm(struct race *race)
+{
+	const struct user *user = race->user;
+	uint64_t before;
 
 	race->vm = vm_create_with_one_vcpu(&race->vcpu, guest_code);
 	race->memfd = kvm_memfd_alloc(NR_PAGES * PAGE, false);
@@ -288,7 +285,6 @@ static const char *create(struct race *race, const struct user *user)
 	create_worker(race, &race->mapper, "replaces the page", map_next_page);
 	create_worker(race, &race->writer, "refreshes the cache", write_once);
 	create_worker(race, &race->reader, "uses the cache", write_once);
-	rg_name_thread(race->rg, rg_gettid(), "steers");
 
 	user->setup(race);
 	before = word(race, 0);
@@ -301,6 +297,21 @@ static const char *create(struct race *race, const struct user *user)
 	 * a page fault then.
 	 */
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
+}
+
+/* The same, to be raced with.  Returns NULL, or why this host has no such thing. */
+static const char *create(struct race *race, const struct user *user)
+{
+	const char *why = missing(user);
+
+	if (why)
+		return why;
+	memset(race, 0, sizeof(*race));
+	race->user = user;
+	if (rg_open(&race->rg) < 0)
+		return rg_strerror();
+	rg_name_thread(race->rg, rg_gettid(), "steers");
+	create_vm(race);
 	return NULL;
 }
 
@@ -573,6 +584,43 @@ TEST(xen_second_user)
 		TH_LOG("an event is not in the guest's memory");
 	}
 	RACEFIX_LOG_CLEAN();
+}
+
+/*
+ * Has KVM write all the time while mmap() replaces page @old; did the cache outlive
+ * that page?
+ */
+static bool stress_once(struct race *race, int old, int new)
+{
+	uint64_t old_word, new_word;
+
+	race->next_page = new;
+	start(&race->mapper);
+	while (race->mapper.busy) {
+		write_once(race);
+		race->mapper.busy = sem_trywait(&race->mapper.done);
+	}
+
+	old_word = word(race, old);
+	new_word = word(race, new);
+	write_once(race);
+	return word(race, old) != old_word || word(race, new) == new_word;
+}
+
+TEST(stress)
+{
+	struct race race = { .user = &kvmclock };
+	struct stress stress;
+	int page = 0;
+
+	RACEFIX_STRESS(missing(&kvmclock));
+	create_vm(&race);
+	stress_begin(&stress, racefix_seconds);
+	while (stress_goes_on(&stress)) {
+		stress_count(&stress, stress_once(&race, page, !page));
+		page = !page;
+	}
+	RACEFIX_STRESS_END(&stress);
 }
 
 RACEFIX_MAIN()

@@ -539,6 +539,23 @@ TEST(migration_loop)
 	RACEFIX_LOG_CLEAN();
 }
 
+/* Half of the migrations are of an idle L2, the others come as they may. */
+TEST(stress)
+{
+	struct nested_migration is;
+	struct stress stress;
+	unsigned int i;
+
+	RACEFIX_STRESS(hostfacts_need_nested_vid());
+	stress_begin(&stress, racefix_seconds);
+	while (stress_goes_on(&stress)) {
+		nested_migration_run(&is, MIGRATIONS);
+		for (i = 0; i < is.rounds; i++)
+			stress_count(&stress, is.asleep && i + 1 == is.rounds);
+	}
+	RACEFIX_STRESS_END(&stress);
+}
+
 TEST(snapshot_revert)
 {
 	struct vmm vmm;

@@ -23,6 +23,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/mman.h>
 
 #include "kvm_util.h"
 #include "nested_tdp.h"
@@ -51,6 +52,7 @@ enum { NESTED, FIRST, SECOND, NR_VCPUS };
 #define MIN_SHADOW_PAGES	64ul
 #define NR_CHUNKS	(NR_SHADOWED + 8)
 #define CHUNK		PG_SIZE_2M
+#define CHUNK_PAGES	(CHUNK / PAGE_SIZE)
 #define MEM_SIZE	(NR_CHUNKS * CHUNK)
 
 /* With fewer left than this KVM makes room. */
@@ -85,7 +87,7 @@ static void l2_code(void)
 	for (chunk = 0; ; chunk++) {
 		if (chunk >= NR_SHADOWED)
 			GUEST_SYNC(chunk);
-		touch(chunk, 0);
+		touch(chunk % NR_CHUNKS, 0);
 	}
 }
 
@@ -100,7 +102,7 @@ static void l1_code(uint64_t vcpu)
 	uint64_t page;
 
 	for (page = 0; ; page++) {
-		touch(L1_CHUNK(vcpu), page);
+		touch(L1_CHUNK(vcpu), page % CHUNK_PAGES);
 		GUEST_SYNC(page);
 	}
 }
@@ -209,8 +211,8 @@ static const char *create_vm(struct race *race, bool tdp_mmu)
 	return NULL;
 }
 
-/* No more shadow pages than there are now. */
-static void limit_shadow_pages(struct kvm_vm *vm)
+/* No more shadow pages than there are now; how many? */
+static uint64_t limit_shadow_pages(struct kvm_vm *vm)
 {
 	/* In a new VM what was made and not zapped is what is used. */
 	uint64_t used = vm_stat(vm, "mmu_cache_miss");
@@ -222,6 +224,7 @@ static void limit_shadow_pages(struct kvm_vm *vm)
 	TEST_ASSERT(!vm_stat(vm, "mmu_shadow_zapped"),
 		    "the limit of %lu zapped shadow pages at once", used);
 	ksft_print_msg("%lu shadow pages, and no more are allowed\n", used);
+	return used;
 }
 
 /*
@@ -257,7 +260,8 @@ static void start_runner(struct race *race, struct runner *runner, int vcpu,
 	TEST_ASSERT(!pthread_create(&runner->thread, NULL, code, runner),
 		    "pthread_create");
 	sem_wait(&race->ready);
-	rg_name_thread(race->rg, runner->tid, name);
+	if (race->rg)
+		rg_name_thread(race->rg, runner->tid, name);
 }
 
 /* On a CPU of its own: the other one's is kept busy in the kernel. */
@@ -537,6 +541,74 @@ TEST(two_zappers_collide)
 {
 	RACEFIX_DESTRUCTIVE("two vCPUs free the same shadow pages");
 	race_tdp_faults(_metadata, ZAPS_PAGE);
+}
+
+static void *stress_thread(void *arg)
+{
+	struct runner *runner = arg;
+
+	wait_for_go(runner);
+	for (;;) {
+		run_vcpu(runner->vcpu);
+		sem_post(&runner->race->ready);
+		sem_wait(&runner->go);
+	}
+	return NULL;
+}
+
+static int64_t room_for_shadow_pages(struct kvm_vm *vm, uint64_t limit)
+{
+	return limit + vm_stat(vm, "mmu_shadow_zapped") - vm_stat(vm, "mmu_cache_miss");
+}
+
+/*
+ * L2 takes shadow pages until the next fault, whoever's it is, has to make room; that
+ * is of two vCPUs at once then.  Did one of them have to?
+ */
+static bool stress_once(struct race *race, uint64_t limit)
+{
+	uint64_t zapped;
+
+	while (room_for_shadow_pages(race->vm, limit) >= MIN_FREE_PAGES)
+		run_vcpu(race->vcpu[NESTED]);
+	zapped = vm_stat(race->vm, "mmu_shadow_zapped");
+	sem_post(&race->second.go);
+	sem_post(&race->first.go);
+	sem_wait(&race->ready);
+	sem_wait(&race->ready);
+	return vm_stat(race->vm, "mmu_shadow_zapped") > zapped;
+}
+
+/*
+ * Nothing but the host says that both zapped at the same time: it dies, or hangs, or
+ * complains.  So this shows it once at most.
+ */
+TEST(stress)
+{
+	unsigned int vcpu, touched = 0;
+	struct stress stress;
+	struct race race;
+	uint64_t limit;
+
+	RACEFIX_STRESS(nested_tdp_missing());
+	RACEFIX_REQUIRE(create_vm(&race, true));
+	sem_init(&race.ready, 0, 0);
+	race.second.cpu = 1;
+	start_runner(&race, &race.first, FIRST, stress_thread, "vCPU 1");
+	start_runner(&race, &race.second, SECOND, stress_thread, "vCPU 2");
+	limit = limit_shadow_pages(race.vm);
+	stress_begin(&stress, racefix_seconds);
+	while (stress_goes_on(&stress)) {
+		if (stress_once(&race, limit))
+			stress_count(&stress, false);
+		if (++touched % (CHUNK_PAGES / 2))
+			continue;
+		/* For the pages to be touched for the first time again. */
+		for (vcpu = FIRST; vcpu < NR_VCPUS; vcpu++)
+			madvise(addr_gpa2hva(race.vm, MEM_GPA + L1_CHUNK(vcpu) * CHUNK),
+				CHUNK, MADV_DONTNEED);
+	}
+	RACEFIX_STRESS_END(&stress);
 }
 
 RACEFIX_MAIN()

@@ -7,7 +7,9 @@
  * RACEFIX_MAIN().  The program then takes
  *	-l		list the cases
  *	-t CASE		run this case only (may be repeated); a case that can
- *			bring the kernel down runs only if it is named
+ *			bring the kernel down runs only if it is named, and so
+ *			does "stress"
+ *	-s SECONDS	how long "stress" goes on (60 unless told)
  * and exits with 0 (every case passed or was skipped), 1 (one failed),
  * 2 (used wrongly) or 4 (every case was skipped).
  */
@@ -21,11 +23,13 @@
 
 #include "hostfacts.h"
 #include "klog.h"
+#include "stress.h"
 
 /* Cases that were named with -t; a destructive case looks itself up here. */
 static const char *racefix_named[64];
 static unsigned int racefix_nr_named;
 static pid_t racefix_pid;
+static unsigned int racefix_seconds = 60;
 
 /*
  * RACEFIX_DESTRUCTIVE - first line of a case that can kill an unfixed kernel
@@ -36,6 +40,29 @@ static pid_t racefix_pid;
 		if (!racefix_is_named(_metadata->name)) \
 			SKIP(return, "on an unfixed kernel: %s; " \
 			     "name it with -t to run it", what); \
+	} while (0)
+
+/*
+ * RACEFIX_STRESS - first line of the case "stress": it forces nothing, and takes long;
+ * stress_begin() is to have racefix_seconds
+ * @why: NULL, or why this host has no such race
+ */
+#define RACEFIX_STRESS(why) \
+	do { \
+		if (!racefix_is_named(_metadata->name)) \
+			SKIP(return, "waits for the race instead of forcing it; " \
+			     "name it with -t to run it, -s SECONDS"); \
+		RACEFIX_REQUIRE(why); \
+		ASSERT_EQ(0, klog_mark()); \
+	} while (0)
+
+/* RACEFIX_STRESS_END - say how often it showed; fail if it did */
+#define RACEFIX_STRESS_END(stress) \
+	do { \
+		stress_end(stress); \
+		if (!(stress)->tries) \
+			SKIP(return, "there was no time for a single try"); \
+		EXPECT_EQ(0, (stress)->shown); \
 	} while (0)
 
 /*
@@ -111,6 +138,31 @@ static inline void racefix_list(void)
 			printf("%s\n", t->name);
 }
 
+/* Takes a number of seconds; false if it is none. */
+static inline bool racefix_parse_seconds(const char *text)
+{
+	unsigned long seconds;
+	char *end;
+
+	seconds = strtoul(text, &end, 10);
+	if (*end || text[0] < '0' || text[0] > '9' || !seconds || seconds > 86400)
+		return false;
+	racefix_seconds = seconds;
+	return true;
+}
+
+/* "stress" takes longer than the harness lets a case take; it ends by itself. */
+static inline void racefix_give_time(void)
+{
+	struct __fixture_metadata *f;
+	struct __test_metadata *t;
+
+	for (f = __fixture_list; f; f = f->next)
+		for (t = f->tests; t; t = t->next)
+			if (!strcmp(t->name, "stress"))
+				t->timeout += racefix_seconds + 60;
+}
+
 /*
  * The harness counts a skipped case as passed and exits with 0.  A run in which
  * nothing was tried must not look like one in which all was well.
@@ -128,11 +180,18 @@ static inline int racefix_main(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "lt:")) != -1) {
+	while ((opt = getopt(argc, argv, "ls:t:")) != -1) {
 		switch (opt) {
 		case 'l':
 			racefix_list();
 			return 0;
+		case 's':
+			if (!racefix_parse_seconds(optarg)) {
+				fprintf(stderr, "%s: -s takes seconds, 1 to 86400, not '%s'\n",
+					argv[0], optarg);
+				return 2;
+			}
+			break;
 		case 't':
 			if (racefix_nr_named == ARRAY_SIZE(racefix_named)) {
 				fprintf(stderr, "%s: too many -t\n", argv[0]);
@@ -141,7 +200,8 @@ static inline int racefix_main(int argc, char **argv)
 			racefix_named[racefix_nr_named++] = optarg;
 			break;
 		default:
-			fprintf(stderr, "usage: %s [-l] [-t CASE]...\n", argv[0]);
+			fprintf(stderr, "usage: %s [-l] [-s SECONDS] [-t CASE]...\n",
+				argv[0]);
 			return 2;
 		}
 	}
@@ -151,6 +211,7 @@ static inline int racefix_main(int argc, char **argv)
 		return 2;
 	}
 
+	racefix_give_time();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	hostfacts_print();
 	racefix_pid = getpid();
