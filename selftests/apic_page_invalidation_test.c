@@ -496,7 +496,8 @@ static bool stress_once(struct race *race)
 	stress_delay(STRESS_DELAY_US);
 	TEST_ASSERT(!take_by_hole(race->page), "%s: %s", hole.name,
 		    strerror(errno));
-	/* Not what the guest has had of the try before. */
+	/* Not what the guest has had of the try before, nor a look under way. */
+	wait_for_rounds(race, 3, 50);
 	wrong = GUEST(race, guest_wrong_rounds);
 	wait_for_rounds(race, 3, 50);
 	return GUEST(race, guest_wrong_rounds) != wrong;
