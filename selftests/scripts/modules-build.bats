@@ -281,6 +281,42 @@ copy_patch()
 	[[ $output != *"x86.c"* ]]
 }
 
+@test "modules-build: a field that modules of others would see is refused, by its symbols and by its struct" {
+	copy_patch field.patch some-race include/linux/kvm_types.h '/^struct gfn_to_pfn_cache {/a\	unsigned long racefix_none;'
+	run copy_build --layout
+	[ "$status" -eq 1 ]
+	[[ $output == *"struct gfn_to_pfn_cache differs"*"Layout: struct gfn_to_pfn_cache"* ]]
+	[[ $output == *racefix_none* ]]
+	# So do those that contain it, and no others.
+	[[ $output == *"struct kvm_vcpu_arch differs"* ]]
+	[[ $output != *"struct kvm_memory_slot differs"* ]]
+	run copy_build
+	[ "$status" -eq 1 ]
+	[[ $output == *"symbols of kvm"*"differ in type"*"would not load"* ]]
+	[ ! -e "$COPY_OUT" ]
+	run copy_build --check
+	[ "$status" -eq 1 ]
+	[[ $output == *"struct gfn_to_pfn_cache differs"* ]]
+}
+
+@test "modules-build --layout: a field in padding needs a trailer, which has to be true" {
+	copy_patch pad.patch some-race include/linux/kvm_types.h \
+		'/^	bool active;/a #ifndef __GENKSYMS__\n	bool racefix_none;\n#endif'
+	run copy_build --layout
+	[ "$status" -eq 1 ]
+	[[ $output == *"struct gfn_to_pfn_cache differs"* ]]
+	sed -i 's/^Race: .*/&\nLayout: struct gfn_to_pfn_cache (a test)/' "$COPY/patches/6.1/pad.patch"
+	run copy_build --layout
+	[ "$status" -eq 0 ]
+	sed -i 's/^Layout: .*/Layout: struct gfn_to_pfn_cache, struct kvm_vcpu (a test)/' "$COPY/patches/6.1/pad.patch"
+	run copy_build --layout
+	[ "$status" -eq 1 ]
+	[[ $output == *"'Layout: struct kvm_vcpu'"*"as in the unpatched tree"* ]]
+	# What genksyms does not see, other modules load with.
+	run copy_build
+	[ "$status" -eq 0 ]
+}
+
 @test "Kbuild: the kernel's own build makes the modules from a plain checkout" {
 	[ "$BUILD" = "$TOP/build" ] || skip "it works in build/ of the checkout only, and O= is elsewhere"
 	make -C "$BUILD/kernels/6.1/kbuild" M="$TOP"
