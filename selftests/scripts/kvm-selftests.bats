@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/kvm-selftests: what it makes of what tests say. Its kernel, modules and host
+# are stubs here; scripts/check boots real ones.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	COPY=$BATS_TEST_TMPDIR/copy
+	export O=$COPY/build
+	mkdir -p "$COPY/selftests/upstream" "$O/kernels/6.1" "$O/modules" "$COPY/bin"
+	cp -r "$TOP/scripts" "$COPY/"
+	echo 'PINNED := 6.1' >"$COPY/selftests/Makefile"
+	printf 'left_out\tbochs,qemu\tslow\nnot_in_bochs\tbochs\tslow\n' >"$COPY/selftests/upstream/except"
+	src=$O/kernels/6.1/source/tools/testing/selftests/kvm
+	mkdir -p "$src"
+	echo "TEST_GEN_PROGS_x86_64 = x86_64/good" >"$src/Makefile"
+	printf 'TEST_GEN_PROGS_x86_64 += %s\n' x86_64/bad left_out not_in_bochs >>"$src/Makefile"
+	echo 6.1.0-1 >"$O/kernels/6.1/version"
+	stub scripts/kernel-get 'exit 0'
+	stub scripts/modules-build 'echo "$O/modules"'
+	# make OUTPUT=... TARGET...: programs, any
+	stub bin/make 'for arg; do case $arg in /*_64/*|/*/not_in_bochs) mkdir -p "${arg%/*}"; cp /bin/true "$arg" ;; esac; done'
+	# host-run: what the tests are to say
+	stub scripts/host-run 'while [ "$1" != --out ]; do shift; done; cp "$O/says" "$2/output.log"; exit "${HOST_RC:-0}"'
+	export PATH=$COPY/bin:$PATH
+}
+
+# stub FILE TEXT - make it a script of the copy
+stub()
+{
+	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
+	chmod +x "$COPY/$1"
+}
+
+# says TEST STOCK OURS - add statuses to what the host is to say
+says()
+{
+	printf '@kvm@ %s stock %s\n@kvm@ %s ours %s\n' "$1" "$2" "$1" "$3" >>"$O/says"
+}
+
+run_it()
+{
+	run "$COPY/scripts/kvm-selftests" --kernel 6.1 "$@"
+}
+
+@test "kvm-selftests: the same with both is fine, whatever it is" {
+	says x86_64:good 0 0
+	says x86_64:bad 254 254
+	run_it --host bochs
+	[ "$status" -eq 0 ]
+	[[ $output == *"2 tests: pass 1, skip 0, fail 1, time out 0 with both; differ: none"* ]]
+}
+
+@test "kvm-selftests: what passes with the distro's modules only is told, and fails" {
+	says x86_64:good 0 254
+	says x86_64:bad 254 254
+	run_it --host bochs
+	[ "$status" -eq 1 ]
+	[[ $output == *"differ: x86_64/good: pass, fail"* ]]
+	# One that hangs or skips with ours, too.
+	for code in 4 124; do
+		rm "$O/says"
+		says x86_64:good 0 "$code"
+		says x86_64:bad 254 254
+		run_it --host bochs
+		[ "$status" -eq 1 ]
+	done
+}
+
+@test "kvm-selftests: one that passes with ours when it is tried again is flaky, not broken" {
+	says x86_64:good 0 254
+	says x86_64:good 0 0
+	says x86_64:bad 254 0
+	run_it --host bochs
+	[ "$status" -eq 0 ]
+	[[ $output == *"pass 1, "*"differ: x86_64/bad: fail, pass"* ]]
+}
+
+@test "kvm-selftests: a test that was not run, or a host that died, is an error" {
+	says x86_64:good 0 0
+	run_it --host bochs
+	[ "$status" -eq 3 ]
+	[[ $output == *"not all tests were run"* ]]
+	HOST_RC=3 run_it --host bochs
+	[ "$status" -eq 3 ]
+	[[ $output == *"the host died"* ]]
+}
+
+@test "kvm-selftests: what is left out is left out there only" {
+	says x86_64:good 0 0
+	says x86_64:bad 0 0
+	says not_in_bochs 0 0
+	run_it --host qemu
+	[ "$status" -eq 0 ]
+	[[ $output == *"3 tests: pass 3"* ]]
+	run_it --host bochs not_in_bochs
+	[ "$status" -eq 2 ]
+	run_it --host qemu left_out
+	[ "$status" -eq 2 ]
+	[[ $output == *left_out* ]]
+}
+
+@test "kvm-selftests --table: rows of other kernels stay" {
+	says x86_64:good 0 0
+	says x86_64:bad 254 254
+	run_it --host bochs
+	[ "$status" -eq 0 ]
+	"$COPY/scripts/kvm-selftests" --table
+	grep -qF '| 6.1 | bochs | 2 | 1 | 0 | 1 | 0 | none |' "$COPY/SELFTESTS.md"
+	printf '\nA note.\n' >>"$COPY/SELFTESTS.md"
+	sed -i 's/6\.1/5.10/' "$O/kvm-selftests/results.tsv"
+	"$COPY/scripts/kvm-selftests" --table
+	grep -qF '| 6.1 | bochs | 2 |' "$COPY/SELFTESTS.md"
+	grep -qF '| 5.10 | bochs | 2 |' "$COPY/SELFTESTS.md"
+	[ "$(tail -n 1 "$COPY/SELFTESTS.md")" = 'A note.' ]
+}
+
+@test "kvm-selftests: bad input is refused" {
+	run_it --host mars
+	[ "$status" -eq 2 ]
+	run "$COPY/scripts/kvm-selftests" --kernel 9.9
+	[ "$status" -eq 2 ]
+	[[ $output == *9.9* ]]
+	run "$COPY/scripts/kvm-selftests" --table
+	[ "$status" -eq 2 ]
+	[[ $output == *"no results"* ]]
+}
