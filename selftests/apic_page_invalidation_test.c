@@ -286,6 +286,14 @@ static void start(struct race *race)
 	sem_wait(&race->invalidator_ready);
 	while (GUEST(race, guest_rounds) < 10)
 		usleep(1000);
+
+	/*
+	 * Copying a page that is shared since the harness forked is an invalidation,
+	 * too: that must be over before a thread is held in one.  A hole cannot be
+	 * punched into what is locked.
+	 */
+	TEST_ASSERT(!mlockall(MCL_CURRENT) && !munlock(race->page, PAGE_BYTES),
+		    "mlockall: %s", strerror(errno));
 }
 
 /* Lets the guest have a last look at its APIC, and waits for its end. */
