@@ -30,7 +30,7 @@ setup_file()
 		"$dir/payload/tests/"
 	mkdir "$dir/payload/racefix/selftests"
 	cp "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
-	"$TOP/scripts/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 900 || :
+	"$TOP/scripts/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
 }
 
 # passed NAME... - these cases
