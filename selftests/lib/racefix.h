@@ -176,7 +176,7 @@ static inline void racefix_all_skipped(void)
 	}
 }
 
-static inline int racefix_main(int argc, char **argv)
+static inline int racefix_main(int argc, char **argv, void (*before)(void))
 {
 	int opt;
 
@@ -214,18 +214,27 @@ static inline int racefix_main(int argc, char **argv)
 	racefix_give_time();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	hostfacts_print();
+	if (before)
+		before();
 	racefix_pid = getpid();
 	atexit(racefix_all_skipped);
 	return test_harness_run(argc, argv);
 }
 
-#define RACEFIX_MAIN() \
+/* RACEFIX_MAIN - the program */
+#define RACEFIX_MAIN() RACEFIX_MAIN_AFTER(NULL)
+
+/*
+ * RACEFIX_MAIN_AFTER - the same
+ * @before: void (*)(void), called once before the harness forks the cases
+ */
+#define RACEFIX_MAIN_AFTER(before) \
 	static void __attribute__((constructor)) \
 	__constructor_order_last(void) \
 	{ \
 		if (!__constructor_order) \
 			__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD; \
 	} \
-	int main(int argc, char **argv) { return racefix_main(argc, argv); }
+	int main(int argc, char **argv) { return racefix_main(argc, argv, before); }
 
 #endif /* RACEFIX_H */

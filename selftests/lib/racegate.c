@@ -552,19 +552,41 @@ static void rg_ladder_line(struct rg_ladder *ladder, FILE *out,
 	} while (*rest);
 }
 
+/* How many events after @e are the same again: a loop that polls makes hundreds. */
+static size_t rg_repeats(const struct rg_event *events, size_t nr, size_t e)
+{
+	const struct rg_event *first = &events[e];
+	size_t i;
+
+	if (first->kind != RG_EV_ARRIVE && first->kind != RG_EV_RETURN)
+		return 0;
+	for (i = e + 1; i < nr; i++)
+		if (events[i].kind != first->kind || events[i].gate != first->gate ||
+		    events[i].tid != first->tid ||
+		    (first->kind == RG_EV_RETURN && events[i].args[0] != first->args[0]))
+			break;
+	return i - e - 1;
+}
+
 static int rg_print_ladder(struct rg *rg, FILE *out,
 			   const struct rg_event *events, size_t nr)
 {
 	struct rg_ladder ladder = { .rg = rg };
-	size_t e;
+	size_t e, same;
 
 	if (!nr)
 		return 0;
 	rg_columns(&ladder, events, nr);
 	if (ladder.nr)
 		rg_ladder_head(&ladder, out);
-	for (e = 0; e < nr; e++)
+	for (e = 0; e < nr; e++) {
 		rg_ladder_line(&ladder, out, events, e);
+		same = rg_repeats(events, nr, e);
+		if (same < 3)
+			continue;
+		fprintf(out, "# %*s  [%zu more of these]\n", RG_TIME - 2, "", same - 1);
+		e += same - 1;
+	}
 	return 0;
 }
 
