@@ -39,7 +39,6 @@ struct race {
 	pthread_t creator;
 	pid_t creator_tid;
 	sem_t creator_ready, creator_go;
-	struct rg *rg;
 };
 
 static void *creator_thread(void *arg)
@@ -53,24 +52,34 @@ static void *creator_thread(void *arg)
 	return NULL;
 }
 
-/* A landmark for the ladder; not every kernel has all of them. */
-static void record(struct rg *rg, const char *symbol, const char *label)
-{
-	struct rg_point point = {
-		.symbol = symbol,
-		.label = label,
-		.tgid = getpid(),
-	};
+/* What the ladders are made of; not every kernel has all of them. */
+static const struct rg_point landmarks[] = {
+	{ .symbol = "kvm:kvm_arch_vcpu_create" },
+	{ .symbol = "kvm:kvm_arch_vcpu_postcreate",
+	  .label = "online: kvm_arch_vcpu_postcreate()" },
+	{ .symbol = "kvm:kvm_request_apicv_update" },
+	{ .symbol = "kvm:__kvm_set_or_clear_apicv_inhibit" },
+	{ .symbol = "kvm:kvm_make_all_cpus_request" },
+	{ .symbol = "kvm:kvm_vcpu_update_apicv" },
+	{ .symbol = "kvm:kvm_arch_vcpu_ioctl_run", .label = "KVM_RUN" },
+	{ .symbol = "kvm_intel:vmx_refresh_apicv_exec_ctrl" },
+	{ .symbol = "kvm_intel:nested_vmx_vmexit", .label = "L2 exits to L1" },
+};
 
-	rg_arm(rg, &point);
-}
+/*
+ * Opened and armed once, before the harness forks a process for each case: to arm
+ * and disarm these takes seconds of an emulated CPU.
+ */
+static struct rg *rg;
 
-static void record_inhibits(struct rg *rg)
+static void arm_landmarks(void)
 {
-	record(rg, "kvm:kvm_request_apicv_update", NULL);
-	record(rg, "kvm:__kvm_set_or_clear_apicv_inhibit", NULL);
-	record(rg, "kvm:kvm_make_all_cpus_request", NULL);
-	record(rg, "kvm:kvm_vcpu_update_apicv", NULL);
+	unsigned int i;
+
+	if (hostfacts_need_apicv() || racefix_is_named("stress") || rg_open(&rg) < 0)
+		return;
+	for (i = 0; i < ARRAY_SIZE(landmarks); i++)
+		rg_arm(rg, &landmarks[i]);
 }
 
 /*
@@ -82,12 +91,10 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 {
 	const char *why = NULL;
 	struct rg_status status;
-	struct rg *rg;
 	int gate;
 
-	if (rg_open(&race->rg) < 0)
+	if (!rg)
 		return rg_strerror();
-	rg = race->rg;
 
 	sem_init(&race->creator_ready, 0, 0);
 	sem_init(&race->creator_go, 0, 0);
@@ -97,10 +104,6 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 	rg_name_thread(rg, race->creator_tid, "creates vCPU 2");
 	rg_name_thread(rg, rg_gettid(), "toggles it, then runs vCPU 2");
 
-	record(rg, "kvm:kvm_arch_vcpu_create", NULL);
-	record(rg, "kvm:kvm_arch_vcpu_postcreate", "online: kvm_arch_vcpu_postcreate()");
-	record_inhibits(rg);
-
 	gate = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_arch_vcpu_create", .where = RG_RETURN,
 		.label = "inhibits judged, vCPU not online",
@@ -108,6 +111,7 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 		.tid = race->creator_tid, .max_hits = 1 });
 	if (gate < 0)
 		why = rg_strerror();
+	rg_forget(rg);
 	sem_post(&race->creator_go);
 
 	if (!why && rg_wait(rg, gate, 1, HOLD_US))
@@ -122,26 +126,21 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 
 	if (!why && (rg_status(rg, gate, &status) || status.timeouts))
 		why = "the creating thread went on before it was let go";
+	if (gate >= 0)
+		rg_disarm(rg, gate);
 	return why;
-}
-
-/* What was forced, down to how the new vCPU fared when it first ran. */
-static void print_ladder(struct race *race)
-{
-	rg_ladder(race->rg, stdout);
-	rg_close(race->rg);
 }
 
 /* The raced vCPU against the VM's inhibits, by its own and a witness's word. */
 static void expect_agreement(struct __test_metadata *_metadata,
 			     struct race *race, bool apicv)
 {
-	rg_mark(race->rg, "KVM_RUN");
 	EXPECT_EQ(apicv, apicv_vm_in_use(&race->vm, RACED)) {
 		TH_LOG("APICv is %s for the VM, and the new vCPU missed that",
 		       apicv ? "active" : "inhibited");
 	}
-	print_ladder(race);
+	/* Down to how the new vCPU fared when it first ran. */
+	rg_ladder(rg, stdout);
 }
 
 /* What the guest on the raced vCPU is in for while the inhibit stands. */
@@ -258,25 +257,7 @@ TEST(blockirq_dropped)
 	race_dropped(_metadata, &apicv_blockirq);
 }
 
-/* A ladder of what follows, if racegate is there; nothing is held. */
-static struct rg *watch_l2(void)
-{
-	struct rg *rg;
-
-	if (rg_open(&rg) < 0) {
-		ksft_print_msg("no ladder: %s\n", rg_strerror());
-		return NULL;
-	}
-	rg_name_thread(rg, rg_gettid(), "VMM");
-	record_inhibits(rg);
-	record(rg, "kvm:kvm_arch_vcpu_ioctl_run", "KVM_RUN");
-	record(rg, "kvm_intel:vmx_refresh_apicv_exec_ctrl", NULL);
-	record(rg, "kvm_intel:nested_vmx_vmexit", "L2 exits to L1");
-	rg_mark(rg, "vCPU 2 is in L2, and in userspace");
-	return rg;
-}
-
-static void mark(struct rg *rg, const char *text)
+static void mark(const char *text)
 {
 	if (rg)
 		rg_mark(rg, text);
@@ -290,7 +271,6 @@ static void race_in_l2(struct __test_metadata *_metadata,
 	struct apicv_irqs irqs;
 	struct apicv_vm vm;
 	uint64_t l2_irqs;
-	struct rg *rg;
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
@@ -302,19 +282,24 @@ static void race_in_l2(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, klog_mark());
 	ASSERT_EQ(0, apicv_vm_run_l2(&vm, RACED));
 
-	rg = watch_l2();
-	mark(rg, on ? "raises the inhibit" : "drops the inhibit");
+	if (rg) {
+		rg_name_thread(rg, rg_gettid(), "VMM");
+		rg_forget(rg);
+	} else {
+		ksft_print_msg("no ladder: %s\n", rg_strerror());
+	}
+	mark("vCPU 2 is in L2, and in userspace");
+	mark(on ? "raises the inhibit" : "drops the inhibit");
 	inhibit->set(vm.vcpu[TOGGLER], on);
-	mark(rg, "done: vCPU 2 is to look when it runs");
+	mark("done: vCPU 2 is to look when it runs");
 	l2_irqs = apicv_vm_run_l2(&vm, RACED);
 	if (l2_irqs != APICV_L2_DIED) {
-		mark(rg, "L2 has run on");
+		mark("L2 has run on");
 		irqs = apicv_vm_send_ipis(&vm, RACED);
-		mark(rg, "L1 has sent itself interrupts");
+		mark("L1 has sent itself interrupts");
 	}
 	if (rg)
 		rg_ladder(rg, stdout);
-	rg_close(rg);
 
 	if (apicv_vm_in_use(&vm, WITNESS) == on)
 		SKIP(return, "this kernel does not inhibit APICv for %s",
@@ -435,4 +420,4 @@ TEST(stress)
 	RACEFIX_STRESS_END(&stress);
 }
 
-RACEFIX_MAIN()
+RACEFIX_MAIN_AFTER(arm_landmarks)
