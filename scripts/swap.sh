@@ -63,17 +63,21 @@ loaded_id()
 	tail -c 20 "/sys/module/$1/notes/.note.gnu.build-id" 2>/dev/null | od -A n -v -t x1 | tr -d ' \n'
 }
 
+# holds_id FILE ID - does the module have that build id? A newline in it would end a
+# line of grep's: both have another byte in its place.
+holds_id()
+{
+	local regex
+
+	# shellcheck disable=SC2001 # every two digits
+	regex=$(sed 's,..,\\x&,g; s,\\x0a,\\x01,g' <<<"$2")
+	[ ${#2} -eq 40 ] && LC_ALL=C grep -qaP "$regex" <(module_bytes "$1" | tr '\n' '\1')
+}
+
 # is_loaded_from MODULE FILE
 is_loaded_from()
 {
-	local id
-
-	if ! [ -e "/sys/module/$1" ] || ! [ -f "$2" ]; then
-		return 1
-	fi
-	id=$(loaded_id "$1")
-	# shellcheck disable=SC2001 # every two digits
-	[ ${#id} -eq 40 ] && grep -qaP "$(sed 's,..,\\x&,g' <<<"$id")" <(module_bytes "$2")
+	[ -e "/sys/module/$1" ] && [ -f "$2" ] && holds_id "$2" "$(loaded_id "$1")"
 }
 
 # is_ours MODULE - is the one that is loaded from this project?

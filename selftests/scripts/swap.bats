@@ -1,0 +1,44 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What load, unload and status-host go by, where no host is needed to try it.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	# shellcheck source=scripts/swap.sh
+	. "$TOP/scripts/swap.sh"
+	FILE=$BATS_TEST_TMPDIR/kvm.ko
+}
+
+# module_with ID - FILE, with these bytes in it
+module_with()
+{
+	{
+		printf 'ELF\n\0text\n'
+		# shellcheck disable=SC2001,SC2059 # every two digits; a format is what this is
+		printf "$(sed 's,..,\\x&,g' <<<"$1")"
+		printf '\n\0more\n'
+	} >"$FILE"
+}
+
+@test "swap: a module is known by its build id, whatever bytes that has" {
+	for id in 0102030405060708090b0c0d0e0f101112131415 \
+		  7a357a9fb936d11e48d41aecb35984c9eb920a68 \
+		  0a00ff0a5c2e2a0a00245b5d28297c3f2b5e800a \
+		  0000000000000000000000000000000000000000; do
+		module_with "$id"
+		holds_id "$FILE" "$id" || { echo "not found: $id"; return 1; }
+		xz -kf "$FILE"
+		holds_id "$FILE.xz" "$id" || { echo "not found by xz: $id"; return 1; }
+	done
+}
+
+@test "swap: another build id, or none, is not taken for it" {
+	module_with 7a357a9fb936d11e48d41aecb35984c9eb920a68
+	for id in 7a357a9fb936d11e48d41aecb35984c9eb920a69 \
+		  8a357a9fb936d11e48d41aecb35984c9eb920a68 7a357a9fb936 ""; do
+		! holds_id "$FILE" "$id" || { echo "found: $id"; return 1; }
+	done
+}
