@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Results as rows of fields separated by tabs, and pages that show them as a table
+# and have what a person wrote below it. The first fields of a row, KEYS of them, say
+# what it is about: of two rows with the same ones, the new one stays. Sourced after
+# lib.sh.
+
+# table_others KEYS NEW OLD - the rows of file OLD that are about nothing in file NEW,
+# which has at least one
+table_others()
+{
+	awk -F '\t' -v keys="$1" '
+		{
+			key = ""
+			for (i = 1; i <= keys; i++)
+				key = key FS $i
+		}
+		NR == FNR { new[key]; next }
+		!(key in new)' "$2" "$3"
+}
+
+# table_keep KEYS FILE - put rows of stdin into FILE; several may at once
+table_keep()
+{
+	local new
+
+	new=$(cat)
+	[ -n "$new" ] || return 0
+	(
+		flock 9
+		touch "$2"
+		{
+			table_others "$1" <(printf '%s\n' "$new") "$2"
+			printf '%s\n' "$new"
+		} | sort >"$2.new" && mv "$2.new" "$2"
+	) 9>>"$2.lock" || die "$EX_USAGE" "cannot write $2"
+}
+
+# table_rows - of a page on stdin: those of its table
+table_rows()
+{
+	sed -n '/^| --- /,/^$/{/^| --- /d;/^|/{s/^| //;s/ |$//;s/ | /\t/g;p}}'
+}
+
+# table_write KEYS FILE PAGE [SORT-ARGUMENT]... - make PAGE anew: stdin, which ends in
+# the table's head; the rows of FILE and those of the old page that are about something
+# else; what is below the old table
+table_write()
+{
+	local keys=$1 file=$2 page=$3 old=$3
+
+	shift 3
+	[ -e "$old" ] || old=/dev/null
+	{
+		cat
+		table_others "$keys" "$file" <(table_rows <"$old") | cat - "$file" | sort "$@" |
+			sed 's/\t/ | /g; s/^/| /; s/$/ |/'
+		awk 'below; /^[|] --- / { table = 1 } table && /^$/ && !below { print; below = 1 }' "$old"
+	} >"$page.new" || die "$EX_USAGE" "cannot write $page.new"
+	mv "$page.new" "$page" || exit "$EX_USAGE"
+	say "${page##*/} has $(table_rows <"$page" | wc -l) rows"
+}
