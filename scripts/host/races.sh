@@ -60,3 +60,15 @@ race_in_line()
 		!/^#/ && $1 == id && index("," $3 ",", "," line ",") { yes = 1 }
 		END { exit !yes }' "$TOP/selftests/races"
 }
+
+# has_patches ID LINE - does the line's series have some for it?
+has_patches()
+{
+	local patch
+
+	[ -e "$TOP/patches/$2/series" ] || return
+	while read -r patch; do
+		grep -qx "Race: $1" "$TOP/patches/$2/$patch" && return
+	done < <(grep -v '^#' "$TOP/patches/$2/series")
+	return 1
+}

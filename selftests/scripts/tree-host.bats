@@ -59,6 +59,12 @@ a_tree()
 	run tree_host --host mars "$tree"
 	[ "$status" -eq 2 ]
 	[[ $output == *mars* ]]
+	run tree_host --debug kasan "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *--build-only* ]]
+	run tree_host --build-only --debug none "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *none* ]]
 	run tree_host --host qemu --race nested-vmcs12-pages "$tree"
 	[ "$status" -eq 2 ]
 	[[ $output == *"none of these races"*nested-vmcs12-pages* ]]
