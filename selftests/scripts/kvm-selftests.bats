@@ -128,3 +128,48 @@ run_it()
 	[ "$status" -eq 2 ]
 	[[ $output == *"no results"* ]]
 }
+
+# a_tree NAME - what tree-host leaves of a kernel, with the lines of its .config on stdin
+a_tree()
+{
+	mkdir -p "$O/trees/$1"/{modules,kbuild,source}
+	touch "$O/trees/$1"/{release,vmlinuz}
+	cat >"$O/trees/$1/kbuild/.config"
+	echo "$O/trees/$1"
+}
+
+@test "kvm-selftests --kernel DIR: a tree's kernel, and more time for a debug kernel" {
+	stub scripts/modules-build 'echo "$@" >>"$O/built"; echo "$O/modules"'
+	stub scripts/host-run 'echo "$@" >"$O/booted"; while [ "$1" != --out ]; do shift; done; cp "$O/says" "$2/output.log"'
+	says x86_64:good 0 0
+	says x86_64:bad 254 254
+	tree=$(a_tree 9.9.0 <<<CONFIG_KVM=m)
+	run "$COPY/scripts/kvm-selftests" --kernel "$tree" --host bochs
+	[ "$status" -eq 0 ]
+	[[ $output == *"9.9.0 bochs"*"2 tests: pass 1"* ]]
+	grep -qxF -- "--kbuild $tree/kbuild --ksrc $tree/source --variant patched" "$O/built"
+	normal=$(grep -o -- '--timeout [0-9]*' "$O/booted")
+	tree=$(a_tree 9.9.0-kasan <<<CONFIG_KASAN=y)
+	run "$COPY/scripts/kvm-selftests" --kernel "$tree" --host bochs
+	[ "$status" -eq 0 ]
+	grep -q kasan_multi_shot "$O/booted"
+	[ "$(grep -o -- '--timeout [0-9]*' "$O/booted" | cut -d ' ' -f 2)" -gt "${normal#* }" ]
+	[ "$(cut -f 1 "$O/kvm-selftests/results.tsv" | sort -u | tr '\n' ' ')" = "9.9.0 9.9.0-kasan " ]
+	# One that is called as a line of the distro's, or is none.
+	tree=$(a_tree 6.1 <<<CONFIG_KVM=m)
+	run "$COPY/scripts/kvm-selftests" --kernel "$tree"
+	[ "$status" -eq 2 ]
+	rm "$tree/vmlinuz"
+	run "$COPY/scripts/kvm-selftests" --kernel "$tree"
+	[ "$status" -eq 2 ]
+	[[ $output == *vmlinuz* ]]
+}
+
+@test "kvm-selftests --ours: nothing is compared, and nothing kept" {
+	printf '@kvm@ x86_64:good ours 0\n@kvm@ x86_64:bad ours 254\n' >"$O/says"
+	run_it --host bochs --ours
+	[ "$status" -eq 0 ]
+	[[ $output == *"2 tests: pass 1, skip 0, fail 1, time out 0 with ours"* ]]
+	[ ! -e "$O/kvm-selftests/results.tsv" ]
+	grep -qx 'SETS="ours"' "$O/kvm-selftests/6.1-bochs/payload/settings"
+}
