@@ -98,6 +98,22 @@ is_gone()
 		"panic:9 oops:6 oops:7 warning:2 warning:3 warning:4 warning:8 " ]
 }
 
+@test "log-scan: what debug kernels say" {
+	cat >"$LOG" <<-'END'
+	[    1.000000] BUG: KASAN: use-after-free in here+0x1/0x2 [kvm]
+	[    2.000000] BUG: KCSAN: data-race in here [kvm] / there [kvm]
+	[    3.000000] WARNING: possible circular locking dependency detected
+	[    4.000000] INFO: trying to register non-static key.
+	[    5.000000] BUG: MAX_LOCKDEP_CHAINS too low!
+	[    6.000000] BUG: sleeping function called from invalid context at mm/slab.h:1
+	[    7.000000] BUG: spinlock bad magic on CPU#0, a/1
+	[    8.000000] BUG kmalloc-64 (Not tainted): Redzone overwritten
+	END
+	run log-scan "$LOG"
+	[ "$status" -eq 1 ]
+	[ "$(cut -f 2 <<<"$output" | tr "\n" " ")" = "1 2 3 4 5 6 7 8 " ]
+}
+
 @test "log-scan: nothing found, and an exception" {
 	echo '[    1.000000] WARNING: CPU: 0 PID: 1 at here' >"$LOG"
 	{ cat "$TOP/scripts/host/log-deny"; printf 'allow\tat here$\twhy\tuntil\n'; } >"$OUT"
