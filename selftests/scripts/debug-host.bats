@@ -1,0 +1,237 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/debug-host: what it makes of what kernels and tests say. Its kernel, modules,
+# tests and host are stubs here; a person runs real ones.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	COPY=$BATS_TEST_TMPDIR/copy
+	export O=$COPY/build
+	mkdir -p "$COPY/selftests" "$COPY/patches/9.9" "$COPY/bin" "$O"/{modules,selftests}
+	cp -r "$TOP/scripts" "$COPY/"
+	printf 'a-race\tqemu\t6.1\ta race\nb-race\tqemu\t6.1\tone without a patch\nc-race\tbochs\t6.1\tof the other host\n' \
+		>"$COPY/selftests/races"
+	printf 'a-race\tends_it\t9.9\tRIP: .*here\tit ends\n' >"$COPY/selftests/destructive"
+	touch "$O/selftests"/{a,b,c}_race_test "$O/modules/racegate.ko"
+	echo a-race.patch >"$COPY/patches/9.9/series"
+	echo 'Race: a-race' >"$COPY/patches/9.9/a-race.patch"
+	for kind in kasan kcsan; do
+		mkdir -p "$O/trees/9.9.0-$kind/kbuild"
+		echo "CONFIG_${kind^^}=y" >"$O/trees/9.9.0-$kind/kbuild/.config"
+		echo "9.9.0-racefix-$kind" >"$O/trees/9.9.0-$kind/release"
+		echo "9.9.0-$kind" >"$O/trees/9.9.0-$kind/version"
+	done
+	# tree-host --build-only --debug KIND
+	stub scripts/tree-host 'echo "$O/trees/9.9.0-$3"'
+	stub scripts/modules-build 'echo "$O/modules"'
+	stub bin/make 'exit 0'
+	# host-run: what there is in says/WHAT, or a clean end; the arguments go to booted
+	stub scripts/host-run '
+		while [ $# -gt 0 ]; do
+			case $1 in --out) out=$2 ;; --append) append=$2 ;; esac
+			shift
+		done
+		what=${out##*/debug-qemu-}
+		echo "$what: $append: $(tr "\n" "," <"$out/payload/plan")" >>"$O/booted"
+		printf "ok 1 one\nok 2 two # SKIP why\n@demo@ step a-race patched try 0\n@demo@ lockdep 1\n" >"$out/output.log"
+		echo "[    1.000000] host: init reached" >"$out/console.log"
+		echo end=clean >"$out/result"
+		[ ! -d "$O/says/$what" ] || cp "$O/says/$what"/* "$out/"'
+	export PATH=$COPY/bin:$PATH
+}
+
+# stub FILE TEXT - make it a script of the copy
+stub()
+{
+	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
+	chmod +x "$COPY/$1"
+}
+
+# says WHAT FILE - what the host is to leave in FILE in that boot, from stdin
+says()
+{
+	mkdir -p "$O/says/$1"
+	cat >"$O/says/$1/$2"
+}
+
+debug_host()
+{
+	run "$COPY/scripts/debug-host" "$@"
+}
+
+@test "debug-host: patched modules come first, and unfixed ones one by one" {
+	debug_host tree
+	[ "$status" -eq 0 ]
+	diff - "$O/booted" <<-'END'
+	patched: oops=panic kasan_multi_shot: every a-race patched patched,
+	stock: oops=panic kasan_multi_shot: try a-race as-is stock,try b-race as-is stock,
+	ends_it: oops=panic kasan_multi_shot: once a-race ends_it stock,
+	END
+	diff - "$O/trees/debug.tsv" <<-'END'
+	9.9.0	kasan	qemu	patched	1 passed, 0 failed, 1 skipped	none
+	9.9.0	kasan	qemu	stock	1 passed, 0 failed, 1 skipped	none
+	9.9.0	kasan	qemu	stock: ends_it	1 passed, 0 failed, 1 skipped	none
+	END
+}
+
+@test "debug-host: a report on patched modules is 1, on unfixed ones it is shown" {
+	says stock console.log <<-'END'
+	[    0.500000] WARNING: CPU: 0 PID: 1 at here
+	[    1.000000] host: init reached
+	[    2.000000][   T77] BUG: KASAN: use-after-free in zap+0x1e0/0x210 [kvm]
+	[    3.000000][   T78] BUG: KASAN: use-after-free in zap+0x1e0/0x210 [kvm]
+	[    4.000000] WARNING: CPU: 1 PID: 78 at lib/list_debug.c:49 __list_del_entry_valid+0x1/0x2
+	[    5.000000] general protection fault, probably for non-canonical address 0xdffffc0000000001: 0000 [#1] SMP KASAN
+	[    5.000001] RIP: 0010:commit_zap_page+0x1/0x2 [kvm]
+	END
+	debug_host tree
+	[ "$status" -eq 0 ]
+	echo "$output"
+	[ "$(grep -P '\tstock\t' "$O/trees/debug.tsv" | cut -f 6)" = "BUG: KASAN: use-after-free in zap [kvm] (2 times); WARNING: at lib/list_debug.c:49 __list_del_entry_valid; at boot: WARNING: at here; general protection fault, probably for non-canonical address in commit_zap_page" ]
+
+	mv "$O/says/stock" "$O/says/patched"
+	debug_host tree
+	[ "$status" -eq 1 ]
+	# The modules are not to blame for what was there before them.
+	says patched console.log <<-'END'
+	[    0.500000] WARNING: CPU: 0 PID: 1 at here
+	[    1.000000] host: init reached
+	END
+	debug_host tree
+	[ "$status" -eq 0 ]
+	[[ $output == *"at boot: WARNING: at here"* ]]
+}
+
+@test "debug-host: on patched modules a failed case, or none, or no lock validator, is 1" {
+	says patched output.log <<-'END'
+	ok 1 one
+	not ok 2 two
+	@demo@ step a-race patched try 1
+	@demo@ lockdep 1
+	END
+	debug_host tree
+	[ "$status" -eq 1 ]
+	[[ $output == *"1 passed, 1 failed, 0 skipped"* ]]
+	says patched output.log <<-'END'
+	ok 1 one # SKIP why
+	@demo@ step a-race patched try 4
+	@demo@ lockdep 1
+	END
+	debug_host tree
+	[ "$status" -eq 1 ]
+	[[ $output == *"no case passed"* ]]
+	says patched output.log <<-'END'
+	ok 1 one
+	@demo@ step a-race patched try 0
+	@demo@ lockdep 0
+	END
+	debug_host tree
+	[ "$status" -eq 1 ]
+	[[ $output == *"lock validator was off"* ]]
+	# A test that does not end, or modules that do not load.
+	says patched output.log <<-'END'
+	ok 1 one
+	@demo@ step a-race patched try setup
+	@demo@ lockdep 1
+	END
+	debug_host tree
+	[ "$status" -eq 1 ]
+	[[ $output == *"1 passed, 1 failed"* ]]
+}
+
+@test "debug-host: a host that dies is 3 with patched modules only" {
+	says stock result <<<end=panic
+	debug_host tree
+	[ "$status" -eq 0 ]
+	[[ $output == *"the host dies"* ]]
+	mv "$O/says/stock" "$O/says/patched"
+	debug_host tree
+	[ "$status" -eq 3 ]
+	says patched result <<<end=no-boot
+	debug_host tree
+	[ "$status" -eq 3 ]
+}
+
+@test "debug-host --kind kcsan: of races outside of modules only the number is told" {
+	says patched console.log <<-'END'
+	[    1.000000] host: init reached
+	[    2.000000] BUG: KCSAN: data-race in one / other
+	[    3.000000] BUG: KCSAN: data-race in one / third
+	END
+	debug_host --kind kcsan tree
+	[ "$status" -eq 0 ]
+	[[ $output == *"2 data races outside of modules"* ]]
+	run grep kasan_multi_shot "$O/booted"
+	[ "$status" -eq 1 ]
+	echo '[    4.000000] BUG: KCSAN: data-race in one [kvm] / other' >>"$O/says/patched/console.log"
+	debug_host --kind kcsan tree
+	[ "$status" -eq 1 ]
+	[[ $output == *"data-race in one [kvm] / other"* ]]
+}
+
+@test "debug-host --kvm-selftests: the kernel's reports count, not what fails in an emulator" {
+	stub scripts/kvm-selftests '
+		here=$O/kvm-selftests/9.9.0-kasan-qemu
+		mkdir -p "$here"
+		printf "k\tqemu\ta\tpass\tpass\nk\tqemu\tb\tfail\tfail\nk\tqemu\tc\ttimeout\ttimeout\n" >"$here/results.tsv"
+		cat "$O/kvm-log" >"$here/console.log"'
+	echo 'host: init reached' >"$O/kvm-log"
+	debug_host --kvm-selftests tree
+	[ "$status" -eq 0 ]
+	grep -qP "\tpatched: kernel's selftests\t1 passed, 1 failed, 0 skipped, 1 timed out\tnone$" "$O/trees/debug.tsv"
+	echo 'BUG: KASAN: use-after-free in zap [kvm]' >>"$O/kvm-log"
+	debug_host --kvm-selftests tree
+	[ "$status" -eq 1 ]
+}
+
+@test "debug-host --table: rows of other kernels stay, and what is below" {
+	debug_host tree
+	"$COPY/scripts/debug-host" --table
+	printf '\nA note.\n' >>"$COPY/DEBUG.md"
+	sed -i 's/^9\.9\.0	/9.10.0	/; 1d' "$O/trees/debug.tsv"
+	sed -i 's/none$/something/' "$O/trees/debug.tsv"
+	"$COPY/scripts/debug-host" --table
+	"$COPY/scripts/debug-host" --table
+	cat "$COPY/DEBUG.md"
+	diff - <(sed '1,/^| --- /d' "$COPY/DEBUG.md") <<-'END'
+	| 9.9.0 | kasan | qemu | patched | 1 passed, 0 failed, 1 skipped | none |
+	| 9.9.0 | kasan | qemu | stock | 1 passed, 0 failed, 1 skipped | none |
+	| 9.9.0 | kasan | qemu | stock: ends_it | 1 passed, 0 failed, 1 skipped | none |
+	| 9.10.0 | kasan | qemu | stock | 1 passed, 0 failed, 1 skipped | something |
+	| 9.10.0 | kasan | qemu | stock: ends_it | 1 passed, 0 failed, 1 skipped | something |
+
+	A note.
+	END
+}
+
+@test "debug-host: bad input is refused" {
+	for args in '' 'a b' '--no-such-option a' '--kind'; do
+		# shellcheck disable=SC2086 # words are wanted
+		debug_host $args
+		[ "$status" -eq 2 ]
+		[[ $output == *usage:* ]]
+	done
+	debug_host --kind kmsan tree
+	[ "$status" -eq 2 ]
+	[[ $output == *kmsan* ]]
+	debug_host --host mars tree
+	[ "$status" -eq 2 ]
+	[[ $output == *mars* ]]
+	debug_host --race no-such-race tree
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-race* ]]
+	debug_host --race c-race tree
+	[ "$status" -eq 2 ]
+	[[ $output == *"none of these races"*c-race* ]]
+	debug_host --table
+	[ "$status" -eq 2 ]
+	[[ $output == *"no results"* ]]
+	: >"$O/trees/9.9.0-kcsan/kbuild/.config"
+	debug_host --kind kcsan tree
+	[ "$status" -eq 2 ]
+	[[ $output == *CONFIG_KCSAN* ]]
+	[ ! -e "$O/booted" ]
+}
