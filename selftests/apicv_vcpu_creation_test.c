@@ -135,6 +135,8 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 static void expect_agreement(struct __test_metadata *_metadata,
 			     struct race *race, bool apicv)
 {
+	/* Until now it was the witness that ran. */
+	rg_mark(rg, "now vCPU 2:");
 	EXPECT_EQ(apicv, apicv_vm_in_use(&race->vm, RACED)) {
 		TH_LOG("APICv is %s for the VM, and the new vCPU missed that",
 		       apicv ? "active" : "inhibited");
