@@ -114,6 +114,21 @@ need_space()
 		die $EX_USAGE "$dir has $have MiB free and $want MiB are needed; free some space or set O= to another disk"
 }
 
+# until_told COMMAND... - run it, and end it if this shell is told to end: bash would only
+# hear of that when the command is over
+until_told()
+{
+	local rc=0 told
+
+	"$@" &
+	told=$!
+	trap 'kill -TERM $told; wait $told; exit 130' INT
+	trap 'kill -TERM $told; wait $told; exit 143' TERM
+	wait $told || rc=$?
+	trap - INT TERM
+	return $rc
+}
+
 # suites_of LINE - the Debian suites that have kernels of LINE, for apt-private;
 # fails for a line that the project does not know
 suites_of()
