@@ -330,7 +330,7 @@ same_module()
 
 @test "Kbuild: the kernel's own build makes the modules from a plain checkout" {
 	[ "$BUILD" = "$TOP/build" ] || skip "it works in build/ of the checkout only, and O= is elsewhere"
-	rm -rf "$BUILD/modules/$KVER/patched"
+	rm -f "$BUILD/work/$KVER/patched/arch/x86/kvm"/kvm*.ko
 	make -C "$BUILD/kernels/6.1/kbuild" M="$TOP"
 	file=$BUILD/work/$KVER/patched/arch/x86/kvm/kvm.ko
 	[ "$(modinfo -F version "$file")" = "$(modinfo -F version "$BUILD/modules/$KVER/patched/kvm.ko")" ]
