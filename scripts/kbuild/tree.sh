@@ -8,11 +8,19 @@
 # a header that is new may hide another, which make does not see
 base()
 {
+	local patch
+
 	printf '%s\n' "$KBUILD" "${MODULES[*]}" "${MAKE_ARGS[*]}"
 	{
 		printf '%s\n' "${FILES[@]}"
 		[ ${#PATCHES[@]} -eq 0 ] || patched_files "${PATCHES[@]}"
 	} | grep '\.h$' | sort -u
+	# A patch to a Makefile gives every object another command line.
+	for patch in "${PATCHES[@]}"; do
+		if patched_files "$patch" | grep -q "/Makefile\$"; then
+			sha256sum <"$patch"
+		fi
+	done
 	if [ -n "$ROOT" ]; then
 		cat "$ROOT/packages"
 	else
@@ -88,15 +96,35 @@ prepare_kvm()
 	echo 'obj-m := arch/x86/kvm/' >"$dir/Kbuild"
 }
 
-# seed - start with the objects of another variant for this kernel: most are the
-# same. They hold no path of their place, only what kbuild notes of them does.
-seed()
+# has_objects DIR - was anything compiled there? Not if it was only laid out, or prepared
+has_objects()
 {
-	local other name
+	[ -n "$(find "$1" -name '*.o' -print -quit 2>/dev/null)" ]
+}
+
+# seeds - the variants for this kernel whose objects will do, those first that the
+# fewest have to be made again of: a header costs more than all other files
+seeds()
+{
+	local other
 
 	for other in "$BUILD/work/$KVER"/*/.base; do
 		cmp -s "$other" "$NEW.base" || continue
 		other=${other%/.base}
+		has_objects "$other" || continue
+		diff -rq "$NEW" "$other" | awk -v other="$other" '
+			/^Files / { n += / and .*\.h differ$/ ? 1000 : 1 }
+			END { print n + 0 "\t" other }'
+	done | sort -n | cut -f 2-
+}
+
+# seed - start with the objects of another variant: most are the same. They hold no
+# path of their place, only what kbuild notes of them does.
+seed()
+{
+	local other name
+
+	while IFS= read -r other; do
 		name=${other##*/}
 		# Not one that is being built, or was when somebody killed it.
 		if (
@@ -109,7 +137,7 @@ seed()
 			return
 		fi
 		rm -rf "$NEW.seed"
-	done
+	done < <(seeds)
 }
 
 # prepare - bring WORK to what it should be
@@ -120,7 +148,11 @@ prepare()
 	if [ -e "$WORK/.building" ] || ! cmp -s "$NEW.base" "$WORK/.base"; then
 		rm -rf "$WORK"
 	fi
-	cmp -s "$NEW.inputs" "$WORK/.inputs" && return
+	if has_objects "$WORK"; then
+		cmp -s "$NEW.inputs" "$WORK/.inputs" && return
+	else
+		rm -rf "$WORK"
+	fi
 	rm -rf "$NEW" "$NEW.seed"
 	mkdir -p "$NEW/include/trace"
 	if [ "$VARIANT" = racegate ]; then
