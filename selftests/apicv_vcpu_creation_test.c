@@ -66,20 +66,13 @@ static const struct rg_point landmarks[] = {
 	{ .symbol = "kvm_intel:nested_vmx_vmexit", .label = "L2 exits to L1" },
 };
 
-/*
- * Opened and armed once, before the harness forks a process for each case: to arm
- * and disarm these takes seconds of an emulated CPU.
- */
 static struct rg *rg;
 
+/* Without a session force() says what rg_strerror() has kept. */
 static void arm_landmarks(void)
 {
-	unsigned int i;
-
-	if (hostfacts_need_apicv() || racefix_is_named("stress") || rg_open(&rg) < 0)
-		return;
-	for (i = 0; i < ARRAY_SIZE(landmarks); i++)
-		rg_arm(rg, &landmarks[i]);
+	if (!hostfacts_need_apicv() && !racefix_is_named("stress"))
+		rg_open_armed(&rg, landmarks, ARRAY_SIZE(landmarks));
 }
 
 /*

@@ -218,24 +218,14 @@ static const struct rg_point landmarks[] = {
 	{ .symbol = "kvm:kvm_vcpu_block", .label = "blocks" },
 };
 
-/*
- * Opened and armed once, before the harness forks a process for each case: to arm
- * and disarm these takes seconds of an emulated CPU.
- */
 static struct rg *landmarks_rg;
 
 static void arm_landmarks(void)
 {
-	unsigned int i;
-
 	if (hostfacts_need_nested_vid() || racefix_is_named("stress"))
 		return;
-	if (rg_open(&landmarks_rg) < 0) {
+	if (rg_open_armed(&landmarks_rg, landmarks, ARRAY_SIZE(landmarks)) < 0)
 		ksft_print_msg("no ladder: %s\n", rg_strerror());
-		return;
-	}
-	for (i = 0; i < ARRAY_SIZE(landmarks); i++)
-		rg_arm(landmarks_rg, &landmarks[i]);
 }
 
 /* Begins the ladder of what the VMM does from here on. */

@@ -91,6 +91,18 @@ int rg_open(struct rg **out)
 	return 0;
 }
 
+int rg_open_armed(struct rg **out, const struct rg_point *points, size_t nr)
+{
+	int ret = rg_open(out);
+	size_t i;
+
+	if (ret < 0)
+		return ret;
+	for (i = 0; i < nr; i++)
+		rg_arm(*out, &points[i]);
+	return 0;
+}
+
 void rg_close(struct rg *rg)
 {
 	if (!rg)

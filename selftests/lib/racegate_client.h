@@ -58,6 +58,15 @@ struct rg_point {
 int rg_open(struct rg **rg);
 void rg_close(struct rg *rg);
 
+/*
+ * The same, with   armed.  For what is only recorded: a point that this
+ * kernel lacks is left out, and a ladder without it is printed all the same.
+ *
+ * Call it once, before the harness forks a process for each case: to arm and
+ * disarm takes a good part of a second per point on an emulated CPU.
+ */
+int rg_open_armed(struct rg **rg, const struct rg_point *points, size_t nr);
+
 /* The session's file descriptor, for poll(2). */
 int rg_fd(struct rg *rg);
 
