@@ -9,6 +9,7 @@
 # clears, as it does the modules:
 #	before    lines "file MODULE PATH" and "param MODULE NAME VALUE"; is there
 #	          while modules of ours are loaded
+#	loaded    the directory of ours that load was given, for status-host
 #	swapping  is there while modules are being exchanged: if it is found by a
 #	          later run, the one that made it was killed
 
@@ -320,7 +321,7 @@ go_back()
 		fi
 		prove "$kvm" "$vendor" "$file" || return
 	fi
-	rm -f $RUN/swapping $RUN/before
+	rm -f $RUN/swapping $RUN/before $RUN/loaded
 }
 
 # go_back_or_die - the same; what to do where that fails
