@@ -172,6 +172,27 @@ debug_host()
 	[[ $output == *"data-race in one [kvm] / other"* ]]
 }
 
+@test "debug-host --stress: on patched modules, and on unfixed ones race by race" {
+	debug_host --stress 60 --race a-race tree
+	[ "$status" -eq 0 ]
+	diff - "$O/booted" <<-'END'
+	patched: oops=panic kasan_multi_shot: every a-race patched patched,
+	stress: oops=panic kasan_multi_shot: stress a-race patched patched 60,
+	stock: oops=panic kasan_multi_shot: try a-race as-is stock,
+	stock-stress-a-race: oops=panic kasan_multi_shot: stress a-race as-is stock 60,
+	ends_it: oops=panic kasan_multi_shot: once a-race ends_it stock,
+	END
+	grep -q "	patched: stress	" "$O/trees/debug.tsv"
+	grep -q "	stock: stress a-race	" "$O/trees/debug.tsv"
+	# It is as good as the forced cases on patched modules.
+	says stress console.log <<<"BUG: KASAN: use-after-free in zap [kvm]"
+	debug_host --stress 60 tree
+	[ "$status" -eq 1 ]
+	debug_host --stress soon tree
+	[ "$status" -eq 2 ]
+	[[ $output == *"give seconds"* ]]
+}
+
 @test "debug-host --kvm-selftests: the kernel's reports count, not what fails in an emulator" {
 	stub scripts/kvm-selftests '
 		here=$O/kvm-selftests/9.9.0-kasan-qemu
