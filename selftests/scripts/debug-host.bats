@@ -182,6 +182,9 @@ debug_host()
 	stock-stress-a-race: oops=panic kasan_multi_shot: stress a-race as-is stock 60,
 	ends_it: oops=panic kasan_multi_shot: once a-race ends_it stock,
 	END
+	# Each has the modules that its plan names.
+	[ -d "$O/trees/9.9.0-kasan/debug-qemu-stress/payload/modules/patched" ]
+	[ ! -e "$O/trees/9.9.0-kasan/debug-qemu-stock-stress-a-race/payload/modules/patched" ]
 	grep -q "	patched: stress	" "$O/trees/debug.tsv"
 	grep -q "	stock: stress a-race	" "$O/trees/debug.tsv"
 	# It is as good as the forced cases on patched modules.
