@@ -118,14 +118,16 @@ need_space()
 # hear of that when the command is over
 until_told()
 {
-	local rc=0 told
+	local rc=0 told before
 
+	before=$(trap -p INT TERM)
 	"$@" &
 	told=$!
 	trap 'kill -TERM $told; wait $told; exit 130' INT
 	trap 'kill -TERM $told; wait $told; exit 143' TERM
 	wait $told || rc=$?
 	trap - INT TERM
+	eval "$before"
 	return $rc
 }
 
