@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Shared by status-host and demo-local: the race tests on the machine that this runs
+# on. Sourced after lib.sh; KVER is set.
+
+# Seconds for one race's test.
+# shellcheck disable=SC2034 # for those who source this
+TEST_SECONDS=600
+
+# need_tests DIR RACE... - they are built there
+need_tests()
+{
+	local dir=$1 race
+
+	shift
+	for race; do
+		[ -x "$dir/${race//-/_}_test" ] ||
+			die "$EX_USAGE" "$dir/${race//-/_}_test is missing: make selftests"
+	done
+}
+
+# racegate_file DIR - set GATE: DIR/racegate.ko, or what is built for this kernel
+racegate_file()
+{
+	GATE=$1/racegate.ko
+	[ ! -e "$GATE" ] || return 0
+	GATE=$BUILD/modules/$KVER/racegate/racegate.ko
+	until_told "$TOP/scripts/modules-build" --kver "$KVER" --variant racegate >/dev/null || exit "$EX_USAGE"
+}
+
+# load_racegate - unless it is there; GATED says whether that was done
+# shellcheck disable=SC2034
+load_racegate()
+{
+	local out
+
+	GATED=''
+	[ ! -e /sys/module/racegate ] || return 0
+	# First: who is interrupted now unloads it.
+	GATED=yes
+	out=$(insmod "$GATE" 2>&1) && return
+	GATED=''
+	die "$EX_USAGE" "$GATE does not load (${out#insmod: ERROR: }); see dmesg"
+}
+
+# source_dir - the source that the distro's modules were built from, if it is at hand
+source_dir()
+{
+	local version dir
+
+	version=$(uname -v | sed -n 's/.* Debian \([^ ]*\) .*/\1/p')
+	for dir in "$BUILD"/kernels/*/; do
+		if [ -n "$version" ] && [ "$(cat "$dir/version" 2>/dev/null)" = "$version" ] && [ -d "$dir/source/virt/kvm" ]; then
+			echo "${dir}source"
+			return
+		fi
+	done
+	if [ -n "$version" ] && [ -d "$BUILD/sources/$version/virt/kvm" ]; then
+		echo "$BUILD/sources/$version"
+	fi
+}
+
+# not_tried - from a test's output on stdin: why it skipped, by the first case that is
+# not left out unless it is named
+not_tried()
+{
+	sed -n '/name it with -t/d; s/.*# SKIP *//p' | head -n 1
+}
