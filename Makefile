@@ -13,6 +13,7 @@ help:
 	@echo '  make demo        show every race on unpatched modules and gone on patched'
 	@echo '                   ones, in emulated hosts; one table [1]'
 	@echo '                     RACE=ID KERNEL=LINE HOST=bochs|qemu  only these'
+	@echo '                     HOST=local  on this machine and its CPU, as root [4]'
 	@echo '                     RUNS=N      how often (default 3)'
 	@echo '                     WITHOUT=ID  leave out the patches of one race'
 	@echo '  make modules     replacement kvm.ko, kvm-intel.ko and kvm-amd.ko for the'

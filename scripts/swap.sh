@@ -376,12 +376,13 @@ check_unused()
 	[ -z "$bad" ]
 }
 
-# open_state - the directory, and the lock: one change at a time
+# open_state - the directory, and the lock: one change at a time. demo-local holds it for
+# all of its loads and unloads, which inherit it.
 open_state()
 {
 	[ "$(id -u)" -eq 0 ] || die "$EX_USAGE" "this needs root: sudo make $PROG"
 	mkdir -p $RUN /run/lock || die "$EX_USAGE" "cannot create $RUN"
-	exec 9>>/run/lock/kvm-racefix.lock
+	[ /proc/self/fd/9 -ef /run/lock/kvm-racefix.lock ] || exec 9>>/run/lock/kvm-racefix.lock
 	flock -n 9 || die "$EX_USAGE" "another load, unload or install is at work; wait until it has ended"
 }
 
