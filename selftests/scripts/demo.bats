@@ -53,6 +53,50 @@ emulators()
 	[[ $output == *nothing* ]]
 }
 
+# local_demo [NAME=VALUE...] - on this machine, where it cannot touch a module, whatever it does
+local_demo()
+{
+	local cmd
+
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	for cmd in insmod rmmod modprobe; do
+		printf '#!/bin/sh\ntouch %s/called\nexit 1\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/$cmd"
+		chmod +x "$BATS_TEST_TMPDIR/bin/$cmd"
+	done
+	run env HOST=local O="$BATS_TEST_TMPDIR/build" PATH="$BATS_TEST_TMPDIR/bin:$PATH" "$@" "$DEMO"
+	[ ! -e "$BATS_TEST_TMPDIR/called" ]
+}
+
+@test "demo: on this machine, what is wrong is said, and nothing is built or loaded" {
+	local_demo RACE=no-such-race
+	[ "$status" -eq 2 ]
+	[[ $output == *no-such-race*nested-vmcs12-pages* ]]
+	local_demo RUNS=many
+	[ "$status" -eq 2 ]
+	[[ $output == *RUNS=many* ]]
+	local_demo WITHOUT=nothing
+	[ "$status" -eq 2 ]
+	[[ $output == *WITHOUT=nothing* ]]
+	local_demo KERNEL=4.99
+	[ "$status" -eq 2 ]
+	[[ $output == *KERNEL=4.99*"$(uname -r)"* ]]
+	[ ! -e "$BATS_TEST_TMPDIR/build" ]
+}
+
+@test "demo: on this machine it needs root, and a CPU with VMX or SVM" {
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/sh\necho 1000\n' >"$BATS_TEST_TMPDIR/bin/id"
+	chmod +x "$BATS_TEST_TMPDIR/bin/id"
+	local_demo
+	[ "$status" -eq 2 ]
+	[[ $output == *"needs root: sudo make demo HOST=local"* ]]
+	printf '#!/bin/sh\necho 0\n' >"$BATS_TEST_TMPDIR/bin/id"
+	! grep -qwE 'vmx|svm' /proc/cpuinfo || skip "this CPU has VMX or SVM"
+	local_demo
+	[ "$status" -eq 2 ]
+	[[ $output == *"neither VMX nor SVM"* ]]
+}
+
 @test "demo: too little disk space is said before anything is fetched" {
 	mkdir -p "$BATS_TEST_TMPDIR/bin"
 	printf '#!/bin/sh\nprintf "h\\n/dev/x 9 9 17 99%%%% /\\n"\n' >"$BATS_TEST_TMPDIR/bin/df"

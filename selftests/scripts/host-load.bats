@@ -22,7 +22,8 @@ setup_file()
 	cp "$TOP/selftests/hosts/load/kvm_user.c" "$dir/user/"
 	echo 'obj-m := kvm_user.o' >"$dir/user/Kbuild"
 	env -u O make -C "$BUILD/kernels/6.1/kbuild" M="$dir/user"
-	cp "$dir/user/kvm_user.ko" "$TOP"/selftests/hosts/load/{run,cases} "$dir/payload/"
+	cp "$dir/user/kvm_user.ko" "$TOP"/selftests/hosts/{load/run,load/cases,cases.sh} \
+		"$dir/payload/"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
 	make -s -C "$TOP/selftests" O="$BUILD"
 	mkdir "$dir/payload/tests"

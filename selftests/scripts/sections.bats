@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # What scripts/demo reads from a host's output: which cases skipped on patched
-# modules, and whether one that it calls closed has run there.
+# modules, whether one that it calls closed has run there, and in how many runs it was so.
 
 setup()
 {
-	TOP=$BATS_TEST_DIRNAME/../..
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	# shellcheck source=scripts/host/sections.sh
 	. "$TOP/scripts/host/sections.sh"
+	# shellcheck source=scripts/host/demo.sh
+	. "$TOP/scripts/host/demo.sh"
 	LOG=$BATS_TEST_TMPDIR/output.log
 	cat >"$LOG" <<-'END'
 	ok 1 global.other
@@ -23,6 +26,7 @@ setup()
 	ok 3 # SKIP no such thing
 	not ok 4 global.fails
 	ok 5 # SKIP another reason
+	ok 6 # SKIP waits for the race instead of forcing it; name it with -t
 	@demo@ step a-race 1 closed 0
 	ok 1 global.passes
 	ok 2 global.skips
@@ -53,4 +57,31 @@ setup()
 	case_passed "$LOG" a-race try skips
 	run case_passed "$LOG" a-race closed other
 	[ "$status" -ne 0 ]
+}
+
+# count TRIPLE... - count_triples, of steps that ended with "BEFORE CLOSED AFTER"
+count()
+{
+	local run=0 stage steps
+
+	for steps; do
+		run=$((run + 1))
+		for stage in before closed after; do
+			echo "@demo@ step a-race $run $stage ${steps%% *}"
+			steps=${steps#* }
+		done
+		echo "@demo@ step another $run before 1"
+	done >"$LOG"
+	count_triples "$LOG" a-race
+}
+
+@test "sections: what is a whole triple, and what is none" {
+	[ "$(count "1 0 1")" = "1 1 0 2 0" ]
+	[ "$(count "1 0 1" "1 0 0")" = "1 2 0 3 0" ]
+	[ "$(count "1 1 1" "1 4 1")" = "2 0 1 4 0" ]
+	[ "$(count "0 0 0" "0 124 0" "124 0 0")" = "0 2 0 0 2" ]
+	runs=2
+	[ "$(patched_result 2 0)" = "closed 2/2" ]
+	[ "$(patched_result 1 0)" = "unclear 1/2" ]
+	[ "$(patched_result 1 1)" = "SHOWS 1/2" ]
 }

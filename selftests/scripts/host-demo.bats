@@ -1,0 +1,58 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The demo on the machine that it runs on, a Debian in an emulated host:
+# selftests/hosts/demo/cases is what runs there, in one boot.
+
+setup_file()
+{
+	local dir modules gate
+
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	dir=$BUILD/host-demo
+	export OUT=$dir/out
+	rm -rf "$dir"
+	mkdir -p "$dir/payload"/{racefix/selftests,tests}
+
+	"$TOP/scripts/kernel-get" 6.1
+	modules=$("$TOP/scripts/modules-build" --kernel 6.1)
+	cp -r "$modules" "$dir/payload/modules"
+	modules=$("$TOP/scripts/modules-build" --kernel 6.1 --variant reopen-tdp-mmu-zap)
+	cp -r "$modules" "$dir/payload/reopened"
+	gate=$("$TOP/scripts/modules-build" --kernel 6.1 --variant racegate)
+	make -s -C "$TOP/selftests" O="$BUILD"
+	cp "$BUILD"/selftests/*_test "$gate/racegate.ko" "$dir/payload/tests/"
+	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
+	cp "$TOP"/selftests/hosts/{demo/run,demo/cases,cases.sh} "$dir/payload/"
+	cp -r "$TOP/scripts" "$dir/payload/racefix/"
+	cp "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
+	"$TOP/scripts/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 1500 || :
+}
+
+# passed NAME... - these cases; else all that was said
+passed()
+{
+	local name
+
+	for name; do
+		grep -qxF "ok - $name" "$OUT/output.log" || { cat "$OUT/output.log"; return 1; }
+	done
+}
+
+@test "demo: on this machine, nothing shows as shipped, and all is as before" {
+	passed "nothing shows as shipped"
+}
+
+@test "demo: on this machine, a race shows" {
+	passed "a race shows"
+}
+
+@test "demo: on this machine, interrupted, or the modules do not load" {
+	passed "interrupted" "the modules do not load"
+}
+
+@test "demo: on this machine, the host comes through" {
+	grep -qx 'end=clean' "$OUT/result"
+	grep -qx 'oopses=0' "$OUT/result"
+}
