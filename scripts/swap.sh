@@ -327,8 +327,9 @@ go_back()
 # go_back_or_die - the same; what to do where that fails
 go_back_or_die()
 {
-	# It is what an interrupt should lead to.
+	# It is what an interrupt should lead to; nobody need be there to read of it.
 	trap '' INT TERM HUP
+	trap : PIPE
 	go_back && return
 	die $EX_BROKEN "kvm does not work now: the modules from before could not be loaded again;" \
 		"what was in use is in $RUN/before; try: modprobe -r kvm_intel kvm_amd kvm;" \

@@ -81,7 +81,8 @@ passed()
 }
 
 @test "load: interrupted, killed, the host dies" {
-	passed SIGINT SIGTERM "killed, then load" "killed, then unload" "the host dies during load"
+	passed SIGINT SIGTERM "SIGINT, and nobody reads any more" \
+		"killed, then load" "killed, then unload" "the host dies during load"
 }
 
 @test "status-host: what is in use, in words and as JSON, and with tests" {
