@@ -209,6 +209,14 @@ debug_host()
 	echo 'BUG: KASAN: use-after-free in zap [kvm]' >>"$O/kvm-log"
 	debug_host --kvm-selftests tree
 	[ "$status" -eq 1 ]
+	# Patched modules of races that this host does not show can break them as well.
+	echo 'Race: another' >"$COPY/patches/9.9/a-race.patch"
+	debug_host --kvm-selftests tree
+	[ "$status" -eq 1 ]
+	rm "$COPY/patches/9.9/series"
+	debug_host --kvm-selftests tree
+	[ "$status" -eq 0 ]
+	[[ $output == *"there is no patches/9.9"* ]]
 }
 
 @test "debug-host --table: rows of other kernels stay, and what is below" {
