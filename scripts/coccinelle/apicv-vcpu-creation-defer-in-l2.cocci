@@ -40,15 +40,24 @@ vmx_refresh_apicv_exec_ctrl(...)
 {
 	... when != is_guest_mode(...)
 	    when != guard(vmx_vmcs01)(...)
+(
 	pin_controls_set@p(...)
+|
+	vmcs_write32@p(PIN_BASED_VM_EXEC_CONTROL, ...)
+)
 	... when any
 }
 
 @@
 position straight.p;
 @@
+(
 + /* racefix vulnerable: changes whatever VMCS is loaded, vmcs02 if L2 is active */
 pin_controls_set@p(...);
+|
++ /* racefix vulnerable: changes whatever VMCS is loaded, vmcs02 if L2 is active */
+vmcs_write32@p(...);
+)
 
 // Nothing is done for a vCPU that has the wanted state already, and it has: that
 // is set before vmx_refresh_apicv_exec_ctrl() is called.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Race: nested-vmcs12-pages
 // Functions: vmx_guest_apic_has_interrupt vmx_has_nested_events
-// Absent: virtual_apic_map: no mapping of the virtual-APIC page is looked at for a vCPU that does not run
+// Absent: virtual_apic_map: the virtual-APIC page is not looked at through a mapping that stays
 // Closed-by: mapped: the virtual-APIC page is read only where it is mapped
 
 // The mapping's gfn says nothing, it stays when the page is unmapped; hva does not.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Race: nested-vmcs12-pages
-// Functions: vcpu_run vcpu_block kvm_vcpu_running
+// Functions: vcpu_run vcpu_block kvm_vcpu_running nested_get_vmcs12_pages
 // Users: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES
 // Absent: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES: vmcs12's pages are not left to KVM_RUN to map
 // Closed-by: first: vmcs12's pages are mapped before KVM_RUN asks whether the vCPU can run
@@ -25,6 +25,12 @@ if (kvm_check_request@c(req, V)) {
 	}
 }
 )
+
+// ... which before 5.4 could not fail ...
+@never_fails@
+identifier get = nested_get_vmcs12_pages;
+@@
+void get(...) { ... }
 
 // ... or in a function that returns true, or 1, if the vCPU may go on.
 @helper@
@@ -86,6 +92,19 @@ for (;;) {
 +		/* racefix closed first: mapped at the top of the run loop */
 		...
 	}
+	if (kvm_vcpu_running(V)) { ... } else { ... }
+	... when any
+}
+
+@in_loop_void depends on never_fails@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+expression A, V;
+@@
+for (;;) {
+	... when != kvm_vcpu_running(V)
+	if (kvm_check_request(req, V))
++		/* racefix closed first: mapped at the top of the run loop */
+		A->get_vmcs12_pages(V);
 	if (kvm_vcpu_running(V)) { ... } else { ... }
 	... when any
 }
@@ -171,6 +190,14 @@ position guest.p;
 @@
 + /* racefix vulnerable: mapped only when the vCPU runs, a halted one is not asked */
 kvm_check_request@p(...)
+
+@depends on never_fails && !elsewhere && !by_helper@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+expression A, V;
+@@
+if (kvm_check_request(req, V))
++	/* racefix vulnerable: mapped only when the vCPU runs, a halted one is not asked */
+	A->get_vmcs12_pages(V);
 
 @depends on !by_helper@
 identifier helper.h;

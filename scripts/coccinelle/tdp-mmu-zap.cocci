@@ -24,6 +24,21 @@ if (!C) { <+... make_mmu_pages_available@p(V) ...+> }
 if (C) S else { <+... make_mmu_pages_available@p(V) ...+> }
 )
 
+// The same before 5.14, where a function tells.
+@root exists@
+expression V, K, R;
+statement S;
+position p;
+@@
+if (is_tdp_mmu_root(K, R)) read_lock(&V->kvm->mmu_lock); else write_lock(&V->kvm->mmu_lock);
+... when != read_unlock(&V->kvm->mmu_lock)
+    when != write_unlock(&V->kvm->mmu_lock)
+(
+if (!is_tdp_mmu_root(K, R)) { <+... make_mmu_pages_available@p(V) ...+> }
+|
+if (is_tdp_mmu_root(K, R)) S else { <+... make_mmu_pages_available@p(V) ...+> }
+)
+
 @spin exists@
 expression V;
 position p;
@@ -46,7 +61,7 @@ write_lock(&L->mmu_lock)
 identifier f != make_mmu_pages_available;
 identifier callee = { make_mmu_pages_available, kvm_mmu_zap_oldest_mmu_pages };
 expression V;
-position p != { flag.p, spin.p };
+position p != { flag.p, root.p, spin.p };
 @@
 f(...) {
 ... when != write_lock(&V->mmu_lock)

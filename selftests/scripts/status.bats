@@ -146,6 +146,63 @@ row()
 	[ "$n" -gt 3 ]
 }
 
+@test "status: before 5.4, when mapping vmcs12's pages could not fail" {
+	local x86=$tree/arch/x86/kvm/x86.c served='\
+		if (kvm_check_request(KVM_REQ_GET_VMCS12_PAGES, vcpu))\
+			kvm_x86_ops->get_vmcs12_pages(vcpu);'
+	take 5.10
+	sed -i "/if (kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)) {/,/^\t\t}/c$served" "$x86"
+	cp "$x86" "$x86.before"
+	sed -i 's/^static bool nested_get_vmcs12_pages(/static void nested_get_vmcs12_pages(/' \
+		"$tree/arch/x86/kvm/vmx/nested.c"
+	run status --tsv --parts "$tree"
+	[ "$(row nested-vmcs12-pages)" = vulnerable ]
+
+	sed -i "/if (kvm_check_request(KVM_REQ_GET_VMCS12_PAGES, vcpu))/,+1d
+		/^static int vcpu_run(/,/kvm_vcpu_running/s/.*at_instruction_boundary = false;/&\n$served/" "$x86"
+	run status --tsv --parts "$tree"
+	[ "$(row nested-vmcs12-pages)" = fixed ]
+
+	# Where it can, it must not be ignored that it did.
+	sed -i 's/^static void nested_get_vmcs12_pages(/static bool nested_get_vmcs12_pages(/' \
+		"$tree/arch/x86/kvm/vmx/nested.c"
+	run status --tsv --parts "$tree"
+	[ "$(row nested-vmcs12-pages)" = unknown ]
+}
+
+@test "status: before 5.14, when a function told whose page fault it is" {
+	local form want
+
+	for form in 'if (!is_tdp_mmu_root(vcpu->kvm, root)):fixed' ':vulnerable' \
+		'if (is_tdp_mmu_root(vcpu->kvm, root)):vulnerable'; do
+		rm -rf "$tree"
+		take 6.1
+		want=${form##*:}
+		sed -i '/^static int direct_page_fault(/,/^}/d' "$tree/arch/x86/kvm/mmu/mmu.c"
+		cat >>"$tree/arch/x86/kvm/mmu/mmu.c" <<-END
+		static int direct_page_fault(struct kvm_vcpu *vcpu, hpa_t root)
+		{
+			int r = 0;
+
+			if (is_tdp_mmu_root(vcpu->kvm, root))
+				read_lock(&vcpu->kvm->mmu_lock);
+			else
+				write_lock(&vcpu->kvm->mmu_lock);
+			${form%:*}
+				r = make_mmu_pages_available(vcpu);
+			if (is_tdp_mmu_root(vcpu->kvm, root))
+				read_unlock(&vcpu->kvm->mmu_lock);
+			else
+				write_unlock(&vcpu->kvm->mmu_lock);
+			return r;
+		}
+		END
+		run status --tsv --parts "$tree"
+		echo "$form: $(row tdp-mmu-zap)"
+		[ "$(row tdp-mmu-zap)" = "$want" ]
+	done
+}
+
 @test "status: a shape that is not known is unknown, and it says what was looked for" {
 	take 6.1
 	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
