@@ -64,6 +64,24 @@ fits()
 	patch -d "$2" -p1 -F0 -N -f -s --dry-run <"$1" >/dev/null 2>&1
 }
 
+# header_missing PATCH DIR - print the first header that PATCH includes and DIR has not;
+# the result would apply, and not compile. Fails if there is none.
+header_missing()
+{
+	local file header dir
+
+	while read -r file header; do
+		for dir in "${file%/*}" arch/x86/kvm virt/kvm; do
+			[ ! -e "$2/$dir/$header" ] || continue 2
+		done
+		printf '%s\n' "$header"
+		return 0
+	done < <(awk '
+		/^\+\+\+ / { file = $2; sub(/^b\//, "", file) }
+		/^\+#include "/ { split($0, a, "\""); print file, a[2] }' "$1")
+	return 1
+}
+
 # try_all LINE... - patch a fresh copy of SCRATCH/before with what WANTED needs,
 # of the first of the lines that fits; set CHOSEN, and STUCK to what none fits
 try_all()
@@ -76,7 +94,8 @@ try_all()
 	for slug in "${WANTED[@]}"; do
 		for line; do
 			file=$TOP/patches/$line/$slug.patch
-			if ! usable "$file" || ! fits "$file" "$SCRATCH/after"; then
+			if ! usable "$file" || ! fits "$file" "$SCRATCH/after" ||
+				header_missing "$file" "$SCRATCH/after" >/dev/null; then
 				continue
 			fi
 			patch -d "$SCRATCH/after" -p1 -F0 -N -f -s --no-backup-if-mismatch <"$file" ||
@@ -167,15 +186,21 @@ closest()
 # looked for, and what is there instead
 explain_rejects()
 {
-	local file hunk range part
+	local file hunk range part missing=''
 
-	rm -rf "$SCRATCH/reject" "$SCRATCH/hunks"
+	rm -rf "$SCRATCH/reject" "$SCRATCH/rejects" "$SCRATCH/hunks"
 	cp -a "$2" "$SCRATCH/reject"
 	mkdir "$SCRATCH/hunks"
 	patch -d "$SCRATCH/reject" -p1 -F0 -N -f -s --no-backup-if-mismatch \
 		-r "$SCRATCH/rejects" <"$1" >"$SCRATCH/patch.log" 2>&1
+	# patch has no rejects for what is not there.
+	while IFS= read -r file; do
+		[ ! -e "$2/$file" ] || continue
+		printf '  there is no %s in this tree\n' "$file"
+		missing=yes
+	done < <(sed -n 's,^--- a/,,p' "$1")
 	if [ ! -s "$SCRATCH/rejects" ]; then
-		sed 's/^/  /' "$SCRATCH/patch.log"
+		[ -n "$missing" ] || sed 's/^/  /' "$SCRATCH/patch.log"
 		return
 	fi
 	awk -v dir="$SCRATCH/hunks" '
@@ -187,10 +212,6 @@ explain_rejects()
 		file=$(cat "$hunk.file")
 		printf '  rejected, of %s:\n' "$file"
 		sed 's/^/    /' "$hunk"
-		if [ ! -e "$2/$file" ]; then
-			printf '  there is no %s in this tree\n' "$file"
-			continue
-		fi
 		sed -n '/^[- ]/s/^.//p' "$hunk" >"$hunk.old"
 		range=$(closest "$2/$file" <"$hunk.old")
 		case $range in
@@ -205,10 +226,22 @@ explain_rejects()
 	done
 }
 
+# rejected_share PATCH DIR - what percentage of PATCH's hunks DIR does not take
+rejected_share()
+{
+	local hunks
+
+	hunks=$(grep -c '^@@ ' "$1")
+	patch -d "$2" -p1 -F0 -N -f --dry-run <"$1" 2>/dev/null |
+		awk -v all="$hunks" '
+			/^[0-9]+ out of [0-9]+ hunks? / { n += $1 }
+			END { printf "%d\n", n * 100 / all }'
+}
+
 # explain_stuck VERSION - for a person, why nothing was done
 explain_stuck()
 {
-	local slug line file
+	local slug line file header share best least misfits
 
 	for slug in "${STUCK[@]}"; do
 		if [ -n "${BANNED[$slug]-}" ]; then
@@ -216,21 +249,25 @@ explain_stuck()
 			continue
 		fi
 		printf '%s: no patch of any line closes it in this tree\n' "$slug"
+		best='' least='' misfits=''
 		for line in $(lines_near "$1"); do
 			file=$TOP/patches/$line/$slug.patch
 			[ -e "$file" ] || continue
 			if [ -n "${BANNED[$file]-}" ]; then
 				printf '  %s applies, but leaves it %s\n' "${file#"$TOP/"}" "${BANNED[$file]}"
+			elif fits "$file" "$SCRATCH/after" && header=$(header_missing "$file" "$SCRATCH/after"); then
+				printf '  %s applies, but includes %s, which is not there\n' "${file#"$TOP/"}" "$header"
 			else
-				printf '  %s does not apply without fuzz\n' "${file#"$TOP/"}"
+				misfits+=${misfits:+, }$line
+				share=$(rejected_share "$file" "$SCRATCH/after")
+				if [ -z "$best" ] || [ "$share" -lt "$least" ]; then
+					best=$file least=$share
+				fi
 			fi
 		done
-		for line in $(lines_near "$1"); do
-			file=$TOP/patches/$line/$slug.patch
-			usable "$file" || continue
-			printf '  the nearest is %s:\n' "$file"
-			explain_rejects "$file" "$SCRATCH/after"
-			break
-		done
+		[ -n "$best" ] || continue
+		printf '  none of the patches applies without fuzz (of %s)\n' "$misfits"
+		printf '  the nearest is %s:\n' "$best"
+		explain_rejects "$best" "$SCRATCH/after"
 	done
 }

@@ -197,6 +197,32 @@ need_root()
 	[ "$(files "$TREE")" = "$before" ]
 }
 
+@test "apply: every part that is stuck is explained by its own patch" {
+	new_tree
+	sed -i 's/^\t\tvcpu->arch.at_instruction_boundary = false;/&\n\t\tmine();/' "$TREE/arch/x86/kvm/x86.c"
+	mv "$TREE/arch/x86/kvm/vmx/nested.c" "$TREE/arch/x86/kvm/vmx/mine.c"
+	run -1 "$APPLY" "$TREE"
+	[[ $output == *"the nearest is "*"/patches/5.10/nested-vmcs12-pages.patch"* ]]
+	output=${output#*apicv-vcpu-creation-defer-in-l2: no patch}
+	[[ $output == *"there is no arch/x86/kvm/vmx/nested.c in this tree"* ]]
+	[[ $output != *"rejected, of arch/x86/kvm/x86.c"* ]]
+}
+
+@test "apply: what would include a header that is not there is not taken" {
+	new_tree 6.1
+	# As in 6.3 to 6.9
+	sed -i 's/^#include "x86.h"$/&\n#include "smm.h"/
+		/^\tif (vmx->nested.update_vmcs01_apicv_status) {/,/^\t}/s/vmx_refresh_apicv_exec_ctrl(vcpu);/kvm_make_request(KVM_REQ_APICV_UPDATE, vcpu);/' \
+		"$TREE/arch/x86/kvm/vmx/nested.c"
+	before=$(files "$TREE")
+	run -1 "$APPLY" --race apicv-vcpu-creation "$TREE"
+	[[ $output == *"patches/6.12.0/apicv-vcpu-creation-defer-in-l2.patch applies, but includes x86_ops.h, which is not there"* ]]
+	[ "$(files "$TREE")" = "$before" ]
+	touch "$TREE/arch/x86/kvm/vmx/x86_ops.h"
+	run -0 "$APPLY" --race apicv-vcpu-creation "$TREE"
+	[[ $output == *"1 patches applied"* ]]
+}
+
 @test "apply: of a race that status does not know nothing is done, and it says so" {
 	new_tree
 	sed -i 's/make_mmu_pages_available/make_room/;s/kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/racefix_unknown(vcpu)/' \
