@@ -123,7 +123,7 @@ check_symbols()
 	bad=$({
 		known_symbols "$kver"
 		echo exports
-		tr "\0" "\n" <"$dir/kvm.ko" | sed -n "s/^__ksymtab_//p"
+		LC_ALL=C grep -az "^__ksymtab_" "$dir/kvm.ko" | tr "\0" "\n" | sed "s/^__ksymtab_//"
 		echo imports
 		for name in $(set_names "$kver"); do
 			modprobe --dump-modversions "$dir/$name.ko" | sed "s/\$/ $name/"
