@@ -285,8 +285,10 @@ same_module()
 
 @test "modules-build --check: tells of a warning that a patch brings, and of no other" {
 	copy_patch warn.patch some-race arch/x86/kvm/irq.c '$a int racefix_global; void racefix_none(void); void racefix_none(void) { int unused; }'
+	copy_patch header.patch some-race arch/x86/kvm/i8254.h '/^#include <linux\/kthread.h>/i static const int racefix_const = 1;'
 	run copy_build --check
 	[ "$status" -eq 1 ]
+	[[ $output == *"i8254.h: warning:"*racefix_const* ]]
 	[[ $output == *"irq.c: warning:"*unused* ]]
 	[[ $output == *"irq.c: warning:"*racefix_global* ]]
 	[[ $output != *"x86.c"* ]]
