@@ -14,9 +14,9 @@ BOOT_TIMEOUT=100
 #	differ in every process it translates all of a program again each time that
 #	it starts: 70 ms for /bin/true instead of 23.
 HOST_ARGS="no_timer_check norandmaps"
-# tsc_early_khz: the TSC is this machine's. A kernel that measures it, by devices that
-#	are emulated, and kept waiting on a busy machine, has found 150 MHz where there
-#	were 2000, and its clock ran 13 times too fast. /proc/cpuinfo has the frequency:
+# tsc_early_khz: the TSC is this machine's. A kernel that measures it does so by devices
+#	that are emulated, and kept waiting: it finds too little, on a busy machine a
+#	tenth, and its clock runs as much too fast. /proc/cpuinfo has the frequency:
 #	BogoMIPS are 2 for each MHz where a kernel counts them by the TSC.
 HOST_ARGS+=$(awk -F: '/^bogomips/ && $2 > 0 { printf " tsc_early_khz=%d", $2 * 500; exit }' /proc/cpuinfo)
 
