@@ -10,14 +10,13 @@ setup()
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	COPY=$BATS_TEST_TMPDIR/copy
 	export O=$COPY/build
-	mkdir -p "$COPY/selftests" "$COPY/patches/9.9" "$COPY/bin" "$O"/{modules,selftests}
+	mkdir -p "$COPY/selftests" "$COPY/bin" "$O"/{modules,selftests}
 	cp -r "$TOP/scripts" "$COPY/"
 	printf 'a-race\tqemu\t6.1\ta race\nb-race\tqemu\t6.1\tone without a patch\nc-race\tbochs\t6.1\tof the other host\n' \
 		>"$COPY/selftests/races"
 	printf 'a-race\tends_it\t9.9\tRIP: .*here\tit ends\n' >"$COPY/selftests/destructive"
 	touch "$O/selftests"/{a,b,c}_race_test "$O/modules/racegate.ko"
-	echo a-race.patch >"$COPY/patches/9.9/series"
-	echo 'Race: a-race' >"$COPY/patches/9.9/a-race.patch"
+	echo a-race >"$O/closed"
 	for kind in kasan kcsan; do
 		mkdir -p "$O/trees/9.9.0-$kind/kbuild"
 		echo "CONFIG_${kind^^}=y" >"$O/trees/9.9.0-$kind/kbuild/.config"
@@ -28,6 +27,8 @@ setup()
 	stub scripts/tree-host 'echo "$O/trees/9.9.0-$3"'
 	stub scripts/modules-build 'echo "$O/modules"'
 	stub bin/make 'exit 0'
+	# -F version FILE
+	stub bin/modinfo 'echo "kvm-racefix 1.0 ($(cat "$O/closed"))"'
 	# host-run: what there is in says/WHAT, or a clean end; the arguments go to booted
 	stub scripts/host-run '
 		while [ $# -gt 0 ]; do
@@ -210,13 +211,13 @@ debug_host()
 	debug_host --kvm-selftests tree
 	[ "$status" -eq 1 ]
 	# Patched modules of races that this host does not show can break them as well.
-	echo 'Race: another' >"$COPY/patches/9.9/a-race.patch"
+	echo another >"$O/closed"
 	debug_host --kvm-selftests tree
 	[ "$status" -eq 1 ]
-	rm "$COPY/patches/9.9/series"
+	echo 'no race closed' >"$O/closed"
 	debug_host --kvm-selftests tree
 	[ "$status" -eq 0 ]
-	[[ $output == *"there is no patches/9.9"* ]]
+	[[ $output == *"no patched modules for the kernel's selftests"* ]]
 }
 
 @test "debug-host --table: rows of other kernels stay, and what is below" {
