@@ -62,7 +62,7 @@ line_series()
 	while read -r name opt || [ -n "$name" ]; do
 		case $name in ''|\#*) continue ;; esac
 		case $opt in ''|-p1|\#*) ;; *) die "$EX_USAGE" "$series: '$name $opt': only -p1 is understood" ;; esac
-		file=$TOP/patches/$LINE/$name
+		file=$(FORM=modules form_of "$LINE" "${name%.patch}")
 		[ -e "$file" ] || die "$EX_USAGE" "$series names $name, which is missing"
 		case ${parts[${name%.patch}]-} in fixed|not-affected) ;; *) LACKING+=("$file") ;; esac
 	done <"$series"
@@ -81,7 +81,7 @@ find_lacking()
 	elif ! can_ask; then
 		rc=$EX_USAGE
 	else
-		out=$("$TOP/scripts/apply" --list "$KSRC") || rc=$?
+		out=$("$TOP/scripts/apply" --modules --list "$KSRC") || rc=$?
 		[ $rc -ne 0 ] || keep "$key" <<<"$out"
 	fi
 	case $rc in

@@ -93,7 +93,7 @@ try_all()
 	CHOSEN=() STUCK=()
 	for slug in "${WANTED[@]}"; do
 		for line; do
-			file=$TOP/patches/$line/$slug.patch
+			file=$(form_of "$line" "$slug")
 			if ! usable "$file" || ! fits "$file" "$SCRATCH/after" ||
 				header_missing "$file" "$SCRATCH/after" >/dev/null; then
 				continue
@@ -251,7 +251,7 @@ explain_stuck()
 		printf '%s: no patch of any line closes it in this tree\n' "$slug"
 		best='' least='' misfits=''
 		for line in $(lines_near "$1"); do
-			file=$TOP/patches/$line/$slug.patch
+			file=$(form_of "$line" "$slug")
 			[ -e "$file" ] || continue
 			if [ -n "${BANNED[$file]-}" ]; then
 				printf '  %s applies, but leaves it %s\n' "${file#"$TOP/"}" "${BANNED[$file]}"

@@ -112,6 +112,17 @@ series_of()
 	done <"$TOP/patches/$1/series"
 }
 
+# form_of LINE SLUG - the file of its patch in that series, whether it is there or not. With
+# FORM=modules that is the form which keeps the layout of structures that modules of
+# others see, where the series has it as LINE/modules/SLUG.patch besides.
+form_of()
+{
+	local file=$TOP/patches/$1/modules/$2.patch
+
+	[ "${FORM-}" = modules ] && [ -e "$file" ] || file=$TOP/patches/$1/$2.patch
+	printf '%s\n' "$file"
+}
+
 # lines_near RELEASE - the directories that have a series, the nearest first. One
 # named X.Y.Z has what stable releases from about X.Y.Z on need in another form.
 lines_near()
