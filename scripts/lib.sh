@@ -78,8 +78,8 @@ need_packages()
 	local pkg missing=()
 
 	for pkg in "$@"; do
-		dpkg-query -W -f '${db:Status-Status}\n' "$pkg" 2>/dev/null |
-			grep -qx installed || missing+=("$pkg")
+		grep -qx installed < <(dpkg-query -W -f '${db:Status-Status}\n' "$pkg" 2>/dev/null) ||
+			missing+=("$pkg")
 	done
 	[ ${#missing[@]} -eq 0 ] && return 0
 	command -v apt-get >/dev/null 2>&1 ||

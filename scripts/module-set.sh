@@ -181,7 +181,7 @@ check_signatures()
 			return 1
 		fi
 		# Descriptions of keys end in ": NAME: ID".
-		if [ -r /proc/keys ] && ! grep -F ' asymmetri ' /proc/keys | grep -qF " $signer: "; then
+		if [ -r /proc/keys ] && ! grep -qF " $signer: " < <(grep -F ' asymmetri ' /proc/keys); then
 			say "error: this kernel takes signed modules only ($why), and does not know the key of" \
 				"'$signer', which signed $name.ko: mokutil --import CERT (in DER), reboot," \
 				"and confirm it; or sign with a key that it knows (grep asymmetri /proc/keys)"

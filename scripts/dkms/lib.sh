@@ -36,7 +36,7 @@ dkms_place()
 # dkms_has KVER built|installed - is it, by DKMS's own account?
 dkms_has()
 {
-	dkms status -m kvm-racefix -v "$VERSION" -k "$1" 2>/dev/null | grep -qE ": ?$2"
+	grep -qE ": ?$2" < <(dkms status -m kvm-racefix -v "$VERSION" -k "$1" 2>/dev/null)
 }
 
 # set_is_whole KVER - is the set that DKMS has installed readable and of one build?

@@ -25,7 +25,7 @@ race_hosts()
 # race_shows_in ID HOST - can that host show it?
 race_shows_in()
 {
-	race_hosts "$1" | grep -qxF -- "$2"
+	grep -qxF -- "$2" < <(race_hosts "$1")
 }
 
 # race_test ID - its built test
@@ -65,5 +65,5 @@ race_in_line()
 # tree gets, and from which lines, only the building of it tells.
 closes()
 {
-	modinfo -F version "$1/kvm.ko" | sed 's/^[^(]*(//; s/)$//; s/, /\n/g' | grep -qxF -- "$2"
+	grep -qxF -- "$2" < <(modinfo -F version "$1/kvm.ko" | sed 's/^[^(]*(//; s/)$//; s/, /\n/g')
 }

@@ -20,7 +20,7 @@ section()
 # case_passed LOG RACE STAGE CASE - did it run there, and pass?
 case_passed()
 {
-	section "$1" "$2" "$3" | grep -qE "^ok [0-9]+ [a-z_]+\.$4\$"
+	grep -qE "^ok [0-9]+ [a-z_]+\.$4\$" < <(section "$1" "$2" "$3")
 }
 
 # skipped_cases LOG RACE STAGE - "N of M cases skipped: REASON; REASON", or nothing; without

@@ -12,7 +12,7 @@ runs_here()
 
 	# Programs of a newer release ask for symbols that our C library lacks.
 	for prog in scripts/basic/fixdep scripts/mod/modpost tools/objtool/objtool; do
-		ldd "$KBUILD/$prog" 2>&1 | grep -q 'not found' && return 1
+		grep -q 'not found' < <(ldd "$KBUILD/$prog" 2>&1) && return 1
 	done
 	cc=$(grep -oE 'gcc-[0-9]+' "$KBUILD/.kernelvariables" | head -n 1)
 	if [ -z "$cc" ] || command -v "$cc" >/dev/null; then

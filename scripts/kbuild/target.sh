@@ -67,7 +67,7 @@ find_ksrc()
 	version=$(dpkg-query -W -f '${Version}' "linux-headers-$KVER" 2>/dev/null) ||
 		die "$EX_USAGE" "$KBUILD is not from a Debian package linux-headers-$KVER," \
 			"so its source is not known: name it (KSRC=)"
-	if [ "$KVER" = "$(uname -r)" ] && ! uname -v | grep -qF " $version "; then
+	if [ "$KVER" = "$(uname -r)" ] && ! grep -qF " $version " < <(uname -v); then
 		warn "the headers are of version $version, the running kernel is $(uname -v)"
 	fi
 	KSRC=$BUILD/sources/$version

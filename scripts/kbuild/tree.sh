@@ -17,7 +17,7 @@ base()
 	} | grep '\.h$' | sort -u
 	# A patch to a Makefile gives every object another command line.
 	for patch in "${PATCHES[@]}"; do
-		if patched_files "$patch" | grep -q "/Makefile\$"; then
+		if grep -q "/Makefile\$" < <(patched_files "$patch"); then
 			sha256sum <"$patch"
 		fi
 	done

@@ -96,7 +96,7 @@ is_clean()
 	[ "$status" -eq 0 ]
 	file=$output/racegate.ko
 	[ "$(modinfo -F vermagic "$file" | cut -d ' ' -f 1)" = "$KVER" ]
-	readelf -p .comment "$file" | grep -q 'GCC: .* 14\.'
+	grep -q 'GCC: .* 14\.' < <(readelf -p .comment "$file")
 	is_clean "$K/root"
 }
 

@@ -87,7 +87,7 @@ stub()
 	[ "${magic%% *}" = "$release" ]
 	grep -qF "\"$release\"" "$K/kbuild/include/generated/utsrelease.h"
 	# The kernel's own banner names the Debian version.
-	strings "$K/vmlinuz" | grep -F "$release" | grep -qF "Debian $version "
+	grep -qF "Debian $version " < <(strings "$K/vmlinuz" | grep -F "$release")
 	sub=$(sed -n 's/^SUBLEVEL = //p' "$K/source/Makefile")
 	[[ $version == "6.1.$sub"-* ]]
 }
@@ -177,7 +177,7 @@ stub()
 	mkdir -p "$BATS_TEST_TMPDIR/d/.partial"
 	head -c 2000 /dev/urandom >"$BATS_TEST_TMPDIR/d/.partial/hello_2.10-3_amd64.deb"
 	file=$(apt-private bookworm,bookworm-security download hello "$BATS_TEST_TMPDIR/d")
-	dpkg-deb -f "$file" Package | grep -qx hello
+	[ "$(dpkg-deb -f "$file" Package)" = hello ]
 	[ ! -e "$BATS_TEST_TMPDIR/d/.partial" ]
 }
 

@@ -223,12 +223,12 @@ same_module()
 	copy_patch three.patch first-race arch/x86/kvm/mtrr.c '$a int racefix_other_mark = 1;'
 	copy_build
 	[ "$(modinfo -F version "$COPY_OUT/kvm.ko")" = "kvm-racefix $VERSION (first-race, second-race)" ]
-	nm "$COPY_OUT/kvm.ko" | grep -q racefix_test_mark
+	grep -q racefix_test_mark < <(nm "$COPY_OUT/kvm.ko")
 
 	copy_build --variant without-first-race
 	other=$COPY/build/modules/$KVER/without-first-race/kvm.ko
 	[ "$(modinfo -F version "$other")" = "kvm-racefix $VERSION (second-race; without first-race)" ]
-	nm "$other" | grep -q racefix_test_mark
+	grep -q racefix_test_mark < <(nm "$other")
 	run ! grep -q racefix_other_mark <(nm "$other")
 }
 

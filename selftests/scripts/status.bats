@@ -63,7 +63,7 @@ row()
 	[ "$(row tdp-mmu-zap)" = not-affected ]
 	# What is named is the line that it says
 	at=$(sed -n 's/^apicv-vcpu-creation\tvulnerable\t\([^ ]*\) .*/\1/p' <<<"$output")
-	sed -n "${at##*:}p" "$tree/${at%:*}" | grep -q apicv_active
+	[[ $(sed -n "${at##*:}p" "$tree/${at%:*}") == *apicv_active* ]]
 	[ "$(awk -F'\t' 'NF != 3 || $3 == ""' <<<"$output")" = "" ]
 }
 
