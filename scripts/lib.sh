@@ -22,7 +22,7 @@ BUILD=${O:-$TOP/build}
 # The kernel lines that the README, CI and scripts go by unless told.
 KERNEL_LINES="5.10 6.1"
 # What KERNEL= takes besides: their modules need the compiler of their release.
-MORE_LINES="6.12 7.2"
+MORE_LINES="6.12 7.2 7.3"
 export TOP BUILD EX_NO EX_USAGE EX_HOST KERNEL_LINES MORE_LINES
 
 # depmod and modinfo are not in the path of an ordinary user.
@@ -131,15 +131,66 @@ until_told()
 	return $rc
 }
 
-# suites_of LINE - the Debian suites that have kernels of LINE, for apt-private;
-# fails for a line that the project does not know
-suites_of()
+# places_of KERNEL - where the archive may have a kernel line, or a version such as
+# 6.1.176-1 or 6.1.176, for apt-private: a line of Debian suites each, to be tried in
+# this order; fails for what can be neither
+places_of()
 {
+	local backports=trixie,trixie-security,trixie-backports
+
 	case $1 in
 	5.10) echo bullseye-security ;;
 	6.1) echo bookworm,bookworm-security ;;
 	6.12) echo trixie,trixie-security ;;
 	7.2) echo sid ;;
-	*) return 1 ;;
+	7.3) echo $backports ;;
+	*)
+		is_version "$1" || return
+		case $1 in
+		# One release's kernel built for another says so.
+		*~deb11*) echo bullseye-security ;;
+		*~deb12*) echo bookworm,bookworm-security ;;
+		*~bpo13*) echo $backports ;;
+		5.10.*) printf '%s\n' bullseye-security bullseye ;;
+		6.1.*) printf '%s\n' bookworm,bookworm-security bullseye-security ;;
+		6.12.*) printf '%s\n' trixie,trixie-security bookworm,bookworm-security ;;
+		*-*) echo sid ;;
+		*) printf '%s\n' $backports sid ;;
+		esac
+		;;
+	esac
+}
+
+# suites_of KERNEL - the first of places_of
+suites_of()
+{
+	local places
+
+	places=$(places_of "$1") || return
+	printf '%s\n' "${places%%$'\n'*}"
+}
+
+# is_version NAME - is it a Debian version of a kernel, or its beginning, X.Y.Z?
+is_version()
+{
+	[[ $1 =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9][0-9A-Za-z.+~]*)?$ ]]
+}
+
+# line_of KERNEL - the line X.Y that a line or version is of
+line_of()
+{
+	local major minor
+
+	IFS=. read -r major minor _ <<<"$1"
+	printf '%s.%s\n' "$major" "${minor%%[!0-9]*}"
+}
+
+# kernel_name NAME - the directory in build/kernels of a kernel that a person names: the
+# line, or the whole version, for which the archive may have to be asked
+kernel_name()
+{
+	case " $KERNEL_LINES $MORE_LINES " in
+	*" $1 "*) printf '%s\n' "$1" ;;
+	*) "$TOP/scripts/kernel-get" --name "$1" ;;
 	esac
 }

@@ -55,6 +55,80 @@ stub()
 	[ ! -e "$O/kernels/6.99/version" ]
 }
 
+# archive LINE... - an apt-private of ours, whose archive has "PACKAGE VERSION" of each
+archive()
+{
+	local line
+
+	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/"
+	for line in "$@"; do
+		printf 'Package: %s\nVersion: %s\n\n' "${line% *}" "${line#* }"
+	done >"$BATS_TEST_TMPDIR/archive"
+	cat >"$BATS_TEST_TMPDIR/scripts/apt-private" <<-'END'
+	#!/bin/bash
+	archive=$(dirname "$0")/../archive
+	case "$2 $3" in
+	"cache pkgnames") sed -n "s/^Package: //p" "$archive" | grep "^$4" ;;
+	"cache show")
+		shift 3
+		for name; do
+			awk -v RS= -v name="${name%=*}" 'index($0, "Package: " name "\n") == 1 { print $0 "\n" }' "$archive"
+		done
+		;;
+	*) echo "apt-private $*" >&2; exit 2 ;;
+	esac
+	END
+	PATH=$BATS_TEST_TMPDIR/scripts:$PATH
+	O=$BATS_TEST_TMPDIR/build
+	export O
+}
+
+@test "kernel-get: a version is named whole, or by its beginning where that is one version" {
+	archive "linux-image-6.1.0-50-amd64 6.1.176-1" "linux-image-6.1.0-50-amd64-unsigned 6.1.176-1" \
+		"linux-image-6.1.0-55-amd64 6.1.192-1" "linux-image-6.1.0-56-amd64 6.1.192-2" \
+		"linux-image-7.3.4+deb13-amd64 7.3.4-1~bpo13+1" "linux-image-rt-amd64 6.1.176-1"
+	[ "$(kernel-get --name 6.1.176)" = 6.1.176-1 ]
+	[ "$(kernel-get --name 6.1.176-1)" = 6.1.176-1 ]
+	[ "$(kernel-get --name 7.3.4)" = 7.3.4-1~bpo13+1 ]
+	[ "$(kernel-get --name 6.1)" = 6.1 ]
+	run kernel-get --name 6.1.192
+	[ "$status" -eq 2 ]
+	[[ $output == *"6.1.192 may be any of 6.1.192-1 6.1.192-2"* ]]
+	# 6.1.17 is no beginning of 6.1.176.
+	run kernel-get --name 6.1.17
+	[ "$status" -eq 2 ]
+	[[ $output == *"no kernel 6.1.17; of 6.1 it has: 6.1.176-1 6.1.192-1 6.1.192-2."*"KSRC=DIR KBUILD=DIR"* ]]
+	[ ! -e "$O/kernels" ]
+}
+
+@test "kernel-get: a version whose source the archive lacks is refused, with what can be done" {
+	archive "linux-image-6.1.0-51-amd64 6.1.177-1" "linux-headers-6.1.0-51-amd64 6.1.177-1" \
+		"linux-source-6.1 6.1.176-1"
+	run kernel-get 6.1.177-1
+	[ "$status" -eq 2 ]
+	[[ $output == *"no linux-source-6.1 of that version"*"KSRC=DIR"* ]]
+	[ ! -e "$O/kernels" ]
+}
+
+@test "kernel-get: what can be no version is refused, and so is a newer one of a version" {
+	for name in 6.1.x 6.1. 6.1.176- 6.1.176-x ../6.1 '6.1.176 -1' '6.1.*' 6 .; do
+		run kernel-get "$name"
+		[ "$status" -eq 2 ]
+		[[ $output == *"unknown kernel '$name'"* ]]
+	done
+	run kernel-get --update 6.1.176-1
+	[ "$status" -eq 2 ]
+	[[ $output == *"--update is for a line"* ]]
+}
+
+@test "kernel-get: a version of another line than the project's can be named, and the archive asked" {
+	archive "linux-image-4.9.0-1-amd64 4.9.1-1"
+	[ "$(kernel-get --name 4.9.1)" = 4.9.1-1 ]
+	run kernel-get --name 4.8.1
+	[ "$status" -eq 2 ]
+	[[ $output == *"of 4.8 it has: none"* ]]
+}
+
 @test "kernel-get: an unknown part is refused" {
 	run kernel-get --want image,firmware 6.1
 	[ "$status" -eq 2 ]
