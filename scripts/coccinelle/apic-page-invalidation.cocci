@@ -194,3 +194,20 @@ f(struct kvm_vcpu *V, hpa_t hpa)
 		...
 	}
 }
+
+// Up to 4.17 an L2 that shares the page of L1 has it in vmcs02; vmcs01 is written when L2
+// exits, which makes the request again.
+@depends on lookup@
+identifier f = vmx_set_apic_access_page_addr;
+identifier V, hpa;
+expression E;
+@@
+f(struct kvm_vcpu *V, hpa_t hpa)
+{
+	...
+	if (!is_guest_mode(V) || !nested_cpu_has2(E, SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES)) {
++		/* racefix closed written: whatever was there before */
+		vmcs_write64(APIC_ACCESS_ADDR, hpa);
+		...
+	}
+}
