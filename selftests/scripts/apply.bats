@@ -111,6 +111,36 @@ need_root()
 	unshare -m true 2>/dev/null || skip "there are no mount namespaces here"
 }
 
+# old_notifier - TREE asks for the APIC page's reload as Linux 4.15 to 4.18 and RHEL 8.0
+# to 8.2 do
+old_notifier()
+{
+	perl -0pi -e '
+		s/static void kvm_mmu_notifier_invalidate_range\(.*?\n\}\n\n//s;
+		s/\t\.invalidate_range\t=.*\n//;
+		s/static int (kvm_mmu_notifier_invalidate_range_start\(struct mmu_notifier \*mn,).*?\n\{/static void $1
+						    struct mm_struct *mm,
+						    unsigned long start,
+						    unsigned long end)
+{/s;
+		s/\t(spin_unlock.*)\n\tkvm_arch_guest_memory_reclaimed.*\n(.*)\n\n\treturn 0;/\t$1
+
+	kvm_arch_mmu_notifier_invalidate_range(kvm, start, end);
+
+$2/;
+	' "$TREE/virt/kvm/kvm_main.c"
+}
+
+# rhel_84 - TREE takes mmu_lock for a page fault as RHEL 8.4 does
+rhel_84()
+{
+	local root='is_tdp_mmu_root(vcpu->kvm, vcpu->arch.mmu->root_hpa)'
+
+	find "$TREE/arch/x86/kvm/mmu" -name '*.[ch]' -exec sed -i 's/\<spin_\(un\)\?lock(\(.*mmu_lock\))/write_\1lock(\2)/' {} +
+	sed -i "/^static int direct_page_fault(/,/^}/s/\(\t*\)write\(_.*lock\)(\(.*\));/\1if ($root)\n\1\tread\2(\3);\n\1else\n\1\twrite\2(\3);\n/" \
+		"$TREE/arch/x86/kvm/mmu/mmu.c"
+}
+
 @test "apply: closes what is open, and a second run finds nothing to do" {
 	new_tree
 	run -0 "$APPLY" "$TREE"
@@ -137,6 +167,18 @@ need_root()
 	[[ $output == *"tdp-mmu-zap "*fixed* ]]
 	[[ $output == *"1 patches applied"* ]]
 	[ "$(diff -rq "$TREE" "$BATS_FILE_TMPDIR/6.1" | wc -l)" -eq 1 ]
+}
+
+@test "apply: shapes that only RHEL 8 and Linux before 5.0 have" {
+	new_tree
+	old_notifier
+	rhel_84
+	run -0 "$APPLY" --race apic-page-invalidation --race tdp-mmu-zap "$TREE"
+	[[ $output == *"patches/4.15/apic-page-invalidation.patch"* ]]
+	[[ $output == *"patches/5.12/tdp-mmu-zap.patch"* ]]
+	[[ $output == *"2 patches applied"* ]]
+	run "$TOP/scripts/status" --tsv "$TREE"
+	[ "$(grep -cE '^(apic-page-invalidation|tdp-mmu-zap)	fixed' <<<"$output")" -eq 2 ]
 }
 
 @test "apply: one race only" {

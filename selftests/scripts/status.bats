@@ -170,6 +170,38 @@ row()
 	[ "$(row nested-vmcs12-pages)" = unknown ]
 }
 
+@test "status: up to 4.17, when L2 could share the APIC access page of L1" {
+	local form want
+
+	for form in '|| !nested_cpu_has2(vmcs12, SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES):fixed' ':fixed' \
+		'|| nested_cpu_has2(vmcs12, SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES):unknown' \
+		'\&\& vmcs12:unknown'; do
+		rm -rf "$tree"
+		take 5.10
+		want=${form##*:}
+		sed -i '/^static void vmx_set_apic_access_page_addr(/,/^}/c\
+			static void vmx_set_apic_access_page_addr(struct kvm_vcpu *vcpu, hpa_t hpa)\
+			{\
+				if (!is_guest_mode(vcpu) '"${form%:*}"') {\
+					vmcs_write64(APIC_ACCESS_ADDR, hpa);\
+					vmx_flush_tlb(vcpu, true);\
+				}\
+			}' "$tree/arch/x86/kvm/vmx/vmx.c"
+		sed -i '/^void kvm_vcpu_reload_apic_access_page(/,/^}/c\
+			void kvm_vcpu_reload_apic_access_page(struct kvm_vcpu *vcpu)\
+			{\
+				struct page *page;\
+				page = gfn_to_page(vcpu->kvm, APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT);\
+				if (is_error_page(page))\
+					return;\
+				kvm_x86_ops->set_apic_access_page_addr(vcpu, page_to_phys(page));\
+			}' "$tree/arch/x86/kvm/x86.c"
+		run status --tsv --parts "$tree"
+		echo "$form: $(row apic-page-invalidation)"
+		[ "$(row apic-page-invalidation)" = "$want" ]
+	done
+}
+
 @test "status: before 5.14, when a function told whose page fault it is" {
 	local form want
 
