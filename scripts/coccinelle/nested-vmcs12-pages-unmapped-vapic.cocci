@@ -35,7 +35,7 @@ f(...)
 {
 	... when any
 	if (!P)
-+		/* racefix closed mapped: not read unless it is mapped */
++		/* racefix closed mapped: the page is not read unless it is mapped */
 		return false;
 	... when != P = R
 	P@p + APIC_PROCPRI
@@ -49,7 +49,7 @@ position read.p;
 f(...)
 {
 	... when != !P
-+	/* racefix vulnerable: read without a look whether it is mapped */
++	/* racefix vulnerable: the page is read without a check that it is mapped */
 	P@p + APIC_PROCPRI
 	... when any
 }

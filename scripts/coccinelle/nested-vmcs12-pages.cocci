@@ -1,30 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Race: nested-vmcs12-pages
-// Functions: vcpu_run vcpu_block kvm_vcpu_running nested_get_vmcs12_pages
-// Users: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES
-// Absent: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES: vmcs12's pages are not left to KVM_RUN to map
-// Closed-by: first: vmcs12's pages are mapped before KVM_RUN asks whether the vCPU can run
+// Functions: vcpu_run vcpu_block vcpu_enter_guest kvm_vcpu_running nested_get_vmcs12_pages
+// Users: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES nested_get_pages_pending
+// Absent: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES nested_get_pages_pending: vmcs12's pages are not left to KVM_RUN to map
+// Closed-by: first: vmcs12's pages are mapped before KVM_RUN checks whether the vCPU can run, and again if that fails
 
-// Map them if that was put off, and leave KVM_RUN if that fails: in place ...
-@direct@
+// Map them if that was put off, and leave KVM_RUN if that fails, with the request
+// made again: in place ...
+@again@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 identifier get = { get_nested_state_pages, get_vmcs12_pages };
+identifier L;
 expression A, B, V;
 position c;
 @@
 (
 if (kvm_check_request@c(req, V) && unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
 	...
-	\(return 0;\|break;\)
+	kvm_make_request(req, V);
+	...
+	\(return 0;\|break;\|goto L;\)
 }
 |
 if (kvm_check_request@c(req, V)) {
 	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
 		...
-		\(return 0;\|break;\)
+		kvm_make_request(req, V);
+		...
+		\(return 0;\|break;\|goto L;\)
 	}
 }
 )
+
+// ... with a flag in place of the request, which stays until they are mapped ...
+@by_flag@
+identifier pending = nested_get_pages_pending;
+identifier get = get_nested_state_pages;
+expression A, B, V;
+position c;
+@@
+if (unlikely(V->arch.pending@c)) {
+	if (\(!A->get(V)\|!B.get(V)\|!kvm_nested_call(get)(V)\)) {
+		... when != V->arch.pending = false
+		\(return 0;\|break;\)
+	}
+	V->arch.pending = false;
+}
 
 // ... which before 5.4 could not fail ...
 @never_fails@
@@ -44,11 +65,9 @@ h(struct kvm_vcpu *V)
 (
 	if (!kvm_check_request(req, V))
 		return \(1\|true\);
-	return \(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\);
-|
-	if (!kvm_check_request(req, V))
-		return \(1\|true\);
 	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
+		...
+		kvm_make_request(req, V);
 		...
 		return \(0\|false\);
 	}
@@ -59,10 +78,14 @@ h(struct kvm_vcpu *V)
 	if (likely(\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
 		return \(1\|true\);
 	...
+	kvm_make_request(req, V);
+	...
 	return \(0\|false\);
 |
 	if (kvm_check_request(req, V)) {
 		if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
+			...
+			kvm_make_request(req, V);
 			...
 			return \(0\|false\);
 		}
@@ -71,7 +94,7 @@ h(struct kvm_vcpu *V)
 )
 }
 
-// To ask whether a vCPU is running may be to look for L2's interrupts already.
+// To check whether a vCPU is running may be to look for L2's interrupts already.
 @looks@
 expression V;
 @@
@@ -84,12 +107,27 @@ kvm_vcpu_running(...)
 
 @in_loop@
 expression V;
-position direct.c;
+position again.c;
 @@
 for (;;) {
 	... when != kvm_vcpu_running(V)
 	if (<+... kvm_check_request@c(...) ...+>) {
-+		/* racefix closed first: mapped at the top of the run loop */
++		/* racefix closed first: the pages are mapped at the top of the run loop */
+		...
+	}
+	if (kvm_vcpu_running(V)) { ... } else { ... }
+	... when any
+}
+
+@in_loop_by_flag@
+expression V, E;
+identifier by_flag.pending;
+position by_flag.c;
+@@
+for (;;) {
+	... when != kvm_vcpu_running(V)
+	if (unlikely(E->arch.pending@c)) {
++		/* racefix closed first: the pages are mapped at the top of the run loop */
 		...
 	}
 	if (kvm_vcpu_running(V)) { ... } else { ... }
@@ -103,20 +141,20 @@ expression A, V;
 for (;;) {
 	... when != kvm_vcpu_running(V)
 	if (kvm_check_request(req, V))
-+		/* racefix closed first: mapped at the top of the run loop */
++		/* racefix closed first: the pages are mapped at the top of the run loop */
 		A->get_vmcs12_pages(V);
 	if (kvm_vcpu_running(V)) { ... } else { ... }
 	... when any
 }
 
 @in_loop_by_helper@
-expression V, r;
 identifier helper.h;
+expression V, r;
 @@
 for (;;) {
 	... when != kvm_vcpu_running(V)
 	if (unlikely(!h(V))) {
-+		/* racefix closed first: mapped at the top of the run loop */
++		/* racefix closed first: the pages are mapped at the top of the run loop */
 		r = 0;
 		break;
 	}
@@ -126,13 +164,13 @@ for (;;) {
 
 @in_block depends on !looks@
 expression V;
-position direct.c;
+position again.c;
 @@
 vcpu_block(...)
 {
 	... when != kvm_arch_vcpu_runnable(V)
 	if (<+... kvm_check_request@c(...) ...+>) {
-+		/* racefix closed first: mapped before a vCPU blocks */
++		/* racefix closed first: the pages are mapped before a vCPU blocks */
 		...
 	}
 	... when any
@@ -146,9 +184,86 @@ vcpu_block(...)
 {
 	... when != kvm_arch_vcpu_runnable(V)
 	if (unlikely(!h(V)))
-+		/* racefix closed first: mapped before a vCPU blocks */
++		/* racefix closed first: the pages are mapped before a vCPU blocks */
 		return 0;
 	... when any
+}
+
+// Where the request is not made again the next KVM_RUN does not know of the pages.
+@drops@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+identifier L;
+expression A, B, V;
+position c != again.c;
+@@
+(
+if (kvm_check_request@c(req, V) && unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
+	... when != kvm_make_request(req, V)
+	\(return 0;\|break;\|goto L;\)
+}
+|
+if (kvm_check_request@c(req, V)) {
+	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
+		... when != kvm_make_request(req, V)
+		\(return 0;\|break;\|goto L;\)
+	}
+}
+|
+if (kvm_check_request@c(req, V)) {
+	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
+		return 0;
+}
+)
+
+@dropped@
+position drops.c;
+@@
++ /* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
+kvm_check_request@c(...)
+
+@drops_in_helper@
+identifier h, V;
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B;
+@@
+h(struct kvm_vcpu *V)
+{
+	if (!kvm_check_request(req, V))
+		return \(1\|true\);
+(
++	/* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
+	return \(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\);
+|
++	/* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
+	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
+		... when != kvm_make_request(req, V)
+		return \(0\|false\);
+	}
+	return \(1\|true\);
+|
++	/* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
+	if (likely(\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
+		return \(1\|true\);
+	... when != kvm_make_request(req, V)
+	return \(0\|false\);
+)
+}
+
+@drops_flag@
+identifier pending = nested_get_pages_pending;
+identifier get = get_nested_state_pages;
+identifier f;
+expression A, B, V, W;
+@@
+f(...)
+{
+	... when any
+	V->arch.pending = false;
+	...
++	/* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
+	\(return A->get(W);\|return B.get(W);\|return kvm_nested_call(get)(W);\)
 }
 
 // A vCPU that is not running does not get to vcpu_enter_guest().
@@ -164,9 +279,33 @@ f(...)
 	...+>
 }
 
+@any_helper@
+identifier h, V;
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B;
+@@
+h(struct kvm_vcpu *V)
+{
+(
+	if (!kvm_check_request(req, V))
+		return \(1\|true\);
+	<+...
+	\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)
+	...+>
+|
+	if (kvm_check_request(req, V)) {
+		<+...
+		\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)
+		...+>
+	}
+	return \(1\|true\);
+)
+}
+
 @by_helper@
 identifier f = { vcpu_run, vcpu_block, kvm_vcpu_running };
-identifier helper.h;
+identifier any_helper.h;
 @@
 f(...)
 {
@@ -188,7 +327,7 @@ if (kvm_check_request@p(req, V)) {
 @depends on !elsewhere && !by_helper@
 position guest.p;
 @@
-+ /* racefix vulnerable: mapped only when the vCPU runs, a halted one is not asked */
++ /* racefix vulnerable: the pages are mapped only when the vCPU runs, not for a halted one */
 kvm_check_request@p(...)
 
 @depends on never_fails && !elsewhere && !by_helper@
@@ -196,26 +335,41 @@ identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 expression A, V;
 @@
 if (kvm_check_request(req, V))
-+	/* racefix vulnerable: mapped only when the vCPU runs, a halted one is not asked */
++	/* racefix vulnerable: the pages are mapped only when the vCPU runs, not for a halted one */
 	A->get_vmcs12_pages(V);
 
 @depends on !by_helper@
-identifier helper.h;
+identifier any_helper.h;
 expression V;
 @@
 if (unlikely(!h(V))) {
-+	/* racefix vulnerable: mapped only when the vCPU runs, a halted one is not asked */
++	/* racefix vulnerable: the pages are mapped only when the vCPU runs, not for a halted one */
 	...
 }
 
+@depends on !in_loop_by_flag@
+identifier by_flag.pending;
+expression V;
+position by_flag.c;
+@@
+vcpu_enter_guest(...)
+{
+	... when any
+	if (unlikely(V->arch.pending@c)) {
++		/* racefix vulnerable: the pages are mapped only when the vCPU runs, not for a halted one */
+		...
+	}
+	... when any
+}
+
 @depends on looks && !in_loop && !in_loop_by_helper@
-position direct.c;
+position again.c;
 @@
 vcpu_block(...)
 {
 	... when any
 	if (<+... kvm_check_request@c(...) ...+>) {
-+		/* racefix vulnerable: mapped after kvm_vcpu_running() has looked for L2's interrupts */
++		/* racefix vulnerable: the pages are mapped after kvm_vcpu_running() has looked for L2's interrupts */
 		...
 	}
 	... when any
