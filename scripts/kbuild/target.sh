@@ -14,12 +14,15 @@ kernel_release()
 # find_kbuild - set KBUILD and KVER from what the caller gave
 find_kbuild()
 {
-	local dir release
+	local dir release parts=''
 
 	if [ -n "$KERNEL" ]; then
-		parts=headers
-		[ -n "$KSRC" ] || [ "$VARIANT" = racegate ] || parts+=,source
-		"$TOP/scripts/kernel-get" --want "$parts" "$KERNEL" || exit
+		[ -n "$KSRC" ] || [ "$VARIANT" = racegate ] || parts=source
+		[ -n "$KBUILD" ] || parts+=${parts:+,}headers
+		if [ -n "$parts" ]; then
+			KERNEL=$(kernel_name "$KERNEL") || exit
+			"$TOP/scripts/kernel-get" --want "$parts" "$KERNEL" || exit
+		fi
 		KBUILD=${KBUILD:-$BUILD/kernels/$KERNEL/kbuild}
 	elif [ -z "$KBUILD" ]; then
 		KVER=${KVER:-$(uname -r)}
@@ -55,6 +58,10 @@ find_ksrc()
 			[ -d "$KSRC/$dir" ] || die "$EX_USAGE" "KSRC: $KSRC has no $dir: no kernel tree with x86 KVM"
 		done
 		KSRC=$(readlink -f "$KSRC")
+		return
+	fi
+	if [ -n "$KERNEL" ]; then
+		KSRC=$(readlink -f "$BUILD/kernels/$KERNEL/source")
 		return
 	fi
 	for dir in "$BUILD"/kernels/*/; do

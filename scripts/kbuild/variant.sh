@@ -40,36 +40,8 @@ patches_of()
 	done
 }
 
-# can_ask - is there what says what a tree lacks? A machine that only builds modules for
-# its Debian kernel, or a package that does, needs none of it.
-can_ask()
-{
-	[ -x "$TOP/scripts/apply" ] && command -v spatch >/dev/null
-}
-
-# line_series - set LACKING to all patches of the line, without those of parts that
-# status, as far as it can be asked, finds in KSRC
-line_series()
-{
-	local series=$TOP/patches/$LINE/series name opt file
-	local -A parts=()
-
-	[ -e "$series" ] || die "$EX_USAGE" "there are no patches for Linux $LINE (no patches/$LINE/series)"
-	! can_ask || while IFS=$'\t' read -r name opt _; do
-		parts[$name]=$opt
-	done < <(tree_parts "$KSRC")
-	LACKING=()
-	while read -r name opt || [ -n "$name" ]; do
-		case $name in ''|\#*) continue ;; esac
-		case $opt in ''|-p1|\#*) ;; *) die "$EX_USAGE" "$series: '$name $opt': only -p1 is understood" ;; esac
-		file=$(FORM=modules form_of "$LINE" "${name%.patch}")
-		[ -e "$file" ] || die "$EX_USAGE" "$series names $name, which is missing"
-		case ${parts[${name%.patch}]-} in fixed|not-affected) ;; *) LACKING+=("$file") ;; esac
-	done <"$series"
-}
-
-# find_lacking - set LACKING to the patches that KSRC lacks, as apply chooses them;
-# where that can't tell, or can't be asked, to the line's series
+# find_lacking - set LACKING to the patches that KSRC lacks, as apply chooses them. Of a
+# race that status does not know in KSRC there is none, and nothing is claimed.
 find_lacking()
 {
 	local key out rc=0
@@ -78,16 +50,17 @@ find_lacking()
 	key=$(tree_key "$KSRC" "$TOP/scripts" "$TOP/patches").list
 	if [ -e "$BUILD/status/$key" ]; then
 		out=$(cat "$BUILD/status/$key")
-	elif ! can_ask; then
-		rc=$EX_USAGE
 	else
+		# What has no answer to this question gets no patches by guess.
+		need_package spatch coccinelle
+		need_package ctags universal-ctags
 		out=$("$TOP/scripts/apply" --modules --list "$KSRC") || rc=$?
 		[ $rc -ne 0 ] || keep "$key" <<<"$out"
 	fi
-	case $rc in
-	0) mapfile -t LACKING < <(printf '%s' "${out:+$out$'\n'}") ;;
-	1) die "$EX_USAGE" "the patches of Linux $LINE do not apply to $KSRC" ;;
-	*) line_series ;;
+	case $rc:$out in
+	0:*|"$EX_USAGE":?*) mapfile -t LACKING < <(printf '%s' "${out:+$out$'\n'}") ;;
+	1:*) die "$EX_USAGE" "the patches of Linux $LINE do not apply to $KSRC" ;;
+	*) die "$EX_USAGE" "what $KSRC lacks cannot be told, as said above; nothing is built by guess" ;;
 	esac
 }
 

@@ -22,6 +22,11 @@ setup_file()
 	mkdir -p "$COPY/build/kernels" "$COPY/patches/6.1"
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$COPY/"
 	ln -s "$BUILD/kernels/6.1" "$COPY/build/kernels/6.1"
+	# Its patches are of no race that status knows.
+	cat >"$COPY/scripts/apply" <<-'END'
+	#!/bin/bash
+	cd "$(dirname "$0")/../patches/6.1" && sed "s,^,$PWD/," series
+	END
 	: >"$COPY/patches/6.1/series"
 	kver=$(<"$BUILD/kernels/6.1/release")
 	mkdir -p "$COPY/build/work/$kver"
@@ -135,6 +140,48 @@ same_module()
 
 @test "modules-build: a kernel is found by its release, too" {
 	[ "$(modules_build --kver "$KVER")" = "$(readlink -f "$BUILD")/modules/$KVER/patched" ]
+}
+
+# bare DIR - a place for commands in which there is no Coccinelle, and no apt
+bare()
+{
+	local cmd
+
+	mkdir -p "$1"
+	for cmd in $(compgen -c | sort -u); do
+		case $cmd in spatch|apt-get) continue ;; esac
+		cmd=$(type -P "$cmd") && ln -sf "$cmd" "$1/"
+	done
+	# With no packages to look for, it needs to be installed.
+	printf '#!/bin/sh\nexit 1\n' >"$1/dpkg-query.new"
+	chmod +x "$1/dpkg-query.new"
+	mv -f "$1/dpkg-query.new" "$1/dpkg-query"
+}
+
+@test "modules-build: where nothing can tell what the tree lacks, nothing is built" {
+	bare "$BATS_TEST_TMPDIR/bin"
+	mkdir -p "$BATS_TEST_TMPDIR/build/kernels"
+	ln -s "$(readlink -f "$BUILD/kernels/6.1")" "$BATS_TEST_TMPDIR/build/kernels/6.1"
+	O=$BATS_TEST_TMPDIR/build PATH=$BATS_TEST_TMPDIR/bin run modules_build --kernel 6.1
+	[ "$status" -eq 2 ]
+	[[ $output == *"missing"*coccinelle* ]]
+	[ -z "$(find "$BATS_TEST_TMPDIR/build" -name '*.ko' ! -path '*/kernels/*')" ]
+	# Neither by a part that status does not know, if that is all that there is.
+	cp -r "$TOP/scripts" "$TOP/VERSION" "$BATS_TEST_TMPDIR/"
+	printf '#!/bin/sh\necho "a-race: status does not know this tree" >&2\nexit 2\n' >"$BATS_TEST_TMPDIR/scripts/apply"
+	O=$BATS_TEST_TMPDIR/build run "$BATS_TEST_TMPDIR/scripts/modules-build" --kernel 6.1
+	[ "$status" -eq 2 ]
+	[[ $output == *"a-race: status does not know"*"nothing is built by guess"* ]]
+}
+
+@test "modules-build: a race that status does not know is not claimed" {
+	copy_patch one.patch some-race virt/kvm/eventfd.c 's/^#include <linux\/kvm.h>/&\n\/* changed *\//'
+	cp "$COPY/scripts/apply" "$BATS_TEST_TMPDIR/"
+	echo 'exit 2' >>"$COPY/scripts/apply"
+	run copy_build
+	cp "$BATS_TEST_TMPDIR/apply" "$COPY/scripts/apply"
+	[ "$status" -eq 0 ]
+	[ "$(modinfo -F version "$COPY_OUT/kvm.ko")" = "kvm-racefix $VERSION (some-race)" ]
 }
 
 @test "modules-build: an unknown line, variant or race is refused" {
