@@ -34,12 +34,43 @@ race_test()
 	printf '%s\n' "$BUILD/selftests/${1//-/_}_test"
 }
 
-# destructive_cases ID LINE - its cases that bring that kernel down as shipped
+# in_lines LIST KERNEL - does LIST, such as 5.10,6.1<6.1.177, have that kernel? Of a
+# line, an entry with < holds for releases before that one. KERNEL is a release, as
+# 6.1.176-1 or 6.1.20, or a line, which is the kernel of that line in build/kernels, and
+# newer than any release that an entry may name if there is none yet.
+in_lines()
+{
+	local kernel=$2
+
+	[[ $kernel == *.*.* ]] || kernel=$(cat "$BUILD/kernels/$2/version" 2>/dev/null) || kernel=$2
+	awk -v list="$1" -v kernel="$kernel" '
+		function line(version,  part) {
+			split(version, part, /[^0-9]+/)
+			return part[1] "." part[2]
+		}
+		function sublevel(version,  part) {
+			return split(version, part, /[^0-9]+/) > 2 ? part[3] + 0 : 1e9
+		}
+		BEGIN {
+			n = split(list, entry, ",")
+			for (i = 1; i <= n; i++) {
+				split(entry[i], part, "<")
+				if (part[1] == line(kernel) &&
+				    (part[2] == "" || sublevel(kernel) < sublevel(part[2])))
+					exit 0
+			}
+			exit 1
+		}'
+}
+
+# destructive_cases ID KERNEL - its cases that bring that line or release down as shipped
 destructive_cases()
 {
-	awk -F '\t' -v race="$1" -v line="$2" '
-		!/^#/ && $1 == race && index("," $3 ",", "," line ",") { print $2 }' \
-		"$TOP/selftests/destructive"
+	local id case lines rest
+
+	while IFS=$'\t' read -r id case lines rest; do
+		[ "$id" != "$1" ] || ! in_lines "$lines" "$2" || printf '%s\n' "$case"
+	done < <(grep -v '^#' "$TOP/selftests/destructive")
 }
 
 # died_of ID CASE DIR - did the host whose results are in DIR die, and of that case?
@@ -53,12 +84,46 @@ died_of()
 		grep -aqE -- "$regex" "$3/console.log"
 }
 
-# race_in_line ID LINE - does that kernel line have it, as shipped or reopened?
+# race_in_line ID KERNEL - does that line or release have it, as shipped or reopened?
 race_in_line()
 {
-	awk -F '\t' -v id="$1" -v line="$2" '
-		!/^#/ && $1 == id && index("," $3 ",", "," line ",") { yes = 1 }
-		END { exit !yes }' "$TOP/selftests/races"
+	in_lines "$(awk -F '\t' -v id="$1" '!/^#/ && $1 == id { print $3 }' "$TOP/selftests/races")" "$2"
+}
+
+# patches_for DIR ID KERNEL - selftests/DIR/LINE/ID*.patch of the kernel's line
+patches_for()
+{
+	compgen -G "$TOP/selftests/$1/$(line_of "$3")/$2*.patch"
+}
+
+# open_set RACE KERNEL - the modules that show the race on that kernel
+open_set()
+{
+	if patches_for reopen "$1" "$2" >/dev/null; then
+		echo "reopen-$1"
+	else
+		echo stock
+	fi
+}
+
+# fit KERNEL PATCH... - do these apply to its source in build/kernels, one upon the other?
+fit()
+{
+	local source=$BUILD/kernels/$1/source copy rc=0 patch file
+
+	shift
+	[ $# -gt 0 ] || return 0
+	need_package patch patch
+	copy=$(mktemp -d) || exit "$EX_USAGE"
+	while IFS= read -r file; do
+		mkdir -p "$copy/${file%/*}"
+		cp "$source/$file" "$copy/$file" 2>/dev/null
+	done < <(sed -nE 's,^--- a/([^[:space:]]+).*,\1,p' "$@" | sort -u)
+	for patch; do
+		patch -d "$copy" -p1 -F0 -N -f -s <"$patch" >/dev/null 2>&1 || rc=1
+	done
+	rm -rf "$copy"
+	return $rc
 }
 
 # closes DIR ID - do the modules there say that they close that race? Which patches a
