@@ -12,13 +12,13 @@ help:
 	@echo 'Show and close KVM x86 races:'
 	@echo '  make demo        show every race on unpatched modules and gone on patched'
 	@echo '                   ones, in emulated hosts; one table [1]'
-	@echo '                     RACE=ID KERNEL=LINE HOST=bochs|qemu  only these'
+	@echo '                     RACE=ID KERNEL=6.1 HOST=bochs|qemu  only these'
 	@echo '                     HOST=local  on this machine and its CPU, as root [4]'
 	@echo '                     RUNS=N      how often (default 3)'
 	@echo '                     WITHOUT=ID  leave out the patches of one race'
 	@echo '  make modules     replacement kvm.ko, kvm-intel.ko and kvm-amd.ko for the'
 	@echo '                   running kernel, into build/modules'
-	@echo '                     KERNEL=LINE a Debian kernel, fetched if need be, or'
+	@echo '                     KERNEL=6.1 or KERNEL=6.1.176-1  a Debian kernel, fetched if need be, or'
 	@echo '                     KVER=RELEASE another installed kernel'
 	@echo '                     KSRC=DIR    the source to build from, any tree'
 	@echo '                     KBUILD=DIR  its prepared build directory'
@@ -54,7 +54,7 @@ demo:
 	@scripts/demo
 
 modules:
-	@scripts/modules-build $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KVER),--kver $(KVER)) \
+	@scripts/modules-build $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(KVER),--kver $(KVER)) \
 		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)')
 
 load:

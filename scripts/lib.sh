@@ -186,11 +186,11 @@ line_of()
 }
 
 # kernel_name NAME - the directory in build/kernels of a kernel that a person names: the
-# line, or the whole version, for which the archive may have to be asked
+# line, or the whole version, for which the archive may have to be asked; see kernel-get
 kernel_name()
 {
 	case " $KERNEL_LINES $MORE_LINES " in
 	*" $1 "*) printf '%s\n' "$1" ;;
-	*) "$TOP/scripts/kernel-get" --name "$1" ;;
+	*) "$TOP/scripts/kernel-get" --name -- "$1" ;;
 	esac
 }

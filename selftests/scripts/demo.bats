@@ -28,6 +28,32 @@ emulators()
 	KERNEL=4.99 run "$DEMO"
 	[ "$status" -eq 2 ]
 	[[ $output == *4.99*5.10*6.1* ]]
+	# One of several is enough.
+	KERNEL="6.1 6.1.x" run "$DEMO"
+	[ "$status" -eq 2 ]
+	[[ $output == *"unknown kernel '6.1.x'"* ]]
+}
+
+@test "demo: a version that the archive has not is refused with those that it has" {
+	KERNEL=6.1.1-1 run "$DEMO"
+	[ "$status" -eq 2 ]
+	[[ $output == *"no kernel 6.1.1-1; of 6.1 it has: "*6.1.*"KSRC="* ]]
+}
+
+@test "demo: a line and the version that it is are refused as one kernel" {
+	local o=$BATS_TEST_TMPDIR/build kernel
+
+	for kernel in 6.1 6.1.192-2; do
+		mkdir -p "$o/kernels/$kernel"
+		printf '6.1.0-56-amd64\n' >"$o/kernels/$kernel/release"
+	done
+	cp -r "$TOP/scripts" "$TOP/selftests" "$BATS_TEST_TMPDIR/"
+	for kernel in kernel-get bochs-build; do
+		printf '#!/bin/sh\n[ "$1" != --name ] || echo "$3"\n' >"$BATS_TEST_TMPDIR/scripts/$kernel"
+	done
+	O=$o KERNEL="6.1 6.1.192-2" RACE=nested-vmcs12-pages run "$BATS_TEST_TMPDIR/scripts/demo"
+	[ "$status" -eq 2 ]
+	[[ $output == *"6.1 and 6.1.192-2 are the same kernel, 6.1.0-56-amd64"* ]]
 }
 
 @test "demo: an unknown host is refused; so is one that shows none of the races" {

@@ -19,7 +19,7 @@ setup()
 	echo "TEST_GEN_PROGS_x86_64 = x86_64/good" >"$src/Makefile"
 	printf 'TEST_GEN_PROGS_x86_64 += %s\n' x86_64/bad left_out not_in_bochs >>"$src/Makefile"
 	echo 6.1.0-1 >"$O/kernels/6.1/version"
-	stub scripts/kernel-get 'exit 0'
+	stub scripts/kernel-get '[ "$1" != --name ] || { echo "$3" >&2; exit 2; }'
 	stub scripts/modules-build 'echo "$O/modules"'
 	# make OUTPUT=... TARGET...: programs, any
 	stub bin/make 'for arg; do case $arg in /*_64/*|/*/not_in_bochs) mkdir -p "${arg%/*}"; cp /bin/true "$arg" ;; esac; done'
@@ -44,6 +44,19 @@ says()
 run_it()
 {
 	run "$COPY/scripts/kvm-selftests" --kernel 6.1 "$@"
+}
+
+@test "kvm-selftests: a version is a kernel, too; a tree may have its number" {
+	says x86_64:good 0 0
+	says x86_64:bad 0 0
+	stub scripts/kernel-get '[ "$1" != --name ] || echo 6.1.176-1'
+	run "$COPY/scripts/kvm-selftests" --kernel 6.1.176 --host bochs
+	[ "$status" -eq 0 ]
+	[[ $output == *"kernel 6.1.176-1, bochs: 2 tests"* ]]
+	mkdir -p "$O/trees/6.1.176"
+	touch "$O/trees/6.1.176"/{release,vmlinuz,modules,kbuild,source}
+	run "$COPY/scripts/kvm-selftests" --kernel "$O/trees/6.1.176" --host bochs
+	[ "$status" -eq 0 ]
 }
 
 @test "kvm-selftests: the same with both is fine, whatever it is" {
