@@ -34,6 +34,14 @@ emulators()
 	[[ $output == *"unknown kernel '6.1.x'"* ]]
 }
 
+@test "demo: a line that has patches, and no kernel in Debian, is refused with what can be done" {
+	for line in 6.6 6.18; do
+		KERNEL=$line RACE=nested-vmcs12-pages run "$DEMO"
+		[ "$status" -eq 2 ]
+		[[ $output == *"patches for $line, but Debian has no kernel"*tree-host* ]]
+	done
+}
+
 @test "demo: a version that the archive has not is refused with those that it has" {
 	KERNEL=6.1.1-1 run "$DEMO"
 	[ "$status" -eq 2 ]
