@@ -121,6 +121,22 @@ archive()
 	[[ $output == *"--update is for a line"* ]]
 }
 
+@test "kernel-get: LINE@SUITE is the newest whole kernel that this suite has" {
+	archive "linux-image-6.1.0-50-amd64 6.1.176-1" "linux-headers-6.1.0-50-amd64 6.1.176-1" \
+		"linux-source-6.1 6.1.176-1" "linux-image-6.1.0-9-amd64 6.1.99-1" \
+		"linux-headers-6.1.0-9-amd64 6.1.99-1" "linux-source-6.1 6.1.99-1" \
+		"linux-image-6.1.0-51-amd64 6.1.177-1" "linux-headers-6.1.0-51-amd64 6.1.177-1"
+	[ "$(kernel-get --name 6.1@bookworm)" = 6.1.176-1 ]
+	run kernel-get --name 6.12@bookworm
+	[ "$status" -eq 2 ]
+	[[ $output == *"bookworm has no kernel 6.12; it has: 6.1."* ]]
+	for name in 6.1@ @bookworm 6.1.176@bookworm 6.1@../x 6.1@a@b; do
+		run kernel-get --name "$name"
+		[ "$status" -eq 2 ]
+		[[ $output == *"unknown kernel '$name'"* ]]
+	done
+}
+
 @test "kernel-get: a version of another line than the project's can be named, and the archive asked" {
 	archive "linux-image-4.9.0-1-amd64 4.9.1-1"
 	[ "$(kernel-get --name 4.9.1)" = 4.9.1-1 ]
