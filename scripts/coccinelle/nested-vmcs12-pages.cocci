@@ -5,8 +5,8 @@
 // Absent: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES nested_get_pages_pending: vmcs12's pages are not left to KVM_RUN to map
 // Closed-by: first: vmcs12's pages are mapped before KVM_RUN checks whether the vCPU can run, and again if that fails
 
-// Map them if that was put off, and leave KVM_RUN if that fails, with the request
-// made again: in place ...
+// Map them if that was put off, and leave KVM_RUN if that fails, with a reason and
+// with the request made again: in place ...
 @again@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 identifier get = { get_nested_state_pages, get_vmcs12_pages };
@@ -17,6 +17,8 @@ position c;
 (
 if (kvm_check_request@c(req, V) && unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
 	...
+	V->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	...
 	kvm_make_request(req, V);
 	...
 	\(return 0;\|break;\|goto L;\)
@@ -24,6 +26,8 @@ if (kvm_check_request@c(req, V) && unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_c
 |
 if (kvm_check_request@c(req, V)) {
 	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
+		...
+		V->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 		...
 		kvm_make_request(req, V);
 		...
@@ -213,6 +217,31 @@ if (kvm_check_request@c(req, V)) {
 if (kvm_check_request@c(req, V)) {
 	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
 		return 0;
+}
+)
+
+@silent@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B, V;
+@@
+(
+if (kvm_check_request(req, V) && unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
++	/* racefix unsure: the request is made again, but KVM_RUN does not say why it ends */
+	... when != V->run->exit_reason = KVM_EXIT_INTERNAL_ERROR
+	kvm_make_request(req, V);
+	... when any
+	\(return 0;\|break;\)
+}
+|
+if (kvm_check_request(req, V)) {
+	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
++		/* racefix unsure: the request is made again, but KVM_RUN does not say why it ends */
+		... when != V->run->exit_reason = KVM_EXIT_INTERNAL_ERROR
+		kvm_make_request(req, V);
+		... when any
+		\(return 0;\|break;\)
+	}
 }
 )
 

@@ -10,6 +10,7 @@ setup_file()
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	"$TOP/scripts/kernel-get" --want source 5.10
 	"$TOP/scripts/kernel-get" --want source 6.1
+	"$TOP/scripts/kernel-get" --want source 6.1.176-1
 }
 
 setup()
@@ -25,7 +26,7 @@ take()
 {
 	mkdir -p "$tree"
 	(cd "$BUILD/kernels/$1/source" &&
-	 tar -c Makefile arch/x86/kvm virt/kvm include/linux/kvm_host.h include/linux/kvm_types.h) | tar -x -C "$tree"
+	 tar -c Makefile arch/x86/kvm virt/kvm include/linux/kvm_host.h include/linux/kvm_types.h arch/x86/include/asm/kvm*) | tar -x -C "$tree"
 }
 
 # patch_in PATCH... - into $tree
@@ -243,6 +244,147 @@ row()
 	[ "$status" -eq 2 ]
 	[ "$(row tdp-mmu-zap)" = unknown ]
 	[[ $output == *"in a function that is not known"* ]]
+}
+
+# parts - the parts of nested-vmcs12-pages in $tree: " NAME=STATUS ..."
+parts()
+{
+	run status --tsv --parts "$tree"
+	nested=$(awk -F'\t' '$1 ~ /^nested-/ {
+		sub(/^nested-vmcs12-pages-?/, "", $1)
+		printf " %s=%s", $1 == "" ? "first" : $1, $2
+	}' <<<"$output")
+	echo "$nested"
+}
+
+# chosen LINE - the patches of nested-vmcs12-pages that apply chooses for LINE's kernel
+chosen()
+{
+	apply --list --race nested-vmcs12-pages "$BUILD/kernels/$1/source"
+}
+
+@test "status: 6.1.176 does not wake a halted L2 for a posted interrupt, 5.10 and 6.1.192 do" {
+	take 6.1.176-1
+	parts
+	[[ $nested == *" posted=vulnerable"* ]]
+	[[ $nested == *" unmapped-vapic=vulnerable"* ]]
+	[[ $nested == *" lost-notification=vulnerable"* ]]
+	[[ $nested == *" first=vulnerable"* ]]
+	[[ $output == *"a pending posted interrupt is no wake event, so that a halted L2 sleeps on"* ]]
+	# With the pages mapped first, and all else, it is vulnerable still.
+	mapfile -t list < <(chosen 6.1.176-1)
+	for p in "${list[@]}"; do
+		[[ $p == *-posted.patch || $p == *-unmapped-vapic.patch ]] || patch_in "$p"
+	done
+	parts
+	[[ $nested == *" posted=vulnerable"*" first=fixed"* ]]
+	run status --tsv "$tree"
+	[ "$(row nested-vmcs12-pages)" = vulnerable ]
+
+	# Posted interrupts alone leave the page's unguarded reader.
+	rm -rf "$tree"
+	take 6.1.176-1
+	for p in "${list[@]}"; do
+		[[ $p != *-posted.patch ]] || patch_in "$p"
+	done
+	parts
+	[[ $nested == *" posted=fixed unmapped-vapic=vulnerable"* ]]
+	for p in "${list[@]}"; do
+		[[ $p == *-posted.patch ]] || patch_in "$p"
+	done
+	parts
+	[ "$nested" = " lost-notification=fixed posted=fixed unmapped-vapic=fixed first=fixed" ]
+
+	rm -rf "$tree"
+	take 6.1
+	parts
+	[ "$nested" = " lost-notification=vulnerable posted=fixed unmapped-vapic=fixed first=vulnerable" ]
+	rm -rf "$tree"
+	take 5.10
+	parts
+	[[ $nested == *" posted=not-affected unmapped-vapic=vulnerable"* ]]
+}
+
+@test "status: vmcs12's pages, in the forms that were posted" {
+	local x86=$tree/arch/x86/kvm/x86.c get='kvm_x86_ops.nested_ops->get_nested_state_pages(vcpu)'
+	local req=KVM_REQ_GET_NESTED_STATE_PAGES
+	local in_block='/^static inline int vcpu_block(/,/^}/s/^\tbool hv_timer;$/&\n\n'
+	local in_guest="/kvm_check_request($req, vcpu)/,/^\t\t}/d"
+
+	# 2020-05-05: in vcpu_block(); what fails is not tried again.
+	take 6.1
+	cp "$x86" "$BATS_TEST_TMPDIR/x86.c"
+	sed -i "$in_block\tif (kvm_check_request($req, vcpu)) {\n\t\tif (unlikely(!$get))\n\t\t\treturn 0;\n\t}/" "$x86"
+	parts
+	[[ $nested == *" first=vulnerable" ]]
+	[[ $output == *"the request is dropped if mapping fails"* ]]
+
+	# 2022-08-02: the request is made again there, and still dropped in vcpu_enter_guest().
+	local again="\tif (kvm_check_request($req, vcpu)) {\n\t\tif (unlikely(!$get)) {\n\t\t\tkvm_make_request($req, vcpu);\n\t\t\treturn 0;\n\t\t}\n\t}"
+	cp "$BATS_TEST_TMPDIR/x86.c" "$x86"
+	sed -i "$in_block$again/" "$x86"
+	parts
+	[[ $nested == *" first=vulnerable" ]]
+	# Nor does it say why KVM_RUN ends.
+	sed -i "/^static int vcpu_enter_guest(/,/^}/{$in_guest}" "$x86"
+	parts
+	[[ $nested == *" first=unknown" ]]
+	[[ $output == *"KVM_RUN does not say why it ends"* ]]
+	sed -i "/^static inline int vcpu_block(/,/^}/s/kvm_make_request($req, vcpu);/vcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;\n&/" "$x86"
+	parts
+	[[ $nested == *" first=fixed" ]]
+
+	# 2022-08-28: at the top of the loop, in a function; what fails is not tried again.
+	cp "$BATS_TEST_TMPDIR/x86.c" "$x86"
+	sed -i "/^static int vcpu_enter_guest(/,/^}/{$in_guest}" "$x86"
+	sed -i "/^static int vcpu_run(/i static int common_requests(struct kvm_vcpu *vcpu)\n{\n\tif (kvm_request_pending(vcpu)) {\n\t\tif (kvm_check_request($req, vcpu)) {\n\t\t\tif (unlikely(!$get))\n\t\t\t\treturn 0;\n\t\t}\n\t}\n\n\treturn 1;\n}\n" "$x86"
+	sed -i '/^static int vcpu_run(/,/^}/s/^.*at_instruction_boundary = false;$/&\n\t\tr = common_requests(vcpu);\n\t\tif (r <= 0)\n\t\t\tbreak;/' "$x86"
+	parts
+	[[ $nested == *" first=vulnerable" ]]
+	[[ $output == *"the request is dropped if mapping fails"* ]]
+}
+
+@test "status: vmcs12's pages, with a flag in place of the request" {
+	local x86=$tree/arch/x86/kvm/x86.c nested_c=$tree/arch/x86/kvm/vmx/nested.c flag=vcpu-\>arch.nested_get_pages_pending
+
+	take 6.1
+	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	sed -i "s/kvm_make_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/$flag = true/
+		s/kvm_clear_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/$flag = false/
+		s/kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/$flag/" "$nested_c" "$tree/arch/x86/kvm/svm/nested.c"
+	sed -i "/kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/,/^\t\t}/c\\
+		if (unlikely($flag)) {\\
+			if (!kvm_x86_ops.nested_ops->get_nested_state_pages(vcpu)) {\\
+				vcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;\\
+				r = 0;\\
+				break;\\
+			}\\
+			$flag = false;\\
+		}" "$x86"
+	parts
+	[[ $nested == *" first=fixed" ]]
+	# Whoever clears it first does not know of a failure any more.
+	sed -i "/if (unlikely($flag)) {/a $flag = false;" "$x86"
+	parts
+	[[ $nested == *" first="@(unknown|vulnerable) ]]
+}
+
+@test "status: a notification that was pending is looked for after a restore, not at VM-entry" {
+	local nested_c=$tree/arch/x86/kvm/vmx/nested.c
+
+	take 6.1
+	patch_in "$TOP/patches/6.1/nested-vmcs12-pages-lost-notification.patch"
+	parts
+	[[ $nested == " lost-notification=fixed"* ]]
+	cp "$nested_c" "$BATS_TEST_TMPDIR/nested.c"
+	for wrong in '/nested->pi_pending = true;/d' '/pi_test_on(nested->pi_desc)/s/if (.*/if (nested->pi_desc) {/' \
+		'/nested->pi_pending = true;/,+1{/KVM_REQ_EVENT/d}'; do
+		cp "$BATS_TEST_TMPDIR/nested.c" "$nested_c"
+		sed -i "$wrong" "$nested_c"
+		! cmp -s "$BATS_TEST_TMPDIR/nested.c" "$nested_c"
+		parts
+		[[ $nested == " lost-notification="@(unknown|vulnerable)* ]]
+	done
 }
 
 @test "status: what is not a kernel tree with KVM is refused" {
