@@ -51,6 +51,23 @@ row()
 	awk -F'\t' -v id="$1" '$1 == id { print $2 }' <<<"$output"
 }
 
+# parts - the parts of nested-vmcs12-pages in $tree: " NAME=STATUS ..."
+parts()
+{
+	run status --tsv --parts "$tree"
+	nested=$(awk -F'\t' '$1 ~ /^nested-/ {
+		sub(/^nested-vmcs12-pages-?/, "", $1)
+		printf " %s=%s", $1 == "" ? "first" : $1, $2
+	}' <<<"$output")
+	echo "$nested"
+}
+
+# chosen LINE - the patches of nested-vmcs12-pages that apply chooses for LINE's kernel
+chosen()
+{
+	apply --list --race nested-vmcs12-pages "$BUILD/kernels/$1/source"
+}
+
 @test "status: 5.10 as it is, and every row names its evidence" {
 	take 5.10
 	run status --tsv --parts "$tree"
@@ -244,23 +261,6 @@ row()
 	[ "$status" -eq 2 ]
 	[ "$(row tdp-mmu-zap)" = unknown ]
 	[[ $output == *"in a function that is not known"* ]]
-}
-
-# parts - the parts of nested-vmcs12-pages in $tree: " NAME=STATUS ..."
-parts()
-{
-	run status --tsv --parts "$tree"
-	nested=$(awk -F'\t' '$1 ~ /^nested-/ {
-		sub(/^nested-vmcs12-pages-?/, "", $1)
-		printf " %s=%s", $1 == "" ? "first" : $1, $2
-	}' <<<"$output")
-	echo "$nested"
-}
-
-# chosen LINE - the patches of nested-vmcs12-pages that apply chooses for LINE's kernel
-chosen()
-{
-	apply --list --race nested-vmcs12-pages "$BUILD/kernels/$1/source"
 }
 
 @test "status: 6.1.176 does not wake a halted L2 for a posted interrupt, 5.10 and 6.1.192 do" {
