@@ -48,6 +48,26 @@ emulators()
 	[[ $output == *"no kernel 6.1.1-1; of 6.1 it has: "*6.1.*"KSRC="* ]]
 }
 
+# stub_copy - a copy of the project that fetches nothing
+stub_copy()
+{
+	cp -r "$TOP/scripts" "$TOP/selftests" "$BATS_TEST_TMPDIR/"
+	for cmd in kernel-get bochs-build; do
+		printf '#!/bin/sh\n[ "$1" != --name ] || echo "$3"\n' >"$BATS_TEST_TMPDIR/scripts/$cmd"
+	done
+}
+
+@test "demo: a race that cannot be opened in a version is left out, and said" {
+	local o=$BATS_TEST_TMPDIR/build
+
+	mkdir -p "$o/kernels/6.1.20-1/source"
+	printf '6.1.0-7-amd64\n' >"$o/kernels/6.1.20-1/release"
+	stub_copy
+	O=$o KERNEL=6.1.20-1 RACE=tdp-mmu-zap run "$BATS_TEST_TMPDIR/scripts/demo"
+	[ "$status" -eq 2 ]
+	[[ $output == *"6.1.20-1: tdp-mmu-zap is left out: "*"does not fit this version"*"cannot show: tdp-mmu-zap"* ]]
+}
+
 @test "demo: a line and the version that it is are refused as one kernel" {
 	local o=$BATS_TEST_TMPDIR/build kernel
 
@@ -55,10 +75,7 @@ emulators()
 		mkdir -p "$o/kernels/$kernel"
 		printf '6.1.0-56-amd64\n' >"$o/kernels/$kernel/release"
 	done
-	cp -r "$TOP/scripts" "$TOP/selftests" "$BATS_TEST_TMPDIR/"
-	for kernel in kernel-get bochs-build; do
-		printf '#!/bin/sh\n[ "$1" != --name ] || echo "$3"\n' >"$BATS_TEST_TMPDIR/scripts/$kernel"
-	done
+	stub_copy
 	O=$o KERNEL="6.1 6.1.192-2" RACE=nested-vmcs12-pages run "$BATS_TEST_TMPDIR/scripts/demo"
 	[ "$status" -eq 2 ]
 	[[ $output == *"6.1 and 6.1.192-2 are the same kernel, 6.1.0-56-amd64"* ]]
