@@ -15,6 +15,8 @@ identifier I;
 (
 struct kvm_x86_nested_ops I = { ..., .get = g, ..., };
 |
+struct kvm_x86_ops I = { ..., .get = g, ..., };
+|
 A->get = g
 |
 A.get = g
