@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "apic.h"
+#include "kselftest.h"
 #include "kvm_util.h"
 #include "processor.h"
 #include "nested_migration.h"
@@ -28,17 +29,19 @@
 /* How many may follow before the VMM gets round to stop the vCPUs. */
 #define MORE		1000
 
-/* Of the host's time: what L2 gets for a batch, and how often that is looked at. */
+/*
+ * Of the host's time: what L2 gets for a batch, how often that is looked at, and
+ * what L1 gets to post an interrupt and to send its notification.
+ */
 #define WAKE_MS		400
 #define LOOK_US		500
+#define POST_US		50000
 
 /* In guest memory, which goes along. */
 struct shared {
 	struct pi_desc pi_desc;
 	uint64_t allowed;	/* by the VMM: how many may have been posted */
-	uint64_t migrations;	/* by the VMM */
 	uint64_t posted;	/* by L1's second vCPU */
-	uint64_t resent;	/* by L1's second vCPU */
 	uint64_t l2_runs;	/* by L2 */
 	uint64_t arrived;	/* by L2 */
 };
@@ -98,16 +101,9 @@ static void l1_runs_l2(struct vmx_pages *vmx, volatile struct shared *shared,
 	GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
 }
 
-/* The notification, to APIC ID 0. */
-static void l1_notify(void)
-{
-	x2apic_write_reg(APIC_ICR, APIC_DM_FIXED | APIC_INT_ASSERT | PI_NV);
-}
-
 static void l1_posts(volatile struct shared *shared)
 {
 	struct pi_desc *desc = (struct pi_desc *)&shared->pi_desc;
-	uint64_t migrations;
 
 	x2apic_enable();
 	/* Earlier notifications would reach L1, whose APIC may still be off. */
@@ -119,21 +115,13 @@ static void l1_posts(volatile struct shared *shared)
 			cpu_relax();
 
 		shared->posted++;
-		migrations = shared->migrations;
 		pi_post(desc, L2_VECTOR);
-		l1_notify();
+		/* Once, to APIC ID 0. */
+		x2apic_write_reg(APIC_ICR, APIC_DM_FIXED | APIC_INT_ASSERT | PI_NV);
 
 		/* One at a time: two of one vector may become one. */
-		while (shared->arrived < shared->posted) {
-			if (migrations != shared->migrations) {
-				migrations = shared->migrations;
-				if (pi_outstanding(desc)) {
-					shared->resent++;
-					l1_notify();
-				}
-			}
+		while (shared->arrived < shared->posted)
 			cpu_relax();
-		}
 	}
 }
 
@@ -246,7 +234,6 @@ static void vm_migrate(struct vm *vm)
 		vcpu_state_load(vm->vcpu[i], state[i]);
 		vcpu_state_free(state[i]);
 	}
-	vm->shared->migrations++;
 }
 
 static bool wait_for_arrival(struct vm *vm, uint64_t nr)
@@ -273,38 +260,90 @@ static void wait_for_halt(struct vm *vm)
 	}
 }
 
+static bool is_under_way(struct vm *vm)
+{
+	return pi_outstanding((struct pi_desc *)&vm->shared->pi_desc);
+}
+
+/* Lets L1 post one more, which no vCPU in KVM_RUN takes up. */
+static void let_post(struct vm *vm)
+{
+	unsigned int us;
+
+	vm->shared->allowed += MORE;
+	for (us = 0; us < POST_US && !is_under_way(vm); us += LOOK_US)
+		usleep(LOOK_US);
+	/* The notification follows at once. */
+	usleep(LOOK_US);
+}
+
+/* How the VMM stops the vCPUs; migrations do so in turn. */
+enum stop { QUIET, POSTED, AS_THEY_COME, NR_STOPS };
+
+static void vm_stop(struct vm *vm, enum stop stop)
+{
+	if (stop != AS_THEY_COME)
+		wait_for_halt(vm);
+	if (stop == POSTED)
+		let_post(vm);
+	vcpu_stop(vm, RUNS_L2);
+	vcpu_stop(vm, POSTS);
+}
+
+static void count(struct nested_migration *result, struct vm *vm)
+{
+	bool halted = vcpu_is_halted(vm, RUNS_L2), under_way = is_under_way(vm);
+
+	result->halted += halted;
+	result->under_way += under_way;
+	result->both += halted && under_way;
+}
+
 void nested_migration_run(struct nested_migration *result, unsigned int rounds)
 {
 	struct vm vm = {};
 	uint64_t target;
-	bool quiet;
+	enum stop stop;
 
 	memset(result, 0, sizeof(*result));
 	vm_start(&vm);
 	for (;;) {
-		quiet = result->rounds % 2 == 0 || result->rounds == rounds;
+		stop = result->rounds == rounds ? QUIET : result->rounds % NR_STOPS;
 		target = vm.shared->arrived + BATCH;
-		vm.shared->allowed = target + (quiet ? 0 : MORE);
+		vm.shared->allowed = target + (stop == AS_THEY_COME ? MORE : 0);
 		vcpu_start(&vm, RUNS_L2);
 		vcpu_start(&vm, POSTS);
 		result->asleep = !wait_for_arrival(&vm, target);
 		if (result->asleep || result->rounds == rounds)
 			break;
 
-		if (quiet)
-			wait_for_halt(&vm);
-		vcpu_stop(&vm, RUNS_L2);
-		vcpu_stop(&vm, POSTS);
-		result->halted += vcpu_is_halted(&vm, RUNS_L2);
-		result->posting += pi_outstanding((struct pi_desc *)&vm.shared->pi_desc);
+		vm_stop(&vm, stop);
+		count(result, &vm);
 		vm_migrate(&vm);
 		result->rounds++;
 	}
 
-	vcpu_stop(&vm, RUNS_L2);
-	vcpu_stop(&vm, POSTS);
+	vm_stop(&vm, AS_THEY_COME);
 	result->posted = vm.shared->posted;
 	result->arrived = vm.shared->arrived;
-	result->resent = vm.shared->resent;
 	kvm_vm_free(vm.vm);
+}
+
+void nested_migration_add(struct nested_migration *sum,
+			  const struct nested_migration *one)
+{
+	sum->rounds += one->rounds;
+	sum->halted += one->halted;
+	sum->under_way += one->under_way;
+	sum->both += one->both;
+	sum->posted += one->posted;
+	sum->arrived += one->arrived;
+	sum->asleep |= one->asleep;
+}
+
+void nested_migration_print(const char *prefix, const struct nested_migration *is)
+{
+	ksft_print_msg("%s%u migrations, %u with L2 halted, %u with a notification under way, %u with both; %lu of %lu interrupts arrived\n",
+		       prefix, is->rounds, is->halted, is->under_way, is->both,
+		       is->arrived, is->posted);
 }

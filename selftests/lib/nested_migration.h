@@ -7,15 +7,15 @@
  * descriptor's PIR, ON, and the notification vector by IPI.  The VMM stops both,
  * saves them, makes a new VM, restores them and goes on.
  *
- * Every other time the VMM first has the posting stop and waits for L2 to halt,
- * so that the next interrupt is posted to an L2 that was restored halted; in
- * between it stops the vCPUs wherever they are.
+ * In turn the VMM stops the vCPUs
+ *  - when the posting has ended and L2 is halted, so that the next interrupt is
+ *    posted to an L2 that was restored halted;
+ *  - when L2 is halted, the first one first: the second posts an interrupt that
+ *    nobody takes up before the save, and notifies a vCPU that is not in KVM_RUN;
+ *  - wherever they are.
  *
- * KVM does not save that it got a notification which it has not acted on yet:
- * it is lost on the way, in every kernel, and KVM_GET_NESTED_STATE has no room
- * for it.  So that this does not pass for a vCPU that does not wake up, a
- * notification that was under way is sent once more after a migration, as it
- * may be: the descriptor still says that it is outstanding.
+ * Each notification is sent once.  KVM does not save that it got one which it has
+ * not acted on yet; whether L2 gets the interrupt is what this is about.
  */
 #ifndef NESTED_MIGRATION_H
 #define NESTED_MIGRATION_H
@@ -26,14 +26,21 @@
 struct nested_migration {
 	unsigned int rounds;	/* migrations that were done */
 	unsigned int halted;	/* of these, with L2 halted at the time */
-	unsigned int posting;	/* of these, with an interrupt posted and not taken up */
+	unsigned int under_way;	/* of these, with ON set: posted, and not taken up */
+	unsigned int both;	/* of these, with both */
 	unsigned long posted;	/* interrupts, by L1 */
 	unsigned long arrived;	/* in L2 */
-	unsigned long resent;	/* notifications */
 	bool asleep;		/* it ended because L2 did not wake up */
 };
 
 /* nested_migration_run - @rounds times, or until L2 does not wake up */
 void nested_migration_run(struct nested_migration *result, unsigned int rounds);
+
+/* nested_migration_add - what came of several runs; all but ->asleep is a sum */
+void nested_migration_add(struct nested_migration *sum,
+			  const struct nested_migration *one);
+
+/* nested_migration_print - a line of diagnostics */
+void nested_migration_print(const char *prefix, const struct nested_migration *is);
 
 #endif /* NESTED_MIGRATION_H */

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An L1 and an L2 that halts; see nested_guest.h.
+ */
+#include "apic.h"
+#include "kvm_util.h"
+#include "nested_guest.h"
+#include "processor.h"
+
+#define X86_EFLAGS_IF	0x200
+
+/* Of vmcs12's activity state. */
+#define ACTIVITY_HLT	1
+
+#define L2_STACK_SIZE	512
+
+static volatile uint64_t l2_irqs;
+static uint64_t l2_stack[L2_STACK_SIZE];
+
+void l2_irq_handler(struct ex_regs *regs)
+{
+	l2_irqs++;
+}
+
+void pend_in_vapic(uint8_t *vapic)
+{
+	vapic[APIC_IRR + (L2_VECTOR / 32) * 0x10 + (L2_VECTOR % 32) / 8] |=
+		1 << (L2_VECTOR % 8);
+}
+
+static void l2_halts(void)
+{
+	GUEST_SYNC(SYNC_L2_HALTS);
+	/* L1's VMRESUME leaves L2 none of its registers. */
+	asm volatile("sti; hlt; cli" ::: "rax", "rbx", "rcx", "rdx", "rsi", "rdi",
+		     "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+		     "memory");
+	GUEST_SYNC_ARGS(SYNC_L2_AWAKE, l2_irqs, 0, 0, 0);
+	GUEST_DONE();
+}
+
+static void l2_exits(void)
+{
+	for (;;)
+		vmcall();
+}
+
+static void set_controls(uint32_t field, uint32_t bits)
+{
+	GUEST_ASSERT(!vmwrite(field, vmreadz(field) | bits));
+}
+
+/* Up to VMLAUNCH: an L2 with virtual-interrupt delivery. */
+static void l1_prepare(struct vmx_pages *vmx, struct l2_config *config, void *l2)
+{
+	x2apic_enable();
+	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
+	GUEST_ASSERT(load_vmcs(vmx));
+	prepare_vmcs(vmx, l2, &l2_stack[L2_STACK_SIZE]);
+
+	set_controls(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_EXT_INTR_MASK);
+	set_controls(CPU_BASED_VM_EXEC_CONTROL,
+		     CPU_BASED_TPR_SHADOW | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS);
+	set_controls(SECONDARY_VM_EXEC_CONTROL,
+		     SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY);
+	set_controls(VM_EXIT_CONTROLS, VM_EXIT_ACK_INTR_ON_EXIT);
+	GUEST_ASSERT(!vmwrite(VIRTUAL_APIC_PAGE_ADDR, config->vapic_gpa));
+	if (config->posted_intr) {
+		set_controls(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_POSTED_INTR);
+		GUEST_ASSERT(!vmwrite(POSTED_INTR_NV, PI_NV));
+		GUEST_ASSERT(!vmwrite(POSTED_INTR_DESC_ADDR,
+				      config->pi_desc_gpa));
+	}
+}
+
+/*
+ * Up to 6.11, a notification that was pending before L2 ran goes to L1, whose
+ * part it then is to give L2 the interrupt that was posted.
+ */
+static void l1_handle_notification(struct l2_config *config)
+{
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_EXTERNAL_INTERRUPT,
+		       vmreadz(VM_EXIT_REASON));
+	GUEST_ASSERT_1((vmreadz(VM_EXIT_INTR_INFO) & 0xff) == PI_NV,
+		       vmreadz(VM_EXIT_INTR_INFO));
+	x2apic_write_reg(APIC_EOI, 0);
+	GUEST_ASSERT(pi_take(config->pi_desc, L2_VECTOR));
+	pend_in_vapic(config->vapic);
+	GUEST_ASSERT(!vmwrite(GUEST_INTR_STATUS, L2_VECTOR));
+}
+
+void l1_halts_l2(struct vmx_pages *vmx, struct l2_config *config)
+{
+	l1_prepare(vmx, config, l2_halts);
+	if (config->post_first)
+		pi_post(config->pi_desc, L2_VECTOR);
+	GUEST_ASSERT(!vmlaunch());
+	l1_handle_notification(config);
+	GUEST_ASSERT(!vmresume());
+	/* Only an exit that the test does not cause brings L1 back again. */
+	GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
+}
+
+void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config)
+{
+	l1_prepare(vmx, config, l2_exits);
+	GUEST_ASSERT(!vmlaunch());
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_VMCALL,
+		       vmreadz(VM_EXIT_REASON));
+
+	set_controls(CPU_BASED_VM_EXEC_CONTROL,
+		     CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING);
+	GUEST_ASSERT(!vmwrite(VIRTUAL_APIC_PAGE_ADDR, UNBACKED_GPA));
+	GUEST_ASSERT(!vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_HLT));
+	/* Early kernels ask for it even if L1 intercepts interrupts. */
+	GUEST_ASSERT(!vmwrite(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_IF));
+	GUEST_SYNC(SYNC_L1_UNBACKS);
+	GUEST_ASSERT(!vmresume());
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_EXTERNAL_INTERRUPT,
+		       vmreadz(VM_EXIT_REASON));
+	GUEST_SYNC(SYNC_L1_GOES_ON);
+	GUEST_DONE();
+}

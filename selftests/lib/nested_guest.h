@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Guests of nested_vmcs12_pages_test: an L1 with an L2 that has virtual-interrupt
+ * delivery and halts.
+ */
+#ifndef NESTED_GUEST_H
+#define NESTED_GUEST_H
+
+#include <stdint.h>
+
+#include "pi_desc.h"
+#include "vmx.h"
+
+/* L2's interrupt, and the notification vector that L1 chose; any would do. */
+#define L2_VECTOR	0x55
+#define PI_NV		0xe3
+
+/* A guest-physical page that no memslot backs. */
+#define UNBACKED_GPA	0xc0000000ull
+
+/* GUEST_SYNC()s */
+enum {
+	SYNC_L2_HALTS = 1,	/* L2 is about to execute HLT */
+	SYNC_L2_AWAKE,		/* it went on; args[2]: how often its handler ran */
+	SYNC_L1_UNBACKS,	/* L1 is about to enter L2 without a virtual-APIC page */
+	SYNC_L1_GOES_ON,	/* an external interrupt ended that L2 */
+};
+
+/* How L2 is to be set up.  The guest reads it: addresses are the guest's. */
+struct l2_config {
+	uint64_t posted_intr;	/* L2 has posted interrupts */
+	uint64_t post_first;	/* L1 posts one before VM-entry, and notifies nobody */
+	uint64_t vapic_gpa;
+	uint64_t pi_desc_gpa;
+	uint8_t *vapic;
+	struct pi_desc *pi_desc;
+};
+
+/* pend_in_vapic - set L2_VECTOR in VIRR of the page at @vapic */
+void pend_in_vapic(uint8_t *vapic);
+
+/* l2_irq_handler - of L2_VECTOR */
+struct ex_regs;
+void l2_irq_handler(struct ex_regs *regs);
+
+/* l1_halts_l2 - L2 executes STI, HLT, and goes on when it gets an interrupt */
+void l1_halts_l2(struct vmx_pages *vmx, struct l2_config *config);
+
+/*
+ * l1_unbacks_vapic - enter L2 with a virtual-APIC page, have it exit, and enter
+ * it as halted with an address for that page that no memslot backs
+ *
+ * CR8-load and CR8-store exiting are on, as KVM fails such a VM-entry otherwise.
+ */
+void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config);
+
+#endif /* NESTED_GUEST_H */
