@@ -4,6 +4,8 @@
 # scripts/status, on the KVM of the kernels that are there for the demo: as it
 # is, patched, reopened, wrongly fixed and laid out in another way.
 
+bats_require_minimum_version 1.5.0
+
 setup_file()
 {
 	# shellcheck source=scripts/lib.sh
@@ -421,6 +423,60 @@ chosen()
 		parts
 		[[ $nested == " lost-notification="@(unknown|vulnerable)* ]]
 	done
+}
+
+@test "status: CVEs, with the status of each, in both forms and within three columns" {
+	take 6.1
+	run status --tsv "$tree"
+	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: fixed" ]]
+	patch_in "$TOP/selftests/reopen/6.1/tdp-mmu-zap.patch"
+	run status --tsv "$tree"
+	[ "$(awk -F'\t' 'NF != 3' <<<"$output")" = "" ]
+	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: vulnerable" ]]
+	[ "$(grep -c CVE-2022-45869 <<<"$output")" -eq 1 ]
+	run status --tsv --parts "$tree"
+	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: vulnerable" ]]
+	run status "$tree"
+	grep -qx ' *CVE-2022-45869: vulnerable' <<<"$output"
+}
+
+@test "status: code that only one option uses, and what a configuration turns off" {
+	take 6.1
+	patch_in "$TOP/selftests/reopen/6.1/gpc-refresh.patch"
+	run status --tsv "$tree"
+	[ "$(row gpc-refresh)" = vulnerable ]
+	[[ $output != *CONFIG_KVM_XEN* ]]
+
+	# As in 5.17: x86.c has no cache of its own.
+	sed -i 's/\<kvm_gpc_\(init\|activate\)\>/my_&/' "$tree/arch/x86/kvm/x86.c"
+	run status --tsv "$tree"
+	[ "$(row gpc-refresh)" = vulnerable ]
+	[[ $output == *"only arch/x86/kvm/xen.c uses these caches, with CONFIG_KVM_XEN"* ]]
+	printf 'CONFIG_KVM=m\n# CONFIG_KVM_XEN is not set\n# CONFIG_KVM_INTEL is not set\n' >"$BATS_TEST_TMPDIR/config"
+	run status --tsv --config "$BATS_TEST_TMPDIR/config" "$tree"
+	[ "$(row gpc-refresh)" = vulnerable ]
+	[[ $output == *"; CONFIG_KVM_XEN is not set in $BATS_TEST_TMPDIR/config: nothing uses these caches"* ]]
+	[ "$(awk -F'\t' 'NF != 3' <<<"$output")" = "" ]
+
+	# The tree's own, and parts that are KVM-Intel's
+	rm -rf "$tree"
+	take 5.10
+	cp "$BATS_TEST_TMPDIR/config" "$tree/.config"
+	run status --tsv --parts "$tree"
+	[ "$(row apicv-vcpu-creation-defer-in-l2)" = vulnerable ]
+	[[ $(grep ^apicv-vcpu-creation-defer-in-l2 <<<"$output") == *"; CONFIG_KVM_INTEL is not set in $tree/.config: none of it is built" ]]
+
+	run -2 status --config "$BATS_TEST_TMPDIR/none" "$tree"
+	[[ $output == *"not a file"* ]]
+	run -2 status --config "$tree/Makefile" "$tree"
+	[[ $output == *"not a kernel's configuration"* ]]
+	run -2 status --config
+}
+
+@test "status --help: which kernels are known, from what the project has" {
+	run -0 status --help
+	oldest=$(cd "$TOP/patches" && printf '%s\n' */series | sort -V | sed -n 1p)
+	[[ $output == *"from Linux $(cut -d . -f 1,2 <<<"${oldest%/series}") to "* ]]
 }
 
 @test "status: what is not a kernel tree with KVM is refused" {
