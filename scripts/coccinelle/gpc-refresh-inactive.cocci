@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Race: gpc-refresh
+// Functions: kvm_gfn_to_pfn_cache_check kvm_gpc_check kvm_gfn_to_pfn_cache_refresh __kvm_gpc_refresh
+// Uses: shinfo_cache
+// Users-only: CONFIG_KVM_XEN arch/x86/kvm/xen.c: shared_info's cache, the one that others than a vCPU's own thread look at
+// Absent: hva_to_pfn_retry kvm_gfn_to_pfn_cache_refresh kvm_gpc_refresh: there is no gfn-to-pfn cache
+// Closed-by: use: a cache that is not active is not valid for its users
+// Closed-by: refresh: nor refreshed, by a look with its lock held
+
+@use exists@
+identifier f = { kvm_gfn_to_pfn_cache_check, kvm_gpc_check };
+expression E;
+@@
+f(...)
+{
+	... when != return true;
++	/* racefix closed use: never valid if it is not active */
+	if (!E->active)
+		return false;
+	... when any
+}
+
+@depends on !use exists@
+identifier f = { kvm_gfn_to_pfn_cache_check, kvm_gpc_check };
+expression E;
+@@
+f(...)
+{
+	... when != E->active
++	/* racefix vulnerable: valid, whether it is active or not */
+	return true;
+}
+
+@refresh exists@
+identifier f = { kvm_gfn_to_pfn_cache_refresh, __kvm_gpc_refresh };
+expression E;
+@@
+f(...)
+{
+	... when != \(hva_to_pfn\|hva_to_pfn_retry\)(...)
+	\(write_lock_irq(&E->lock);\|gpc_begin_refresh(E);\)
+	... when != \(hva_to_pfn\|hva_to_pfn_retry\)(...)
+	    when != write_unlock_irq(&E->lock)
++	/* racefix closed refresh: refused if it is not active */
+	if (!E->active) {
+		...
+	}
+	... when any
+}
+
+@depends on !refresh exists@
+identifier f = { kvm_gfn_to_pfn_cache_refresh, __kvm_gpc_refresh };
+expression E;
+position p;
+@@
+f(...)
+{
+	... when != E->active
++	/* racefix vulnerable: looked up, whether it is active or not */
+	write_lock_irq(&E->lock);
+	... when any
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Race: gpc-refresh
+// Functions: kvm_gfn_to_pfn_cache_init kvm_gpc_init kvm_gpc_activate __kvm_gpc_activate
+// Uses: shinfo_cache
+// Users-only: CONFIG_KVM_XEN arch/x86/kvm/xen.c: shared_info's cache, the one that others than a vCPU's own thread look at
+// Absent: hva_to_pfn_retry kvm_gfn_to_pfn_cache_refresh kvm_gpc_refresh: there is no gfn-to-pfn cache
+// Closed-by: once: the lock of a cache is made by a function that puts none to use
+
+@activates@
+identifier f = { kvm_gfn_to_pfn_cache_init, kvm_gpc_activate, __kvm_gpc_activate };
+expression E, K;
+@@
+f(...)
+{
+	<+...
+	list_add(&E->list, &K->gpc_list)
+	...+>
+}
+
+@again@
+identifier activates.f;
+expression E;
+position p;
+@@
+f(...)
+{
+	<+...
+	rwlock_init@p(&E->lock)
+	...+>
+}
+
+@@
+expression E;
+position again.p;
+@@
++ /* racefix vulnerable: made anew when the cache is put to use again, whoever holds it */
+rwlock_init@p(E);
+
+@depends on activates@
+expression E;
+position p != again.p;
+@@
++ /* racefix closed once: made apart from that */
+rwlock_init@p(&E->lock);
