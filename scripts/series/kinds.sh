@@ -184,12 +184,15 @@ change_plain()
 	done
 }
 
-# add_fields FORMED - a patch for a series; in Debian it gets DEP-3's fields
-add_fields()
+# quilt_form PATCH - as it goes among other patches; in Debian with DEP-3's fields
+quilt_form()
 {
 	local sha date
 
-	[ "$KIND" = debian ] || return 0
+	if [ "$KIND" != debian ]; then
+		cat "$1"
+		return
+	fi
 	sha=$(sed -n 's/^Upstream: \([0-9a-f]\{12,40\}\) .*/\1/p;/^diff /q' "$1" | head -n 1)
 	date=$(date -u -d "$(sed -n 's/^Date: //p' "$1" | head -n 1)" +%F)
 	awk -v sha="$sha" -v date="$date" '
@@ -206,7 +209,7 @@ add_fields()
 		}
 		# git'"'"'s separator line is no field.
 		NR == 1 && /^From 0* / { next }
-		{ print }' "$1" >"$1.dep3" && mv "$1.dep3" "$1"
+		{ print }' "$1"
 }
 
 # change_quilt DIR - import and push them, on top of what is applied
@@ -215,10 +218,11 @@ change_quilt()
 	local dir=$1 file name
 
 	copy_files "$dir" "${CHOSEN[@]}"
-	for file in "${FORMED[@]}"; do
+	mkdir -p "$SCRATCH/form"
+	for file in "${CHOSEN[@]}"; do
 		name=${file##*/}
-		add_fields "$file" || return
-		if ! run_quilt import -P "$SUBDIR/$name" "$file" ||
+		quilt_form "$file" >"$SCRATCH/form/$name" || return
+		if ! run_quilt import -P "$SUBDIR/$name" "$SCRATCH/form/$name" ||
 		   ! run_quilt push -q --fuzz=0 "$SUBDIR/$name"; then
 			sed 's/^/  /' "$SCRATCH/quilt.log" >&2
 			return 1
@@ -233,7 +237,7 @@ change_quilt()
 # change_debian DIR - the same, or where patches are not applied just add them
 change_debian()
 {
-	local dir=$1 file
+	local dir=$1 file name
 
 	if [ -n "$APPLIED" ]; then
 		change_quilt "$dir"
@@ -247,8 +251,10 @@ change_debian()
 		done
 	} >"$SCRATCH/series"
 	journal_add debian/patches/series "$SCRATCH/series" || return
-	for file in "${FORMED[@]}"; do
-		add_fields "$file" && journal_add "debian/patches/$SUBDIR/${file##*/}" "$file" || return
+	for file in "${CHOSEN[@]}"; do
+		name=${file##*/}
+		quilt_form "$file" >"$SCRATCH/form.$name" &&
+			journal_add "debian/patches/$SUBDIR/$name" "$SCRATCH/form.$name" || return
 	done
 }
 
@@ -277,7 +283,7 @@ change_git()
 		git -C "$repo" read-tree "$old" &&
 		git -C "$repo" checkout-index -f -- "${FILES[@]/#/$prefix}" 2>"$SCRATCH/error"
 	git -C "$repo" am -q --whitespace=nowarn ${prefix:+--directory="$prefix"} \
-		-- "${FORMED[@]}" >"$SCRATCH/am.log" 2>&1 || {
+		-- "${CHOSEN[@]}" >"$SCRATCH/am.log" 2>&1 || {
 		sed 's/^/  /' "$SCRATCH/am.log" >&2
 		return 1
 	}
