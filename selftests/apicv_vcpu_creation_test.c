@@ -13,6 +13,10 @@
  * vmcs02 loaded.  Nothing has to be held: L2 stops in userspace, this thread
  * toggles the inhibit, and L2 runs on before it exits to L1.
  *
+ * While APICv is off KVM does not keep up SVI, which is the CPU's idea of what is in
+ * service; when APICv comes back SVI must say what the ISR says.  Nothing is held
+ * there, either: an interrupt is in service on one side of the inhibit only.
+ *
  * Oracle: the vCPU must take its interrupts, all of them, and in the same way as
  * a witness that existed all along: injected by KVM where APICv is inhibited.
  * What a guest suffers is looked at too: an AutoEOI SINT, which KVM must complete
@@ -63,6 +67,7 @@ static const struct rg_point landmarks[] = {
 	{ .symbol = "kvm:kvm_vcpu_update_apicv" },
 	{ .symbol = "kvm:kvm_arch_vcpu_ioctl_run", .label = "KVM_RUN" },
 	{ .symbol = "kvm_intel:vmx_refresh_apicv_exec_ctrl" },
+	{ .symbol = "kvm_intel:vmx_hwapic_isr_update", .label = "SVI is to be written" },
 	{ .symbol = "kvm_intel:nested_vmx_vmexit", .label = "L2 exits to L1" },
 };
 
@@ -258,12 +263,24 @@ static void mark(const char *text)
 		rg_mark(rg, text);
 }
 
+/* Begins the ladder of a case in which this thread does everything. */
+static void begin_ladder(const char *name)
+{
+	if (!rg) {
+		ksft_print_msg("no ladder: %s\n", rg_strerror());
+		return;
+	}
+	rg_name_thread(rg, rg_gettid(), name);
+	rg_forget(rg);
+}
+
 /* Toggles the inhibit while the raced vCPU is in L2, and lets L2 run on. */
 static void race_in_l2(struct __test_metadata *_metadata,
 		       const struct apicv_inhibit *inhibit, bool on,
 		       unsigned int flags)
 {
 	struct apicv_irqs irqs;
+	bool held = false;
 	struct apicv_vm vm;
 	uint64_t l2_irqs;
 
@@ -277,12 +294,7 @@ static void race_in_l2(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, klog_mark());
 	ASSERT_EQ(0, apicv_vm_run_l2(&vm, RACED));
 
-	if (rg) {
-		rg_name_thread(rg, rg_gettid(), "VMM");
-		rg_forget(rg);
-	} else {
-		ksft_print_msg("no ladder: %s\n", rg_strerror());
-	}
+	begin_ladder("VMM");
 	mark("vCPU 2 is in L2, and in userspace");
 	mark(on ? "raises the inhibit" : "drops the inhibit");
 	inhibit->set(vm.vcpu[TOGGLER], on);
@@ -290,6 +302,8 @@ static void race_in_l2(struct __test_metadata *_metadata,
 	l2_irqs = apicv_vm_run_l2(&vm, RACED);
 	if (l2_irqs != APICV_L2_DIED) {
 		mark("L2 has run on");
+		if (flags & APICV_L1_HOLDS)
+			held = apicv_vm_eoi(&vm, RACED);
 		irqs = apicv_vm_send_ipis(&vm, RACED);
 		mark("L1 has sent itself interrupts");
 	}
@@ -303,6 +317,9 @@ static void race_in_l2(struct __test_metadata *_metadata,
 		       on ? "inhibited APICv" : "let go of APICv");
 	EXPECT_EQ(flags & APICV_L2_VID ? 1 : 0, l2_irqs) {
 		TH_LOG("KVM has changed the controls that L1 gave L2");
+	}
+	EXPECT_EQ(false, held) {
+		TH_LOG("back in L1, the vCPU's EOI ends nothing");
 	}
 	if (l2_irqs != APICV_L2_DIED) {
 		EXPECT_EQ(APICV_NR_IPIS, irqs.came) {
@@ -350,6 +367,84 @@ TEST(blockirq_dropped_in_l2)
 	RACEFIX_REQUIRE(hostfacts_need_kvm());
 	RACEFIX_REQUIRE(apicv_blockirq_missing());
 	race_in_l2(_metadata, &apicv_blockirq, false, 0);
+}
+
+TEST(autoeoi_dropped_in_l2_in_service)
+{
+	race_in_l2(_metadata, &apicv_autoeoi, false, APICV_L2_VID | APICV_L1_HOLDS);
+}
+
+/* APICv is on, nothing is in service: the raced vCPU must take its interrupts. */
+static void expect_irqs(struct __test_metadata *_metadata, struct apicv_vm *vm)
+{
+	struct apicv_irqs irqs = apicv_vm_send_ipis(vm, RACED);
+
+	mark("vCPU 2 has sent itself interrupts");
+	if (rg)
+		rg_ladder(rg, stdout);
+	EXPECT_EQ(APICV_NR_IPIS, irqs.came) {
+		TH_LOG("what is not in service any more blocks the guest's interrupts");
+	}
+	EXPECT_GT(APICV_NR_IPIS / 2, irqs.injected) {
+		TH_LOG("APICv is active for the VM, and not on the vCPU");
+	}
+}
+
+/* SVI is set by userspace, and what it stands for ends while APICv is off. */
+TEST(autoeoi_dropped_after_eoi)
+{
+	struct apicv_irqs irqs;
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create(&vm);
+	ASSERT_EQ(true, apicv_vm_in_use(&vm, WITNESS));
+	RACEFIX_REQUIRE(raise_droppable(&vm, &apicv_autoeoi));
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], false);
+	apicv_vm_add_vcpu(&vm, RACED);
+	ASSERT_EQ(0, klog_mark());
+
+	begin_ladder("VMM, runs vCPU 2");
+	mark("KVM_SET_LAPIC: an interrupt is in service");
+	apicv_vm_set_held(&vm, RACED);
+	mark("raises the inhibit");
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], true);
+	mark("vCPU 2 ends the interrupt");
+	ASSERT_EQ(false, apicv_vm_eoi(&vm, RACED));
+	irqs = apicv_vm_send_ipis(&vm, RACED);
+	ASSERT_EQ(APICV_NR_IPIS, irqs.came);
+	ASSERT_LE(APICV_NR_IPIS, irqs.injected);
+	mark("drops the inhibit");
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], false);
+	ksft_print_msg("forced: APICv came back after an EOI that it did not see\n");
+	expect_irqs(_metadata, &vm);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* An interrupt is delivered while APICv is off, and ends when it is on again. */
+TEST(autoeoi_dropped_in_service)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create(&vm);
+	ASSERT_EQ(true, apicv_vm_in_use(&vm, WITNESS));
+	RACEFIX_REQUIRE(raise_droppable(&vm, &apicv_autoeoi));
+	apicv_vm_add_vcpu(&vm, RACED);
+	ASSERT_EQ(0, klog_mark());
+
+	begin_ladder("VMM, runs vCPU 2");
+	mark("vCPU 2 takes an interrupt, and does not end it");
+	ASSERT_EQ(true, apicv_vm_hold(&vm, RACED));
+	mark("drops the inhibit");
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], false);
+	mark("vCPU 2 ends the interrupt");
+	EXPECT_EQ(false, apicv_vm_eoi(&vm, RACED)) {
+		TH_LOG("the guest's EOI ends nothing");
+	}
+	ksft_print_msg("forced: APICv came back with an interrupt in service\n");
+	expect_irqs(_metadata, &vm);
+	RACEFIX_LOG_CLEAN();
 }
 
 struct stress_creator {

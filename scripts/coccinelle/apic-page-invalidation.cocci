@@ -3,6 +3,7 @@
 // Functions: kvm_mmu_notifier_ops kvm_mmu_notifier_invalidate_range kvm_mmu_notifier_invalidate_range_start kvm_unmap_gfn_range kvm_vcpu_reload_apic_access_page vmx_set_apic_access_page_addr
 // Users: KVM_REQ_APIC_PAGE_RELOAD kvm_arch_mmu_notifier_invalidate_range
 // Absent: KVM_REQ_APIC_PAGE_RELOAD: the APIC access page is not reloaded when its page goes
+// Needs: CONFIG_KVM_INTEL
 // Closed-by: when: the reload is asked for when the page is unmapped, or is done over if it is not yet
 // Closed-by: asked: it is asked for whenever the page is in the range
 // Closed-by: served: the vCPU does it before it runs

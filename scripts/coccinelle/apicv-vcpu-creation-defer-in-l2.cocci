@@ -2,6 +2,7 @@
 // Race: apicv-vcpu-creation
 // Functions: vmx_refresh_apicv_exec_ctrl nested_vmx_vmexit __nested_vmx_vmexit kvm_vcpu_update_apicv __kvm_vcpu_update_apicv
 // Absent: vmx_refresh_apicv_exec_ctrl: APICv is not turned on or off in a VMCS that is in use
+// Needs: CONFIG_KVM_INTEL
 // Closed-by: defer: a change of APICv while L2 is active leaves vmcs02 alone
 // Closed-by: redo: and reaches vmcs01, at the latest when L2 exits
 

@@ -2,6 +2,8 @@
 // Race: gpc-refresh
 // Functions: hva_to_pfn_retry __kvm_gpc_refresh kvm_gfn_to_pfn_cache_refresh kvm_mmu_notifier_invalidate_range_start kvm_mmu_notifier_invalidate_range_end
 // Users: gfn_to_pfn_cache_invalidate_start mn_active_invalidate_count refresh_lock hva_to_pfn_retry __kvm_gpc_refresh refreshing
+// Uses: kvm_gfn_to_pfn_cache_init kvm_gpc_init kvm_gpc_activate kvm_gpc_activate_hva
+// Users-only: CONFIG_KVM_XEN arch/x86/kvm/xen.c: these caches
 // Absent: hva_to_pfn_retry kvm_gfn_to_pfn_cache_refresh kvm_gpc_refresh: there is no gfn-to-pfn cache
 // Closed-by: stale: a refresh asks by mn_active_invalidate_count and the sequence whether what it found may be gone
 // Closed-by: again: and looks again if it may

@@ -2,6 +2,7 @@
 // Race: nested-vmcs12-pages
 // Functions: vmx_guest_apic_has_interrupt vmx_has_nested_events
 // Absent: virtual_apic_map: the virtual-APIC page is not looked at through a mapping that stays
+// Needs: CONFIG_KVM_INTEL
 // Closed-by: mapped: the virtual-APIC page is read only where it is mapped
 
 // The mapping's gfn says nothing, it stays when the page is unmapped; hva does not.

@@ -2,6 +2,7 @@
 // Race: tdp-mmu-zap
 // Users: make_mmu_pages_available kvm_mmu_zap_oldest_mmu_pages
 // Absent: kvm_tdp_mmu_map: there is no TDP MMU, faults hold mmu_lock alone
+// Needs: CONFIG_X86_64
 // Closed-by: write: making room for shadow pages with mmu_lock held for write
 
 // "Making room" is make_mmu_pages_available(), which zaps shadow pages; whoever

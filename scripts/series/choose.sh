@@ -82,27 +82,85 @@ header_missing()
 	return 1
 }
 
-# try_all LINE... - patch a fresh copy of SCRATCH/before with what WANTED needs,
-# of the first of the lines that fits; set CHOSEN, and STUCK to what none fits
+# declared_twice PATCH DIR - print the first declaration that PATCH, which fits, would put
+# beside one that a structure of DIR's headers has already. Fails if there is none.
+declared_twice()
+{
+	local file headers
+
+	mapfile -t headers < <(changed_by "$1" | grep '\.h$')
+	[ ${#headers[@]} -gt 0 ] || return
+	rm -rf "$SCRATCH/try"
+	mkdir "$SCRATCH/try"
+	(cd "$2" && changed_by "$1" | xargs -d '\n' cp --parents -t "$SCRATCH/try" -- 2>/dev/null)
+	patch -d "$SCRATCH/try" -p1 -F0 -N -f -s <"$1" >/dev/null
+	for file in "${headers[@]}"; do
+		awk -v file="$file" '
+			NR == FNR { if (/^\+.*;$/) added[substr($0, 2)]; next }
+			/^[ \t]*\}/ { depth-- }
+			/;$/ && depth && $0 in added && said[block[depth], $0]++ {
+				sub(/^[ \t]*/, "")
+				print $0 " twice in " file
+				found = 1
+				exit
+			}
+			/\{[^}]*$/ { block[++depth] = ++blocks }
+			END { exit !found }' "$1" "$SCRATCH/try/$file" && return
+	done
+	return 1
+}
+
+# breaks PATCH DIR - print why PATCH, which fits, would not compile there. Fails if nothing
+# is known to stand against it.
+breaks()
+{
+	local header
+
+	if header=$(header_missing "$1" "$2"); then
+		printf 'includes %s, which is not there\n' "$header"
+	elif header=$(declared_twice "$1" "$2"); then
+		printf 'declares %s\n' "$header"
+	else
+		return 1
+	fi
+}
+
+# find_candidates VERSION - set CANDIDATES, by slug of WANTED: the files to try, in that
+# order, a line each; what is one file by a link is tried once
+find_candidates()
+{
+	local slug line lines
+
+	mapfile -t lines < <(lines_near "$1")
+	CANDIDATES=()
+	for slug in "${WANTED[@]}"; do
+		CANDIDATES[$slug]=$(for line in "${lines[@]}"; do
+			form_of "$line" "$slug"
+		done | xargs -d '\n' stat -L -c '%d:%i %n' 2>/dev/null |
+			awk '!seen[$1]++ { sub(/^[^ ]* /, ""); print }')
+	done
+}
+
+# try_all - patch a fresh copy of SCRATCH/before with what WANTED needs, of the first
+# of its candidates that fits; set CHOSEN, and STUCK to what none fits
 try_all()
 {
-	local slug line file
+	local slug file
 
 	rm -rf "$SCRATCH/after"
 	cp -a "$SCRATCH/before" "$SCRATCH/after" || die "$EX_USAGE" "cannot write $SCRATCH (is the disk full?)"
 	CHOSEN=() STUCK=()
 	for slug in "${WANTED[@]}"; do
-		for line; do
-			file=$(form_of "$line" "$slug")
+		while IFS= read -r file; do
 			if ! usable "$file" || ! fits "$file" "$SCRATCH/after" ||
-				header_missing "$file" "$SCRATCH/after" >/dev/null; then
+				breaks "$file" "$SCRATCH/after" >/dev/null; then
 				continue
 			fi
 			patch -d "$SCRATCH/after" -p1 -F0 -N -f -s --no-backup-if-mismatch <"$file" ||
 				die "$EX_USAGE" "cannot write $SCRATCH (is the disk full?)"
 			CHOSEN+=("$file")
 			continue 2
-		done
+		done <<<"${CANDIDATES[$slug]}"
 		STUCK+=("$slug")
 	done
 }
@@ -111,12 +169,12 @@ try_all()
 # the result; fails with STUCK set if there are none
 choose()
 {
-	local lines file slug bad
+	local file slug bad
 
-	mapfile -t lines < <(lines_near "$1")
+	find_candidates "$1"
 	BANNED=()
 	while :; do
-		try_all "${lines[@]}"
+		try_all
 		[ ${#STUCK[@]} -eq 0 ] || return
 		unset AFTER
 		declare -gA AFTER=()
@@ -142,6 +200,27 @@ choose()
 		[ ${#STUCK[@]} -eq 0 ]
 		return
 	done
+}
+
+# races_that_fit VERSION - after choose has failed: the races of WANTED whose patches
+# all fit without those of the races that are stuck
+races_that_fit()
+{
+	local slug kept races stuck
+
+	while [ ${#STUCK[@]} -gt 0 ]; do
+		stuck=" $(for slug in "${STUCK[@]}"; do slug_race "$slug"; done | paste -sd ' ') "
+		kept=()
+		for slug in "${WANTED[@]}"; do
+			case $stuck in *" $(slug_race "$slug") "*) ;; *) kept+=("$slug") ;; esac
+		done
+		[ ${#kept[@]} -lt ${#WANTED[@]} ] || return
+		WANTED=("${kept[@]}")
+		[ ${#WANTED[@]} -gt 0 ] || return
+		choose "$1" || continue
+	done
+	mapfile -t races < <(for slug in "${WANTED[@]}"; do slug_race "$slug"; done | sort -u)
+	printf '%s\n' "${races[@]}"
 }
 
 # closest FILE - where FILE has most lines of what stdin holds, and how that differs.
@@ -182,16 +261,27 @@ closest()
 	}' - "$1"
 }
 
+# is_in HUNK FILE - does FILE have already what HUNK makes of it?
+is_in()
+{
+	{
+		printf '%s\n' "--- a/file" "+++ b/file"
+		cat "$1"
+	} >"$SCRATCH/one-hunk"
+	patch -R -f -s -F0 --dry-run -o /dev/null "$2" "$SCRATCH/one-hunk" >/dev/null 2>&1
+}
+
 # explain_rejects PATCH DIR - each hunk of PATCH that DIR does not take, where it was
 # looked for, and what is there instead
 explain_rejects()
 {
-	local file hunk range part missing=''
+	local file hunk range missing=''
 
 	rm -rf "$SCRATCH/reject" "$SCRATCH/rejects" "$SCRATCH/hunks"
 	cp -a "$2" "$SCRATCH/reject"
 	mkdir "$SCRATCH/hunks"
-	patch -d "$SCRATCH/reject" -p1 -F0 -N -f -s --no-backup-if-mismatch \
+	# Not -N: it leaves out a whole file whose first hunk is in.
+	patch -d "$SCRATCH/reject" -p1 -F0 -f -s --no-backup-if-mismatch \
 		-r "$SCRATCH/rejects" <"$1" >"$SCRATCH/patch.log" 2>&1
 	# patch has no rejects for what is not there.
 	while IFS= read -r file; do
@@ -210,6 +300,11 @@ explain_rejects()
 		out { print > out }' "$SCRATCH/rejects"
 	for hunk in "$SCRATCH"/hunks/???; do
 		file=$(cat "$hunk.file")
+		if is_in "$hunk" "$2/$file"; then
+			printf '  this hunk is in already, in %s:\n' "$file"
+			sed 's/^/    /' "$hunk"
+			continue
+		fi
 		printf '  rejected, of %s:\n' "$file"
 		sed 's/^/    /' "$hunk"
 		sed -n '/^[- ]/s/^.//p' "$hunk" >"$hunk.old"
@@ -218,8 +313,7 @@ explain_rejects()
 		[0-9]*)
 			printf '  its old lines were looked for in all of %s; the nearest are lines %s,\n' "$file" "${range/,/ to }"
 			printf '  which differ from them (-) like this (+):\n'
-			part=$(sed -n "${range}p" "$2/$file" | diff -U 100 "$hunk.old" - | sed '1,3d;s/^/    /')
-			printf '%s\n' "$part"
+			sed -n "${range}p" "$2/$file" | diff -U 100 "$hunk.old" - | sed '1,3d;s/^/    /'
 			;;
 		*) printf '  its old lines were looked for in all of %s: %s\n' "$file" "$range" ;;
 		esac
@@ -232,41 +326,42 @@ rejected_share()
 	local hunks
 
 	hunks=$(grep -c '^@@ ' "$1")
-	patch -d "$2" -p1 -F0 -N -f --dry-run <"$1" 2>/dev/null |
+	patch -d "$2" -p1 -F0 -f --dry-run <"$1" 2>/dev/null |
 		awk -v all="$hunks" '
 			/^[0-9]+ out of [0-9]+ hunks? / { n += $1 }
 			END { printf "%d\n", n * 100 / all }'
 }
 
-# explain_stuck VERSION - for a person, why nothing was done
+# explain_stuck - for a person, why nothing was done; sets MISFITS, the patches to blame
 explain_stuck()
 {
-	local slug line file header share best least misfits
+	local slug file why share best least lines
 
+	MISFITS=()
 	for slug in "${STUCK[@]}"; do
 		if [ -n "${BANNED[$slug]-}" ]; then
 			printf '%s: %s\n' "$slug" "${BANNED[$slug]}"
+			MISFITS+=("$slug")
 			continue
 		fi
 		printf '%s: no patch of any line closes it in this tree\n' "$slug"
-		best='' least='' misfits=''
-		for line in $(lines_near "$1"); do
-			file=$(form_of "$line" "$slug")
-			[ -e "$file" ] || continue
+		best='' least='' lines=''
+		while IFS= read -r file; do
 			if [ -n "${BANNED[$file]-}" ]; then
 				printf '  %s applies, but leaves it %s\n' "${file#"$TOP/"}" "${BANNED[$file]}"
-			elif fits "$file" "$SCRATCH/after" && header=$(header_missing "$file" "$SCRATCH/after"); then
-				printf '  %s applies, but includes %s, which is not there\n' "${file#"$TOP/"}" "$header"
+			elif fits "$file" "$SCRATCH/after" && why=$(breaks "$file" "$SCRATCH/after"); then
+				printf '  %s applies, but %s\n' "${file#"$TOP/"}" "$why"
 			else
-				misfits+=${misfits:+, }$line
+				lines+=${lines:+, }$(line_of "$file")
 				share=$(rejected_share "$file" "$SCRATCH/after")
 				if [ -z "$best" ] || [ "$share" -lt "$least" ]; then
 					best=$file least=$share
 				fi
 			fi
-		done
+		done <<<"${CANDIDATES[$slug]}"
+		MISFITS+=("${best:-$slug}")
 		[ -n "$best" ] || continue
-		printf '  none of the patches applies without fuzz (of %s)\n' "$misfits"
+		printf '  none of the patches applies without fuzz (of %s)\n' "$lines"
 		printf '  the nearest is %s:\n' "$best"
 		explain_rejects "$best" "$SCRATCH/after"
 	done

@@ -184,15 +184,12 @@ change_plain()
 	done
 }
 
-# quilt_form PATCH - as it goes among other patches; in Debian with DEP-3's fields
-quilt_form()
+# add_fields FORMED - a patch for a series; in Debian it gets DEP-3's fields
+add_fields()
 {
 	local sha date
 
-	if [ "$KIND" != debian ]; then
-		cat "$1"
-		return
-	fi
+	[ "$KIND" = debian ] || return 0
 	sha=$(sed -n 's/^Upstream: \([0-9a-f]\{12,40\}\) .*/\1/p;/^diff /q' "$1" | head -n 1)
 	date=$(date -u -d "$(sed -n 's/^Date: //p' "$1" | head -n 1)" +%F)
 	awk -v sha="$sha" -v date="$date" '
@@ -209,7 +206,7 @@ quilt_form()
 		}
 		# git'"'"'s separator line is no field.
 		NR == 1 && /^From 0* / { next }
-		{ print }' "$1"
+		{ print }' "$1" >"$1.dep3" && mv "$1.dep3" "$1"
 }
 
 # change_quilt DIR - import and push them, on top of what is applied
@@ -218,11 +215,10 @@ change_quilt()
 	local dir=$1 file name
 
 	copy_files "$dir" "${CHOSEN[@]}"
-	mkdir -p "$SCRATCH/form"
-	for file in "${CHOSEN[@]}"; do
+	for file in "${FORMED[@]}"; do
 		name=${file##*/}
-		quilt_form "$file" >"$SCRATCH/form/$name" || return
-		if ! run_quilt import -P "$SUBDIR/$name" "$SCRATCH/form/$name" ||
+		add_fields "$file" || return
+		if ! run_quilt import -P "$SUBDIR/$name" "$file" ||
 		   ! run_quilt push -q --fuzz=0 "$SUBDIR/$name"; then
 			sed 's/^/  /' "$SCRATCH/quilt.log" >&2
 			return 1
@@ -237,7 +233,7 @@ change_quilt()
 # change_debian DIR - the same, or where patches are not applied just add them
 change_debian()
 {
-	local dir=$1 file name
+	local dir=$1 file
 
 	if [ -n "$APPLIED" ]; then
 		change_quilt "$dir"
@@ -251,10 +247,8 @@ change_debian()
 		done
 	} >"$SCRATCH/series"
 	journal_add debian/patches/series "$SCRATCH/series" || return
-	for file in "${CHOSEN[@]}"; do
-		name=${file##*/}
-		quilt_form "$file" >"$SCRATCH/form.$name" &&
-			journal_add "debian/patches/$SUBDIR/$name" "$SCRATCH/form.$name" || return
+	for file in "${FORMED[@]}"; do
+		add_fields "$file" && journal_add "debian/patches/$SUBDIR/${file##*/}" "$file" || return
 	done
 }
 
@@ -283,7 +277,7 @@ change_git()
 		git -C "$repo" read-tree "$old" &&
 		git -C "$repo" checkout-index -f -- "${FILES[@]/#/$prefix}" 2>"$SCRATCH/error"
 	git -C "$repo" am -q --whitespace=nowarn ${prefix:+--directory="$prefix"} \
-		-- "${CHOSEN[@]}" >"$SCRATCH/am.log" 2>&1 || {
+		-- "${FORMED[@]}" >"$SCRATCH/am.log" 2>&1 || {
 		sed 's/^/  /' "$SCRATCH/am.log" >&2
 		return 1
 	}

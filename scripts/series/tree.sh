@@ -123,9 +123,16 @@ form_of()
 	printf '%s\n' "$file"
 }
 
-# lines_near RELEASE - the directories that have a series, the nearest first. One
-# named X.Y.Z has what stable releases from about X.Y.Z on need in another form.
-lines_near()
+# line_of PATCH - the directory of patches/ that it is taken from
+line_of()
+{
+	local file=${1#"$TOP/patches/"}
+
+	printf '%s\n' "${file%%/*}"
+}
+
+# all_lines - the directories that have a series, the oldest first
+all_lines()
 {
 	local file
 
@@ -133,7 +140,16 @@ lines_near()
 		[ -e "$file" ] || continue
 		file=${file%/series}
 		printf '%s\n' "${file##*/}"
-	done | awk -F . -v want="$1" '
+	done | sort -V
+}
+
+# lines_near RELEASE - the directories that have a series, in the order to try them. X.Y
+# has what X.Y takes from its first release on, X.Y.Z what it takes from X.Y.Z on: of
+# RELEASE's own line the last that is not later than it first, then the later ones,
+# then the lines beside it, the nearest first.
+lines_near()
+{
+	all_lines | awk -F . -v want="$1" '
 		# 5.19 was followed by 6.0, and 6.19 by 7.0.
 		function place(version,  part) {
 			split(version, part, ".")
@@ -146,9 +162,33 @@ lines_near()
 		function abs(n) { return n < 0 ? -n : n }
 		{
 			far = place($0) - place(want)
-			print abs(far), (far > 0), (far ? minor($0) : abs(minor($0) - minor(want))), $0
+			later = far ? far > 0 : minor($0) > minor(want)
+			print abs(far), later, (far || later ? minor($0) : -minor($0)), $0
 		}
 	' | sort -n -k 1,1 -k 2,2 -k 3,3 | awk '{ print $4 }'
+}
+
+# known_range - "OLDEST NEWEST": the lines that there are patches for, or that the
+# project's tests are run on
+known_range()
+{
+	local lines
+
+	mapfile -t lines < <({
+		all_lines | grep -oE '^[0-9]+\.[0-9]+'
+		printf '%s\n' "$KERNEL_LINES" "$MORE_LINES" | tr -s ' ' '\n'
+	} | grep . | sort -V)
+	printf '%s %s\n' "${lines[0]}" "${lines[-1]}"
+}
+
+# is_known RELEASE - is it within that range?
+is_known()
+{
+	local oldest newest line
+
+	read -r oldest newest < <(known_range)
+	line=$(cut -d . -f 1,2 <<<"$1")
+	[ "$(printf '%s\n' "$oldest" "$line" "$newest" | sort -V | sed -n 2p)" = "$line" ]
 }
 
 # tree_key DIR FILE... - differs if KVM's source in DIR does, or one of the FILES
@@ -161,7 +201,8 @@ tree_key()
 		(cd "$dir" && find Makefile arch/x86/kvm virt/kvm include/linux/kvm* arch/x86/include/asm/kvm* \
 			-type f '(' -name '*.[ch]' -o -name Makefile ')' -print0 2>/dev/null |
 			sort -z | xargs -0 sha256sum)
-		find "$@" -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum
+		# Equal patches are links to one file.
+		find -L "$@" -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum
 	} | sha256sum | cut -c 1-40
 }
 

@@ -9,10 +9,17 @@
 #include "vm_stat.h"
 #include "vmx.h"
 
-/* Vectors of different priority classes: a stuck one must not block the others. */
+/*
+ * Vectors of different priority classes: a stuck one must not block the others, but
+ * for HELD_VECTOR, which blocks them all while it is in service.
+ */
+#define HELD_VECTOR	0x85
 #define L2_VECTOR	0x75
 #define IPI_VECTOR	0x65
 #define AUTOEOI_VECTOR	0x55
+
+/* The in-service register, which the library does not know; 32 vectors in 16 bytes. */
+#define APIC_ISR	0x100
 
 /* How long a guest spins for an interrupt that it sent to itself. */
 #define IRQ_SPINS	20000
@@ -26,6 +33,8 @@ enum { SYNC_DONE, SYNC_L2 };
 
 #define GUEST_SEND_IPIS		1
 #define GUEST_SEND_AUTOEOI	2
+#define GUEST_HOLD		3
+#define GUEST_EOI		4
 
 static volatile uint64_t guest_irqs[NR_VCPUS];
 static uint64_t guest_command;
@@ -47,6 +56,11 @@ static void guest_apic_write(unsigned int reg, uint32_t value)
 		xapic_write_reg(reg, value);
 }
 
+static uint32_t guest_apic_read(unsigned int reg)
+{
+	return guest_in_x2apic() ? x2apic_read_reg(reg) : xapic_read_reg(reg);
+}
+
 static void guest_count_irq(void)
 {
 	guest_irqs[guest_in_x2apic() ? x2apic_read_reg(APIC_ID) :
@@ -59,7 +73,8 @@ static void guest_ipi_handler(struct ex_regs *regs)
 	guest_apic_write(APIC_EOI, 0);
 }
 
-static void guest_autoeoi_handler(struct ex_regs *regs)
+/* Of an AutoEOI interrupt, and of one that is to stay in service. */
+static void guest_handler_without_eoi(struct ex_regs *regs)
 {
 	guest_count_irq();
 }
@@ -87,18 +102,37 @@ static uint64_t guest_send(uint64_t id, uint8_t vector, unsigned int nr)
 	return guest_irqs[id] - before;
 }
 
+/* Is HELD_VECTOR in service? */
+static uint64_t guest_holds(void)
+{
+	return !!(guest_apic_read(APIC_ISR + HELD_VECTOR / 32 * 0x10) &
+		  BIT(HELD_VECTOR % 32));
+}
+
 static void guest_do_commands(uint64_t id)
 {
-	uint64_t came = 0;
+	uint64_t result = 0;
 
 	asm volatile("sti");
 
 	for (;;) {
-		if (guest_command == GUEST_SEND_IPIS)
-			came = guest_send(id, IPI_VECTOR, APICV_NR_IPIS);
-		else if (guest_command == GUEST_SEND_AUTOEOI)
-			came = guest_send(id, AUTOEOI_VECTOR, APICV_NR_AUTOEOI);
-		GUEST_SYNC_ARGS(SYNC_DONE, came, 0, 0, 0);
+		switch (guest_command) {
+		case GUEST_SEND_IPIS:
+			result = guest_send(id, IPI_VECTOR, APICV_NR_IPIS);
+			break;
+		case GUEST_SEND_AUTOEOI:
+			result = guest_send(id, AUTOEOI_VECTOR, APICV_NR_AUTOEOI);
+			break;
+		case GUEST_HOLD:
+			guest_send(id, HELD_VECTOR, 1);
+			result = guest_holds();
+			break;
+		case GUEST_EOI:
+			guest_apic_write(APIC_EOI, 0);
+			result = guest_holds();
+			break;
+		}
+		GUEST_SYNC_ARGS(SYNC_DONE, result, 0, 0, 0);
 	}
 }
 
@@ -143,6 +177,12 @@ static void l1_guest_code(uint64_t id, uint64_t flags, struct vmx_pages *vmx,
 		x2apic_enable();
 	else
 		xapic_enable();
+	if (flags & APICV_L1_HOLDS) {
+		asm volatile("sti");
+		guest_send(id, HELD_VECTOR, 1);
+		asm volatile("cli");
+		GUEST_ASSERT(guest_holds());
+	}
 
 	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
 	GUEST_ASSERT(load_vmcs(vmx));
@@ -185,7 +225,9 @@ void apicv_vm_create(struct apicv_vm *vm)
 	vm_init_descriptor_tables(vm->vm);
 	vm_install_exception_handler(vm->vm, IPI_VECTOR, guest_ipi_handler);
 	vm_install_exception_handler(vm->vm, AUTOEOI_VECTOR,
-				     guest_autoeoi_handler);
+				     guest_handler_without_eoi);
+	vm_install_exception_handler(vm->vm, HELD_VECTOR,
+				     guest_handler_without_eoi);
 	vm_install_exception_handler(vm->vm, L2_VECTOR, l2_irq_handler);
 	virt_pg_map(vm->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
 	apicv_vm_add_vcpu(vm, TOGGLER);
@@ -258,6 +300,26 @@ bool apicv_vm_in_use(struct apicv_vm *vm, int id)
 uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id)
 {
 	return run_command(vm, id, GUEST_SEND_AUTOEOI);
+}
+
+void apicv_vm_set_held(struct apicv_vm *vm, int id)
+{
+	struct kvm_lapic_state lapic;
+
+	vcpu_ioctl(vm->vcpu[id], KVM_GET_LAPIC, &lapic);
+	lapic.regs[APIC_ISR + HELD_VECTOR / 32 * 0x10 + HELD_VECTOR % 32 / 8] |=
+		1 << (HELD_VECTOR % 8);
+	vcpu_ioctl(vm->vcpu[id], KVM_SET_LAPIC, &lapic);
+}
+
+bool apicv_vm_hold(struct apicv_vm *vm, int id)
+{
+	return run_command(vm, id, GUEST_HOLD);
+}
+
+bool apicv_vm_eoi(struct apicv_vm *vm, int id)
+{
+	return run_command(vm, id, GUEST_EOI);
 }
 
 static void set_autoeoi_sint(struct kvm_vcpu *vcpu, bool on)

@@ -36,6 +36,8 @@ void apicv_vm_add_vcpu(struct apicv_vm *vm, int id);
  * L2 does not take before its first sync.
  */
 #define APICV_L2_VID		BIT(1)
+/* L1 has an interrupt in service, as apicv_vm_hold() makes it. */
+#define APICV_L1_HOLDS		BIT(2)
 
 /*
  * The same, but the vCPU starts in L2: apicv_vm_run_l2() runs it up to L2's next
@@ -61,6 +63,17 @@ bool apicv_vm_in_use(struct apicv_vm *vm, int id);
 
 /* How many of APICV_NR_AUTOEOI interrupts came, for which the guest does no EOI. */
 uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id);
+
+/*
+ * An interrupt above all others, whose handler does not end it: the vCPU sends it
+ * to itself, or userspace says so in the APIC's state.
+ *
+ * apicv_vm_hold() and apicv_vm_eoi(), which makes the guest end what is in service,
+ * return whether that interrupt is in service then, by the ISR as the guest reads it.
+ */
+bool apicv_vm_hold(struct apicv_vm *vm, int id);
+void apicv_vm_set_held(struct apicv_vm *vm, int id);
+bool apicv_vm_eoi(struct apicv_vm *vm, int id);
 
 /* One way for userspace to toggle an inhibit of the whole VM. */
 struct apicv_inhibit {

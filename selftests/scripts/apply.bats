@@ -76,6 +76,21 @@ new_debian()
 		>"$TREE/debian/patches/bugfix/one.patch" || :
 }
 
+# copy_project - COPY has what of the project apply needs, to be changed
+copy_project()
+{
+	COPY=$BATS_TEST_TMPDIR/project
+	mkdir "$COPY" "$COPY/selftests"
+	cp -a "$TOP/scripts" "$TOP/patches" "$COPY/"
+	cp "$TOP/selftests/races" "$COPY/selftests/"
+}
+
+# header PATCH - run's output and lines are what comes before its diff
+header()
+{
+	run -0 sed '/^diff /,$d' "$1"
+}
+
 # quilt_in DIR COMMAND... - the user's own
 quilt_in()
 {
@@ -237,6 +252,25 @@ rhel_84()
 	[[ $output == *"differ from them"*"+		mine();"* ]]
 	[[ $output == *"nothing was changed"* ]]
 	[ "$(files "$TREE")" = "$before" ]
+
+	# The last line puts in the rest, as it stands.
+	run -1 "$APPLY" --signoff "Jo Doe <jo@example.com>" "$TREE"
+	[[ ${lines[-2]} == *"does not take patches/5.10/nested-vmcs12-pages.patch; nothing was changed"* ]]
+	[[ ${lines[-1]} == *" --race apicv-vcpu-creation $TREE" ]]
+	run -0 bash -c "${lines[-1]}"
+	[[ $output == *"2 patches applied"* ]]
+}
+
+@test "apply: a hunk that is in already is said to be" {
+	new_tree
+	(cd "$TREE" && git apply --include=arch/x86/kvm/vmx/vmx.h "$TOP/patches/5.10/apicv-vcpu-creation-defer-in-l2.patch")
+	run -1 "$APPLY" --race apicv-vcpu-creation "$TREE"
+	[[ $output == *"this hunk is in already, in arch/x86/kvm/vmx/vmx.h:"*"+	bool "* ]]
+	[[ $output != *"  rejected"* ]]
+	# That of another line fits beside it.
+	[[ $output == *"patches/5.8/apicv-vcpu-creation-defer-in-l2.patch applies, but declares "*" twice in arch/x86/kvm/vmx/vmx.h"* ]]
+	# Nothing else was asked for.
+	[[ ${lines[-1]} == *"nothing was changed" ]]
 }
 
 @test "apply: every part that is stuck is explained by its own patch" {
@@ -402,6 +436,100 @@ rhel_84()
 	diff -r -x .git -x notes "$TREE" "$PATCHED"
 	run -0 "$APPLY" "$TREE"
 	[[ $output == *"nothing to do"* ]]
+}
+
+@test "apply: commits say which line's patch they are, and who signs" {
+	new_git
+	run -0 "$APPLY" --race apicv-vcpu-creation --signoff "Jö Doe <jo@example.com>" "$TREE"
+	git -C "$TREE" log -1 --format=%B >"$BATS_TEST_TMPDIR/log"
+	grep -A 1 '^\[ kvm-racefix: from patches/5.10 \]$' "$BATS_TEST_TMPDIR/log" | grep -c '^Signed-off-by: '
+	[ "$(sed '/^$/d' "$BATS_TEST_TMPDIR/log" | tail -n 1)" = "Signed-off-by: Jö Doe <jo@example.com>" ]
+	git -C "$TREE" interpret-trailers --parse "$BATS_TEST_TMPDIR/log" | grep -c '^Race: apicv-vcpu-creation$'
+
+	# A release that its Tested-on does not name, and a tree of RHEL's
+	rm -rf "$TREE"
+	new_git
+	sed -i 's/^SUBLEVEL = .*/SUBLEVEL = 1/' "$TREE/Makefile"
+	git -C "$TREE" commit -q -a -m older
+	run -0 "$APPLY" --race apicv-vcpu-creation "$TREE"
+	[[ $output == *"patches/5.10/apicv-vcpu-creation.patch, not run on this tree"* ]]
+	[ "$(git -C "$TREE" log -2 --format=%B | grep -cxF '[ kvm-racefix: from patches/5.10, not run on this tree ]')" -eq 2 ]
+	git -C "$TREE" reset -q --hard HEAD~3
+	echo "RHEL_MAJOR = 9" >"$TREE/Makefile.rhelver"
+	run -0 "$APPLY" --dry-run --race apicv-vcpu-creation "$TREE"
+	[[ $output == *"patches/5.10/apicv-vcpu-creation.patch, not run on this tree"* ]]
+}
+
+@test "apply --signoff: what is no name and address is refused" {
+	for who in Jo "Jo <jo>" "<jo@example.com>" "Jo <jo@example.com> x" $'Jo\n <jo@example.com>' ""; do
+		run -2 "$APPLY" --signoff "$who" "$ORIG"
+		[[ $output == *'NAME <MAIL>'* ]]
+	done
+}
+
+@test "apply --export --stable: upstream's commit first, its author, no trailers of ours" {
+	run -2 "$APPLY" --stable --signoff "Jo Doe <jo@example.com>" "$ORIG"
+	[[ $output == *"--export"* ]]
+	run -2 "$APPLY" --stable --export "$BATS_TEST_TMPDIR/out" "$ORIG"
+	[[ $output == *"--signoff"* ]]
+	copy_project
+	sed -i 's/^Upstream: \([0-9a-f]\{12\}\) .*/Upstream: \1 ("one"), 123456789abc ("two")\nOriginally-by: Ann Other <ann@example.com>/' \
+		"$COPY/patches/5.10/apicv-vcpu-creation.patch"
+	sed -i 's/^Upstream: .*/Upstream: none (posted (twice), not merged)/' "$COPY/patches/5.10/nested-vmcs12-pages.patch"
+	run -0 "$COPY/scripts/apply" --stable --signoff "Jo Doe <jo@example.com>" --export "$BATS_TEST_TMPDIR/out" "$ORIG"
+	[[ $output == *"stable wants hashes whole: complete 123456789abc"* ]]
+	header "$BATS_TEST_TMPDIR/out/apicv-vcpu-creation.patch"
+	[[ ${lines[1]} == "From: Ann Other <ann@example.com>" ]]
+	[ "$(grep -n '^commit ' <<<"$output" | cut -d : -f 2-)" = $'commit 423ecfea77dd upstream.\ncommit 123456789abc upstream.' ]
+	[ "$(grep '^Subject: ' <<<"$output")" = "$(grep '^Subject: ' "$TOP/patches/5.10/apicv-vcpu-creation.patch")" ]
+	run ! grep -E '^(Race|Tested-on|Layout|Upstream|Originally-by): ' "$BATS_TEST_TMPDIR"/out/*.patch
+	header "$BATS_TEST_TMPDIR/out/nested-vmcs12-pages.patch"
+	[[ ${lines[1]} == "From: Jo Doe <jo@example.com>" ]]
+	[[ $output == *$'\n\n[ no upstream commit: posted (twice), not merged ]\n\n'* ]]
+	[[ $output == *$'\nSigned-off-by: Jo Doe <jo@example.com>' ]]
+	new_git
+	git -C "$TREE" am -q "$BATS_TEST_TMPDIR"/out/apicv*.patch
+	[ "$(git -C "$TREE" log --format=%an --grep 423ecfea77dd)" = "Ann Other" ]
+}
+
+@test "apply: patches that are links to one file" {
+	copy_project
+	mv "$COPY/patches/5.10/apicv-vcpu-creation.patch" "$COPY/patches/5.8/"
+	ln -s ../5.8/apicv-vcpu-creation.patch "$COPY/patches/5.10/"
+	run -0 "$COPY/scripts/apply" --race apicv-vcpu-creation --export "$BATS_TEST_TMPDIR/out" "$ORIG"
+	[[ $output == *"patches/5.10/apicv-vcpu-creation.patch"* ]]
+	[ ! -L "$BATS_TEST_TMPDIR/out/apicv-vcpu-creation.patch" ]
+	new_tree
+	(cd "$TREE" && QUILT_PATCHES=$BATS_TEST_TMPDIR/out quilt --quiltrc - push -a -q --fuzz=0)
+	rm "$COPY/patches/5.10/apicv-vcpu-creation.patch"
+	run -0 "$COPY/scripts/apply" --dry-run --race apicv-vcpu-creation "$ORIG"
+	[[ $output == *"patches/5.8/apicv-vcpu-creation.patch, not run on this tree"*"of another kernel line"* ]]
+}
+
+@test "apply: the order in which lines are tried" {
+	copy_project
+	rm -r "$COPY"/patches/*/
+	for line in 4.18 5.19 6.0 6.1 6.1.170 6.1.177 6.2; do
+		mkdir "$COPY/patches/$line"
+		: >"$COPY/patches/$line/series"
+	done
+	near()
+	{
+		bash -c '. "$1/scripts/lib.sh"; . "$1/scripts/series/tree.sh"; lines_near "$2" | paste -sd " "' - "$COPY" "$1"
+	}
+	[ "$(near 6.1.20)" = "6.1 6.1.170 6.1.177 6.0 6.2 5.19 4.18" ]
+	[ "$(near 6.1.176)" = "6.1.170 6.1 6.1.177 6.0 6.2 5.19 4.18" ]
+	[ "$(near 6.1.192)" = "6.1.177 6.1.170 6.1 6.0 6.2 5.19 4.18" ]
+	[ "$(near 4.18.0)" = "4.18 5.19 6.0 6.1 6.1.170 6.1.177 6.2" ]
+}
+
+@test "apply: a tree beyond the lines that there are patches for" {
+	new_tree 6.1
+	sed -i 's/^VERSION = .*/VERSION = 9/' "$TREE/Makefile"
+	run -0 "$APPLY" --dry-run "$TREE"
+	[[ $output == *"patches are for Linux "*" to "*"; in other trees only"* ]]
+	known=$("$APPLY" --dry-run "$ORIG" 2>&1)
+	[[ $known != *"patches are for Linux"* ]]
 }
 
 @test "apply: a git tree with changes in the same files, or within an am, is refused" {

@@ -4,6 +4,8 @@
 # scripts/status, on the KVM of the kernels that are there for the demo: as it
 # is, patched, reopened, wrongly fixed and laid out in another way.
 
+bats_require_minimum_version 1.5.0
+
 setup_file()
 {
 	# shellcheck source=scripts/lib.sh
@@ -77,6 +79,8 @@ chosen()
 	[ "$(row nested-vmcs12-pages-unmapped-vapic)" = vulnerable ]
 	[ "$(row apicv-vcpu-creation)" = vulnerable ]
 	[ "$(row apicv-vcpu-creation-defer-in-l2)" = vulnerable ]
+	# SynIC is what inhibits APICv there, and for good.
+	[ "$(row apicv-vcpu-creation-svi)" = not-affected ]
 	[ "$(row gpc-refresh)" = not-affected ]
 	[ "$(row tdp-mmu-zap)" = not-affected ]
 	# What is named is the line that it says
@@ -98,7 +102,9 @@ chosen()
 	cmp "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
 	[ "$status" -eq 1 ]
 	[ "$(row nested-vmcs12-pages)" = vulnerable ]
-	for id in apic-page-invalidation gpc-refresh apicv-vcpu-creation tdp-mmu-zap; do
+	# As shipped: SVI is not brought up to date when APICv comes back.
+	[ "$(row apicv-vcpu-creation)" = vulnerable ]
+	for id in apic-page-invalidation gpc-refresh tdp-mmu-zap; do
 		[ "$(row "$id")" = fixed ]
 	done
 	[ "$(wc -l <<<"$output")" -eq 5 ]
@@ -115,7 +121,7 @@ chosen()
 
 @test "status: 6.1 with our patch, whatever its version and layout" {
 	take 6.1
-	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	apply "$tree"
 	sed -i 's/^\(VERSION\|PATCHLEVEL\) = .*/\1 = 2/' "$tree/Makefile"
 	find "$tree" -name '*.[ch]' -exec sed -i -E 's/\t/  /g; s/([^\\ ].*) \{$/\1\n{/; s/&& (\w)/\&\&\n\1/' {} +
 	run status --tsv "$tree"
@@ -131,7 +137,7 @@ chosen()
 	run status --tsv "$tree"
 	[ "$status" -eq 1 ]
 	[ "$(cut -f 2 <<<"$output" | sort -u)" = vulnerable ]
-	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	apply --race nested-vmcs12-pages "$tree"
 	patch -s -R -d "$tree" -p1 <"$TOP/selftests/reopen/6.1/gpc-refresh.patch"
 	run status --tsv "$tree"
 	[ "$status" -eq 1 ]
@@ -143,7 +149,7 @@ chosen()
 @test "status: no wrong fix is taken for one" {
 	races=$(sed -n 's/^\([a-z0-9-]*\)\t.*/\1/p' "$TOP/selftests/races")
 	# The nth of every race in one tree
-	for n in 1 2 3 4 5 6; do
+	for n in 1 2 3 4 5 6 7 8 9 10; do
 		rm -rf "$tree"
 		applied=()
 		for race in $races; do
@@ -253,9 +259,41 @@ chosen()
 	done
 }
 
+@test "status: SVI, when APICv comes back" {
+	local x86=$tree/arch/x86/kvm/x86.c vmx=$tree/arch/x86/kvm/vmx/vmx.c
+	svi() { run status --tsv --parts "$tree"; row apicv-vcpu-creation-svi; }
+
+	take 6.1
+	[ "$(svi)" = vulnerable ]
+	patch_in "$TOP/patches/6.1.149/apicv-vcpu-creation-svi.patch"
+	[ "$(svi)" = fixed ]
+
+	# What it calls is not in early releases, where the patch applies all the same.
+	cp "$tree/arch/x86/kvm/lapic.c" "$tree/kept"
+	sed -i '/^void kvm_apic_update_hwapic_isr(/,/^}/d' "$tree/arch/x86/kvm/lapic.c"
+	[ "$(svi)" = unknown ]
+	mv "$tree/kept" "$tree/arch/x86/kvm/lapic.c"
+
+	# While L2 is active SVI must go to vmcs01.
+	sed -i '/^static void vmx_hwapic_isr_update(/,/^}/s/if (is_guest_mode(vcpu))/if (0)/' "$vmx"
+	[ "$(svi)" = vulnerable ]
+
+	# 7.2: in vmcs01 at once, and where what KVM remembers of the ISR is set
+	sed -i '/^static void vmx_hwapic_isr_update(/,/^}/s/^\tif (0) {/\tguard(vmx_vmcs01)(vcpu);\n&/' "$vmx"
+	sed -i '/^static void vmx_hwapic_isr_update(/,/^}/{/if (0) {/,/^\t}/d}' "$vmx"
+	sed -i '/^void kvm_vcpu_update_apicv(/,/^}/{/^\telse$/,+1d}' "$x86"
+	[ "$(svi)" = vulnerable ]
+	sed -i '/^void kvm_apic_update_apicv(/,/^}/{
+		s/if (apic->apicv_active)/& {/
+		s/isr_count = 1;/&\n\t\tstatic_call(kvm_x86_hwapic_isr_update)(vcpu, apic_find_highest_isr(apic));/
+		s/^\telse/\t} else/
+	}' "$tree/arch/x86/kvm/lapic.c"
+	[ "$(svi)" = fixed ]
+}
+
 @test "status: a shape that is not known is unknown, and it says what was looked for" {
 	take 6.1
-	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	apply --race nested-vmcs12-pages "$tree"
 	sed -i 's/\<make_mmu_pages_available\>/make_room/g' "$tree"/arch/x86/kvm/mmu/*.[ch]
 	run status --tsv "$tree"
 	[ "$status" -eq 2 ]
@@ -385,6 +423,60 @@ chosen()
 		parts
 		[[ $nested == " lost-notification="@(unknown|vulnerable)* ]]
 	done
+}
+
+@test "status: CVEs, with the status of each, in both forms and within three columns" {
+	take 6.1
+	run status --tsv "$tree"
+	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: fixed" ]]
+	patch_in "$TOP/selftests/reopen/6.1/tdp-mmu-zap.patch"
+	run status --tsv "$tree"
+	[ "$(awk -F'\t' 'NF != 3' <<<"$output")" = "" ]
+	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: vulnerable" ]]
+	[ "$(grep -c CVE-2022-45869 <<<"$output")" -eq 1 ]
+	run status --tsv --parts "$tree"
+	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: vulnerable" ]]
+	run status "$tree"
+	grep -qx ' *CVE-2022-45869: vulnerable' <<<"$output"
+}
+
+@test "status: code that only one option uses, and what a configuration turns off" {
+	take 6.1
+	patch_in "$TOP/selftests/reopen/6.1/gpc-refresh.patch"
+	run status --tsv "$tree"
+	[ "$(row gpc-refresh)" = vulnerable ]
+	[[ $output != *CONFIG_KVM_XEN* ]]
+
+	# As in 5.17: x86.c has no cache of its own.
+	sed -i 's/\<kvm_gpc_\(init\|activate\)\>/my_&/' "$tree/arch/x86/kvm/x86.c"
+	run status --tsv "$tree"
+	[ "$(row gpc-refresh)" = vulnerable ]
+	[[ $output == *"only arch/x86/kvm/xen.c uses these caches, with CONFIG_KVM_XEN"* ]]
+	printf 'CONFIG_KVM=m\n# CONFIG_KVM_XEN is not set\n# CONFIG_KVM_INTEL is not set\n' >"$BATS_TEST_TMPDIR/config"
+	run status --tsv --config "$BATS_TEST_TMPDIR/config" "$tree"
+	[ "$(row gpc-refresh)" = vulnerable ]
+	[[ $output == *"; CONFIG_KVM_XEN is not set in $BATS_TEST_TMPDIR/config: nothing uses these caches"* ]]
+	[ "$(awk -F'\t' 'NF != 3' <<<"$output")" = "" ]
+
+	# The tree's own, and parts that are KVM-Intel's
+	rm -rf "$tree"
+	take 5.10
+	cp "$BATS_TEST_TMPDIR/config" "$tree/.config"
+	run status --tsv --parts "$tree"
+	[ "$(row apicv-vcpu-creation-defer-in-l2)" = vulnerable ]
+	[[ $(grep ^apicv-vcpu-creation-defer-in-l2 <<<"$output") == *"; CONFIG_KVM_INTEL is not set in $tree/.config: none of it is built" ]]
+
+	run -2 status --config "$BATS_TEST_TMPDIR/none" "$tree"
+	[[ $output == *"not a file"* ]]
+	run -2 status --config "$tree/Makefile" "$tree"
+	[[ $output == *"not a kernel's configuration"* ]]
+	run -2 status --config
+}
+
+@test "status --help: which kernels are known, from what the project has" {
+	run -0 status --help
+	oldest=$(cd "$TOP/patches" && printf '%s\n' */series | sort -V | sed -n 1p)
+	[[ $output == *"from Linux $(cut -d . -f 1,2 <<<"${oldest%/series}") to "* ]]
 }
 
 @test "status: what is not a kernel tree with KVM is refused" {

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Race: apicv-vcpu-creation
+// Functions: kvm_vcpu_update_apicv __kvm_vcpu_update_apicv kvm_apic_update_apicv kvm_apic_update_hwapic_isr vmx_hwapic_isr_update nested_vmx_vmexit __nested_vmx_vmexit kvm_hv_activate_synic vmx_check_apicv_inhibit_reasons
+// Absent: kvm_apicv_activated: APICv is turned off for a vCPU, and never on again
+// Closed-by: taken: a vCPU whose APICv is activated gets a new SVI
+// Closed-by: from: taken from the highest vector in its ISR
+// Closed-by: vmcs01: which is not written to vmcs02 if L2 is active
+// Closed-by: redo: and reaches vmcs01, at the latest when L2 exits
+
+// Up to 5.14 SynIC as such inhibits APICv, and nothing lifts that; VMX knows no
+// other inhibit that changes.
+@for_good@
+expression K;
+@@
+kvm_hv_activate_synic(...)
+{
+	<+...
+	kvm_request_apicv_update(K, false, APICV_INHIBIT_REASON_HYPERV)
+	...+>
+}
+
+@depends on for_good@
+identifier S;
+@@
+vmx_check_apicv_inhibit_reasons(...)
+{
++	/* racefix not-affected: SynIC alone inhibits APICv on VMX, and for good */
+	ulong S = BIT(APICV_INHIBIT_REASON_DISABLE) | BIT(APICV_INHIBIT_REASON_HYPERV);
+	...
+}
+
+@sets@
+identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
+expression A, E;
+position p;
+@@
+f(...)
+{
+	<+...
+	\(A->apicv_active\|A.apicv_active\) =@p E;
+	...+>
+}
+
+@taken@
+identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
+identifier V;
+expression A, E;
+statement S;
+@@
+f(struct kvm_vcpu *V)
+{
+	... when any
+	\(A->apicv_active\|A.apicv_active\) = E;
+	... when any
+(
+	if (\(!A->apicv_active\|!A.apicv_active\))
+		S
+	else
++		/* racefix closed taken: when APICv is activated */
+		kvm_apic_update_hwapic_isr(V);
+|
+	if (\(A->apicv_active\|A.apicv_active\))
++		/* racefix closed taken: when APICv is activated */
+		kvm_apic_update_hwapic_isr(V);
+)
+	... when any
+}
+
+@from@
+identifier V, L;
+expression A, F;
+@@
+kvm_apic_update_hwapic_isr(struct kvm_vcpu *V)
+{
+	struct kvm_lapic *L = V->arch.apic;
+	if (\(WARN_ON_ONCE(!lapic_in_kernel(V)) || !A->apicv_active\|WARN_ON_ONCE(!lapic_in_kernel(V)) || !A.apicv_active\))
+		return;
++	/* racefix closed from: the highest vector in the ISR */
+	F(V, apic_find_highest_isr(L));
+}
+
+// Newer: along with what KVM itself remembers of the ISR
+@along@
+identifier V, L;
+expression F;
+statement S;
+@@
+kvm_apic_update_apicv(struct kvm_vcpu *V)
+{
+	struct kvm_lapic *L = V->arch.apic;
+	...
+	if (L->apicv_active) {
+		...
++		/* racefix closed from: the highest vector in the ISR */
+		F(V, apic_find_highest_isr(L));
+	} else
+		S
+	...
+}
+
+@depends on along@
+identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
+identifier V;
+expression A, E;
+@@
+f(struct kvm_vcpu *V)
+{
+	... when any
+	\(A->apicv_active\|A.apicv_active\) = E;
+	...
++	/* racefix closed taken: when APICv is activated */
+	kvm_apic_update_apicv(V);
+	... when any
+}
+
+@depends on !along && !for_good@
+identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
+expression A, E;
+position sets.p;
+@@
+f(...)
+{
+	... when != kvm_apic_update_hwapic_isr(...)
+	    when any
+(
++	/* racefix vulnerable: SVI stays what it was before APICv was inhibited */
+	A->apicv_active =@p E;
+|
++	/* racefix vulnerable: SVI stays what it was before APICv was inhibited */
+	A.apicv_active =@p E;
+)
+	... when != kvm_apic_update_hwapic_isr(...)
+	    when any
+}
+
+@vmcs01@
+identifier V, later;
+@@
+vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
+{
+	...
++	/* racefix closed vmcs01: put off while L2 is active */
+	if (is_guest_mode(V)) {
+		...
+		to_vmx(V)->nested.later = true;
+		return;
+	}
+	...
+}
+
+@in_vmcs01@
+identifier V, S;
+@@
+vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
+{
+	...
+	guard(vmx_vmcs01)(V);
+	...
++	/* racefix closed vmcs01: vmcs01 is loaded to be changed */
++	/* racefix closed redo: vmcs01 is loaded to be changed */
+	S = vmcs_read16(GUEST_INTR_STATUS);
+	...
+}
+
+@straight depends on !for_good exists@
+position p;
+@@
+vmx_hwapic_isr_update(...)
+{
+	... when != is_guest_mode(...)
+	    when != guard(vmx_vmcs01)(...)
+	vmcs_write16@p(GUEST_INTR_STATUS, ...)
+	... when any
+}
+
+@@
+position straight.p;
+@@
++ /* racefix vulnerable: SVI goes to whatever VMCS is loaded, vmcs02 if L2 is active */
+vmcs_write16@p(...);
+
+@redo@
+identifier f = { nested_vmx_vmexit, __nested_vmx_vmexit };
+identifier X, vmcs01.later;
+expression V;
+@@
+f(...)
+{
+	...
+	vmx_switch_vmcs(V, &X->vmcs01);
+	... when any
+	    when != vmx_switch_vmcs(...)
+	if (X->nested.later) {
++		/* racefix closed redo: done when vmcs01 is loaded again */
+		X->nested.later = false;
+		kvm_apic_update_hwapic_isr(V);
+	}
+	... when any
+}
+
+// Put off for ever
+@taken_up depends on vmcs01@
+identifier f = { nested_vmx_vmexit, __nested_vmx_vmexit };
+identifier X, vmcs01.later;
+@@
+f(...)
+{
+	<+...
+	X->nested.later
+	...+>
+}
+
+@depends on vmcs01 && !taken_up@
+identifier V, vmcs01.later;
+@@
+vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
+{
+	<+...
++	/* racefix vulnerable: put off, and never made up for when L2 exits */
+	to_vmx(V)->nested.later = true;
+	...+>
+}
