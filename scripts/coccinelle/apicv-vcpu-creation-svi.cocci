@@ -2,6 +2,7 @@
 // Race: apicv-vcpu-creation
 // Functions: kvm_vcpu_update_apicv __kvm_vcpu_update_apicv kvm_apic_update_apicv kvm_apic_update_hwapic_isr vmx_hwapic_isr_update nested_vmx_vmexit __nested_vmx_vmexit kvm_hv_activate_synic vmx_check_apicv_inhibit_reasons
 // Absent: kvm_apicv_activated: APICv is turned off for a vCPU, and never on again
+// Needs: CONFIG_KVM_INTEL
 // Closed-by: taken: a vCPU whose APICv is activated gets a new SVI
 // Closed-by: from: taken from the highest vector in its ISR
 // Closed-by: vmcs01: which is not written to vmcs02 if L2 is active
