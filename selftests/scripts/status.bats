@@ -41,12 +41,6 @@ patch_in()
 	done
 }
 
-# series LINE - the patches of LINE's series that the newest kernel of it needs
-series()
-{
-	sed -e '/^#/d;/^$/d' -e "s,^,$TOP/patches/$1/," "$TOP/patches/$1/series"
-}
-
 # row ID - its status in what the last run printed with --tsv
 row()
 {
@@ -112,7 +106,7 @@ chosen()
 
 @test "status: 5.10 with our patches has none, and says where they are" {
 	take 5.10
-	mapfile -t patches < <(series 5.10)
+	mapfile -t patches < <(apply --list "$BUILD/kernels/5.10/source")
 	patch_in "${patches[@]}"
 	run status "$tree"
 	[ "$status" -eq 0 ]
