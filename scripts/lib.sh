@@ -176,8 +176,8 @@ is_version()
 	[[ $1 =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9][0-9A-Za-z.+~]*)?$ ]]
 }
 
-# line_of KERNEL - the line X.Y that a line or version is of
-line_of()
+# kernel_line KERNEL - the line X.Y that a line or version is of
+kernel_line()
 {
 	local major minor
 

@@ -93,7 +93,7 @@ race_in_line()
 # patches_for DIR ID KERNEL - selftests/DIR/LINE/ID*.patch of the kernel's line
 patches_for()
 {
-	compgen -G "$TOP/selftests/$1/$(line_of "$3")/$2*.patch"
+	compgen -G "$TOP/selftests/$1/$(kernel_line "$3")/$2*.patch"
 }
 
 # open_set RACE KERNEL - the modules that show the race on that kernel
