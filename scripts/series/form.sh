@@ -50,9 +50,15 @@ is_run()
 # origin_note PATCH - where it is from, as a note that goes before the signatures
 origin_note()
 {
-	local text=''
+	local text='' others=''
 
-	[ -z "$STABLE" ] || text=", fitted to it and with a log of its own"
+	if [ -n "$STABLE" ]; then
+		text=", fitted to it and with a log of its own"
+		# One author is the commit's own, where there is a commit.
+		others=$(trailer "$1" Originally-by | awk -v skip="$(commits "$1")" '
+			NR > (skip != "") { printf "%s%s", sep, $0; sep = ", " }')
+		text+=${others:+, after work of $others}
+	fi
 	is_run "$1" || text+=", not run on this tree"
 	printf '[ %s: from patches/%s%s ]\n' "$NAME" "$(line_of "$1")" "$text"
 }
@@ -101,10 +107,10 @@ stable_form()
 	shas=$(commits "$1" | sed 's/.*/commit & upstream./')
 	author=$(trailer "$1" Originally-by | awk '!n++')
 	awk -v first="${shas:-[ no upstream commit: $(trailer "$1" Upstream | sed 's/^none (\(.*\))$/\1/') ]}" \
-		-v author="${author:-$SIGNOFF}" '
+		-v author="${shas:+$author}" -v signer="$SIGNOFF" '
 		body { print; next }
 		/^diff / { body = 1; print; next }
-		!text && /^From: / { $0 = "From: " author }
+		!text && /^From: / { $0 = "From: " (author != "" ? author : signer) }
 		text && /^(Race|Tested-on|Layout|Upstream|Originally-by): / { next }
 		{ print }
 		!text && /^$/ { text = 1; print first "\n" }' "$1"
