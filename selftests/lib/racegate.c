@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -162,6 +163,19 @@ static int rg_gate_failed(struct rg *rg, int gate, const char *verb)
 		       strerror(err));
 }
 
+static bool rg_ftrace_enabled(void)
+{
+	char value = '1';
+	int fd = open("/proc/sys/kernel/ftrace_enabled", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (read(fd, &value, 1) != 1)
+			value = '1';
+		close(fd);
+	}
+	return value != '0';
+}
+
 static int rg_arm_failed(const struct rg_arm *arm)
 {
 	int err = errno;
@@ -174,7 +188,16 @@ static int rg_arm_failed(const struct rg_arm *arm)
 		return rg_fail(-err, "'%s' has no entry for ftrace, a gate cannot stand there",
 			       arm->symbol);
 	case EINVAL:
-		return rg_fail(-err, "no gate at '%s': the kernel forbids probes there, or the request has no sense",
+		return rg_fail(-err, "no gate at '%s': the kernel forbids probes there, or the request is invalid",
+			       arm->symbol);
+	case EBUSY:
+		if (!rg_ftrace_enabled())
+			return rg_fail(-err, "no gate at '%s': ftrace is off (sysctl kernel.ftrace_enabled=1)",
+				       arm->symbol);
+		return rg_fail(-err, "no gate at '%s': another kprobe (tracefs, perf, bpftrace) or a livepatch is on it",
+			       arm->symbol);
+	case EPERM:
+		return rg_fail(-err, "no gate at '%s': the kernel is locked down to confidentiality",
 			       arm->symbol);
 	case ENOSPC:
 		return rg_fail(-err, "no gate at '%s': %d are armed already",
@@ -406,9 +429,15 @@ struct rg_ladder {
 	struct rg *rg;
 	pid_t tids[RG_MAX_THREADS];
 	unsigned int nr;
+	bool crowded;	/* a last column is shared by the threads that found no room */
 };
 
-/* Which column, or the first one for a thread that finds no room. */
+static unsigned int rg_last_column(const struct rg_ladder *ladder)
+{
+	return ladder->crowded ? RG_MAX_THREADS : ladder->nr - 1;
+}
+
+/* Which column, or RG_MAX_THREADS for a thread that finds no room. */
 static unsigned int rg_column(struct rg_ladder *ladder, pid_t tid)
 {
 	unsigned int i;
@@ -416,8 +445,10 @@ static unsigned int rg_column(struct rg_ladder *ladder, pid_t tid)
 	for (i = 0; i < ladder->nr; i++)
 		if (ladder->tids[i] == tid)
 			return i;
-	if (ladder->nr == RG_MAX_THREADS)
-		return 0;
+	if (ladder->nr == RG_MAX_THREADS) {
+		ladder->crowded = true;
+		return RG_MAX_THREADS;
+	}
 	ladder->tids[ladder->nr++] = tid;
 	return ladder->nr - 1;
 }
@@ -444,21 +475,23 @@ static void rg_columns(struct rg_ladder *ladder, const struct rg_event *events,
 
 static void rg_ladder_head(struct rg_ladder *ladder, FILE *out)
 {
+	unsigned int i, j, last = rg_last_column(ladder);
 	struct rg *rg = ladder->rg;
-	unsigned int i, j;
 	char name[32];
 
 	fprintf(out, "# %*s", RG_TIME - 2, "us");
-	for (i = 0; i < ladder->nr; i++) {
-		snprintf(name, sizeof(name), "thread %d", ladder->tids[i]);
-		for (j = 0; j < rg->nr_threads; j++)
+	for (i = 0; i <= last; i++) {
+		if (i == RG_MAX_THREADS)
+			strcpy(name, "other threads");
+		else
+			snprintf(name, sizeof(name), "thread %d", ladder->tids[i]);
+		for (j = 0; j < rg->nr_threads && i < RG_MAX_THREADS; j++)
 			if (rg->threads[j].tid == ladder->tids[i])
 				strcpy(name, rg->threads[j].name);
-		fprintf(out, "  %-*s", i + 1 < ladder->nr ? RG_COLUMN - 2 : 0,
-			name);
+		fprintf(out, "  %-*s", i < last ? RG_COLUMN - 2 : 0, name);
 	}
 	fprintf(out, "\n# %*s", RG_TIME - 2, "");
-	for (i = 0; i < ladder->nr; i++)
+	for (i = 0; i <= last; i++)
 		fprintf(out, "  %.*s", RG_COLUMN - 2,
 			"--------------------------------------------------");
 	fputc('\n', out);
@@ -539,8 +572,8 @@ static void rg_ladder_line(struct rg_ladder *ladder, FILE *out,
 			   const struct rg_event *events, size_t e)
 {
 	unsigned int column, last;
-	char text[RG_LABEL_LEN + 64], *rest = text;
-	int len;
+	char text[RG_LABEL_LEN + 96], *rest = text;
+	int len = 0;
 
 	if (events[e].kind == RG_EV_LOST) {
 		fprintf(out, "# %*s  [%llu events are missing here]\n",
@@ -548,9 +581,11 @@ static void rg_ladder_line(struct rg_ladder *ladder, FILE *out,
 		return;
 	}
 
-	rg_describe(ladder->rg, events, e, text, sizeof(text));
 	column = rg_column(ladder, events[e].tid);
-	last = ladder->nr - 1;
+	last = rg_last_column(ladder);
+	if (column == RG_MAX_THREADS)
+		len = sprintf(text, "thread %d: ", events[e].tid);
+	rg_describe(ladder->rg, events, e, text + len, sizeof(text) - len);
 	fprintf(out, "# %*.1f", RG_TIME - 2,
 		(events[e].ns - events[0].ns) / 1000.0);
 	do {

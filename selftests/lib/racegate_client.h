@@ -59,8 +59,8 @@ int rg_open(struct rg **rg);
 void rg_close(struct rg *rg);
 
 /*
- * The same, with   armed.  For what is only recorded: a point that this
- * kernel lacks is left out, and a ladder without it is printed all the same.
+ * Like rg_open(), and arms @points.  For points that are only recorded: one that
+ * this kernel lacks is left out, and the ladder is printed without it.
  *
  * Call it once, before the harness forks a process for each case: to arm and
  * disarm takes a good part of a second per point on an emulated CPU.

@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "module.h"
 #include "racegate_client.h"
 
 #define GETPPID	"__x64_sys_getppid"
@@ -50,33 +51,6 @@
 			TH_LOG("%s: %s", #expr, rg_strerror());		\
 		}							\
 	} while (0)
-
-static char module_path[4096];
-
-static bool module_loaded(const char *name)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", name);
-	return !access(path, F_OK);
-}
-
-static int module_load(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int module_unload(const char *name)
-{
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
-}
 
 static unsigned long long now_us(void)
 {
@@ -199,14 +173,8 @@ FIXTURE(racegate) {
 
 FIXTURE_SETUP(racegate)
 {
-	int ret;
-
-	if (!module_loaded("racegate")) {
-		ret = module_load(module_path);
-		if (ret)
-			SKIP(return, "cannot load %.900s: %s", module_path,
-			     strerror(-ret));
-	}
+	if (!module_loaded("racegate"))
+		ASSERT_EQ(0, module_load(module_path));
 	ASSERT_OK(rg_open(&self->rg));
 	worker_start(&self->a, call_getppid);
 	worker_start(&self->b, call_getppid);
@@ -1538,21 +1506,7 @@ static void __attribute__((constructor)) __constructor_order_last(void)
 
 int main(int argc, char **argv)
 {
-	const char *path = getenv("RACEGATE_KO");
-	char self[4000] = "";
-	char *slash;
-
-	if (path) {
-		snprintf(module_path, sizeof(module_path), "%s", path);
-	} else {
-		if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
-			ksft_exit_fail_msg("readlink /proc/self/exe: %s\n",
-					   strerror(errno));
-		slash = strrchr(self, '/');
-		*slash = '\0';
-		snprintf(module_path, sizeof(module_path), "%s/racegate.ko",
-			 self);
-	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	module_require();
 	return test_harness_run(argc, argv);
 }

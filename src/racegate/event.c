@@ -64,20 +64,27 @@ void rg_event_add(struct rg_session *session, const struct rg_event *what)
 	raw_spin_unlock_irqrestore(&session->ring_lock, flags);
 }
 
-bool rg_event_take(struct rg_session *session, struct rg_event *event)
+/* The oldest record, which stays; callers hold the session's read_mutex. */
+bool rg_event_peek(struct rg_session *session, struct rg_event *event)
 {
-	bool taken = false;
+	bool found;
 
 	raw_spin_lock_irq(&session->ring_lock);
 	if (session->head == session->tail && session->lost)
 		rg_ring_put_lost(session);
-	if (session->head != session->tail) {
+	found = session->head != session->tail;
+	if (found)
 		*event = session->ring[session->tail % RG_RING_EVENTS];
-		WRITE_ONCE(session->tail, session->tail + 1);
-		taken = true;
-	}
 	raw_spin_unlock_irq(&session->ring_lock);
-	return taken;
+	return found;
+}
+
+/* Takes the record that rg_event_peek() found; the same lock. */
+void rg_event_drop(struct rg_session *session)
+{
+	raw_spin_lock_irq(&session->ring_lock);
+	WRITE_ONCE(session->tail, session->tail + 1);
+	raw_spin_unlock_irq(&session->ring_lock);
 }
 
 bool rg_event_pending(const struct rg_session *session)

@@ -7,10 +7,15 @@
 #include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/rculist.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "internal.h"
+
+#if !IS_ENABLED(CONFIG_KPROBES_ON_FTRACE)
+#error "racegate needs a kernel with CONFIG_KPROBES and CONFIG_FUNCTION_TRACER"
+#endif
 
 /* How long to wait for threads that were let go to get the CPU. */
 #define RG_LEAVE_JIFFIES	(5 * HZ)
@@ -73,33 +78,87 @@ static void rg_probe_free(struct rg_probe *probe)
 	kfree(probe);
 }
 
+/* The armed probe of that name, if there is one: the lookup of a name is slow. */
+static struct rg_probe *rg_probe_find(const char *symbol)
+{
+	struct rg_probe *probe;
+
+	list_for_each_entry(probe, &rg_probes, link)
+		if (!strcmp(probe->symbol, symbol))
+			return probe;
+	return NULL;
+}
+
+/*
+ * Is the function one that the kernel keeps from kretprobes?  Its list is not
+ * exported; on x86 it holds this one, which returns on the stack of another task.
+ */
+static bool rg_probe_never_returns(const struct rg_probe *probe)
+{
+	char where[KSYM_SYMBOL_LEN];
+
+	sprint_symbol_no_offset(where, (unsigned long)probe->kp.addr);
+	return !strcmp(where, "__switch_to");
+}
+
+/*
+ * Registers the probe, disabled, and refuses a function on which somebody else
+ * has a kprobe.  ftrace knows kprobes with a post_handler from those without by
+ * that alone: if ours joined a kprobe that is armed, the kernel would look for it
+ * in the wrong ftrace_ops, leave it armed for ever, and loop in kill_kprobe() when
+ * the module goes.  Hence no post_handler before the list has been looked at;
+ * kprobes that join later find it.
+ */
+static int rg_probe_register(struct rg_probe *probe)
+{
+	struct rg_probe *other;
+	int ret;
+
+	probe->kp.symbol_name = probe->symbol;
+	probe->kp.pre_handler = rg_pre_handler;
+	probe->kp.flags = KPROBE_FLAG_DISABLED;
+	ret = register_kprobe(&probe->kp);
+	if (ret)
+		return ret;
+	/* A call goes on in the stub only from the entry, before the function. */
+	ret = -EOPNOTSUPP;
+	if (!kprobe_ftrace(&probe->kp))
+		goto unregister;
+	probe->kp.post_handler = rg_post_handler;
+	/* Against register_kprobe() of another: one of the two sees the other. */
+	smp_mb();
+	if (list_empty(&probe->kp.list))
+		return 0;
+	list_for_each_entry(other, &rg_probes, link)
+		if (other->kp.addr == probe->kp.addr)
+			return 0;
+	ret = -EBUSY;
+unregister:
+	unregister_kprobe(&probe->kp);
+	return ret;
+}
+
 /* The probe at the symbol's address: one that is there, or a new, disabled one. */
 static struct rg_probe *rg_probe_get(const char *symbol)
 {
 	struct rg_probe *probe, *other;
 	int ret;
 
+	probe = rg_probe_find(symbol);
+	if (probe)
+		return probe;
 	probe = kzalloc(sizeof(*probe), GFP_KERNEL);
 	if (!probe)
 		return ERR_PTR(-ENOMEM);
 	strscpy(probe->symbol, symbol, sizeof(probe->symbol));
 	INIT_LIST_HEAD(&probe->gates);
-	probe->kp.symbol_name = probe->symbol;
-	probe->kp.pre_handler = rg_pre_handler;
-	probe->kp.post_handler = rg_post_handler;
-	probe->kp.flags = KPROBE_FLAG_DISABLED;
 
-	ret = register_kprobe(&probe->kp);
+	ret = rg_probe_register(probe);
 	if (ret)
 		goto free;
 	ret = rg_probe_get_module(probe);
 	if (ret)
 		goto unregister;
-	/* A call goes on in the stub only from the entry, before the function. */
-	if (!kprobe_ftrace(&probe->kp)) {
-		ret = -EOPNOTSUPP;
-		goto unregister;
-	}
 	list_for_each_entry(other, &rg_probes, link) {
 		if (other->kp.addr != probe->kp.addr)
 			continue;
@@ -165,15 +224,20 @@ static int rg_gate_attach(struct rg_gate *gate)
 		ret = PTR_ERR(probe);
 		goto unlock;
 	}
+	if (gate->arm.where == RG_RETURN && rg_probe_never_returns(probe)) {
+		ret = -EINVAL;
+		goto put;
+	}
 	gate->probe = probe;
 	/* First the gate, then the probe: no call is missed that comes after. */
 	list_add_tail_rcu(&gate->probe_link, &probe->gates);
 	if (kprobe_disabled(&probe->kp))
 		ret = enable_kprobe(&probe->kp);
-	if (ret) {
-		list_del_rcu(&gate->probe_link);
-		rg_probe_put(probe);
-	}
+	if (!ret)
+		goto unlock;
+	list_del_rcu(&gate->probe_link);
+put:
+	rg_probe_put(probe);
 unlock:
 	mutex_unlock(&rg_probe_mutex);
 	return ret;
@@ -214,6 +278,10 @@ int rg_gate_arm(struct rg_session *session, struct rg_arm *arm)
 	int ret;
 
 	ret = rg_arm_check(arm);
+	if (ret)
+		return ret;
+	/* As for kprobes of tracefs: a record has arguments of kernel functions. */
+	ret = security_locked_down(LOCKDOWN_KPROBES);
 	if (ret)
 		return ret;
 	rg_gate_sweep(session);

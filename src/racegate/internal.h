@@ -5,8 +5,9 @@
  * looked after), event.c (the record), stub.S (where a redirected call lands).
  *
  * Locks: rg_probe_mutex, outside all others, for the probes and their lists of
- * gates; session->mutex for the session's list of gates; session->ring_lock and
- * gate->wq.lock, innermost.  Letting go of threads never takes the first: a
+ * gates, and rg_reap_mutex below it, so that a visit is ended once;
+ * session->mutex for the session's list of gates; session->read_mutex for the
+ * readers, alone; session->ring_lock and gate->wq.lock, innermost.  Letting go of threads never takes the first: a
  * thread that is held may own what an arming one waits for, such as text_mutex.
  */
 #ifndef RACEGATE_INTERNAL_H
@@ -38,6 +39,7 @@ struct rg_session {
 	unsigned int nr_gates;		/* armed */
 	u32 last_id;
 
+	struct mutex read_mutex;	/* one reader at a time */
 	raw_spinlock_t ring_lock;
 	struct rg_event *ring;
 	unsigned int head, tail;	/* free running; head is written next */
@@ -102,7 +104,8 @@ struct rg_frame {
 int rg_ring_init(struct rg_session *session);
 void rg_ring_free(struct rg_session *session);
 void rg_event_add(struct rg_session *session, const struct rg_event *what);
-bool rg_event_take(struct rg_session *session, struct rg_event *event);
+bool rg_event_peek(struct rg_session *session, struct rg_event *event);
+void rg_event_drop(struct rg_session *session);
 bool rg_event_pending(const struct rg_session *session);
 
 /* visit.c */

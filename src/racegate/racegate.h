@@ -9,8 +9,12 @@
  * that they hold.
  *
  * read(2) takes whole struct rg_event records, oldest first, and poll(2) says
- * when there are any.  What did not fit into the session's ring is counted in a
- * record of its own, RG_EV_LOST, where it is missing.
+ * when there are any.  A record that could not be copied out is read again the
+ * next time.  What did not fit into the session's ring is counted in a record of
+ * its own, RG_EV_LOST, where it is missing.
+ *
+ * read(2) and every ioctl fail with EBUSY if the calling thread is in more gated
+ * calls at once, together with a few others, than racegate has slots for.
  */
 #ifndef RACEGATE_H
 #define RACEGATE_H
@@ -55,14 +59,24 @@ enum {
  * RG_HOLD_SPIN below one.  A thread that is about to sleep (its state is not
  * TASK_RUNNING any more) comes out of RG_HOLD_SLEEP as if something had woken it.
  *
- * Who spins with interrupts off makes everybody wait who needs an answer of that
- * CPU, and the CPU of who waits: a page fault in a process that ran there does.
+ * Spinning with interrupts disabled stalls every CPU that waits for this one to
+ * acknowledge an IPI, e.g. for a TLB shootdown.  Up to four gates may hold one call
+ * in turn, each for its own time.
  *
- * A gate keeps the module of its function from being unloaded.
+ * A gate keeps the module of its function from being unloaded, and livepatch from
+ * replacing the function; a function that is livepatched takes no gate.  While a
+ * gate at a return waits for it, the stack of that thread cannot be unwound past
+ * the function.
+ *
+ * Somebody else's kprobe on the function (tracefs, perf, bpftrace) that is there
+ * first is an error: two kinds of kprobes on one function break the kernel's record
+ * of them.  One that comes after the gate works, and each may go first.
  *
  * Errors: ENOENT no such function; EOPNOTSUPP a gate cannot stand there, as the
- * compiler put no call to ftrace into the function; EINVAL a field has no sense,
- * or the kernel forbids probes there; ENOSPC RG_MAX_GATES are armed.
+ * compiler put no call to ftrace into the function; EINVAL a field is invalid, or
+ * the symbol is on the blacklist of kprobes or, for RG_RETURN, of kretprobes; EBUSY
+ * another kprobe or a livepatch is on the function, or kernel.ftrace_enabled is 0;
+ * EPERM the kernel is locked down to confidentiality; ENOSPC RG_MAX_GATES are armed.
  */
 struct rg_arm {
 	char symbol[RG_SYMBOL_LEN];	/* "function" or "module:function" */

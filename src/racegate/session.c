@@ -74,6 +74,7 @@ static int rg_open(struct inode *inode, struct file *file)
 	if (!session)
 		return -ENOMEM;
 	mutex_init(&session->mutex);
+	mutex_init(&session->read_mutex);
 	INIT_LIST_HEAD(&session->gates);
 	init_waitqueue_head(&session->wq);
 	init_irq_work(&session->wake, rg_session_wake);
@@ -126,18 +127,26 @@ static int rg_wait_until(struct rg_session *session, u64 us,
 	return 0;
 }
 
+/* A record that could not be copied out stays the oldest one. */
 static ssize_t rg_read_events(struct rg_session *session, char __user *buf,
 			      size_t size)
 {
 	struct rg_event event;
 	size_t done = 0;
+	int ret = 0;
 
-	while (size - done >= sizeof(event) && rg_event_take(session, &event)) {
-		if (copy_to_user(buf + done, &event, sizeof(event)))
-			return -EFAULT;
+	if (mutex_lock_killable(&session->read_mutex))
+		return -EINTR;
+	while (size - done >= sizeof(event) && rg_event_peek(session, &event)) {
+		if (copy_to_user(buf + done, &event, sizeof(event))) {
+			ret = -EFAULT;
+			break;
+		}
+		rg_event_drop(session);
 		done += sizeof(event);
 	}
-	return done;
+	mutex_unlock(&session->read_mutex);
+	return done ?: ret;
 }
 
 static bool rg_readable(const void *session)

@@ -8,6 +8,7 @@
  */
 #include <linux/hash.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/task.h>
@@ -19,6 +20,7 @@
 
 static struct rg_visit rg_visits[1 << RG_BUCKET_BITS][RG_BUCKET_SLOTS];
 static atomic64_t rg_visit_order;
+static DEFINE_MUTEX(rg_reap_mutex);
 
 /* The slots that the current task may use, shared with a few others. */
 static struct rg_visit *rg_bucket(void)
@@ -138,20 +140,30 @@ bool rg_visit_nested(void)
 
 /*
  * Ends the visits of tasks that died inside of the function: its return will
- * never come.  Such a task has given back its stack.
+ * never come.  Such a task has given back its stack.  One reaper at a time: two
+ * would end the same visit.
  */
 void rg_visit_reap(void)
 {
 	struct rg_visit *visit;
 	struct task_struct *task;
 
+	mutex_lock(&rg_reap_mutex);
 	/* A task whose visit we see here may end it, but is not freed before. */
 	rcu_read_lock();
 	for (visit = rg_visits[0];
 	     visit < rg_visits[ARRAY_SIZE(rg_visits)]; visit++) {
 		task = READ_ONCE(visit->task);
-		if (task && !refcount_read(&task->stack_refcount))
+		if (!task || refcount_read(&task->stack_refcount))
+			continue;
+		/*
+		 * The task may have ended its visit and died since it was read,
+		 * and another one may have claimed the slot.  The slot of a task
+		 * that is dead does not change hands any more.
+		 */
+		if (READ_ONCE(visit->task) == task)
 			rg_visit_end(visit);
 	}
 	rcu_read_unlock();
+	mutex_unlock(&rg_reap_mutex);
 }
