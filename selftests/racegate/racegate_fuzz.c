@@ -86,14 +86,30 @@ static long fuzz_arm(int fd, unsigned int *seed)
 	if (arm.action != RG_RECORD)
 		arm.timeout_us = 1 + rnd(seed) % HOLD_MAX_US;
 	switch (rnd(seed) % 10) {
-	case 0: arm.where = rnd_number(seed); break;
-	case 1: arm.action = rnd_number(seed); break;
-	case 2: arm.tid = rnd_number(seed); break;
-	case 3: arm.tgid = rnd_number(seed); break;
-	case 4: arm.reserved[rnd(seed) % 3] = rnd_number(seed); break;
-	case 5: memset(arm.symbol, 'x', sizeof(arm.symbol)); break;
-	case 6: arm.timeout_us = (__u64)rnd_number(seed) << 32; break;
-	case 7: arm.skip = rnd_number(seed); break;
+	case 0:
+		arm.where = rnd_number(seed);
+		break;
+	case 1:
+		arm.action = rnd_number(seed);
+		break;
+	case 2:
+		arm.tid = rnd_number(seed);
+		break;
+	case 3:
+		arm.tgid = rnd_number(seed);
+		break;
+	case 4:
+		arm.reserved[rnd(seed) % 3] = rnd_number(seed);
+		break;
+	case 5:
+		memset(arm.symbol, 'x', sizeof(arm.symbol));
+		break;
+	case 6:
+		arm.timeout_us = (__u64)rnd_number(seed) << 32;
+		break;
+	case 7:
+		arm.skip = rnd_number(seed);
+		break;
 	}
 	/* A gate for every thread would hold the whole machine. */
 	if (!arm.tid && !arm.tgid)

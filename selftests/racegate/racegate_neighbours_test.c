@@ -315,8 +315,8 @@ TEST_F(neighbours, a_ladder_has_room_for_a_crowd)
 	FILE *mem;
 	int gate, i;
 
-	gate = rg_arm(self->rg, &(struct rg_point){ .symbol = GETPPID,
-						    .tgid = getpid() });
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tgid = getpid() });
 	ASSERT_OK(gate);
 	for (i = 0; i < CROWD; i++) {
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, crowd_member, NULL));

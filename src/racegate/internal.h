@@ -7,8 +7,9 @@
  * Locks: rg_probe_mutex, outside all others, for the probes and their lists of
  * gates, and rg_reap_mutex below it, so that a visit is ended once;
  * session->mutex for the session's list of gates; session->read_mutex for the
- * readers, alone; session->ring_lock and gate->wq.lock, innermost.  Letting go of threads never takes the first: a
- * thread that is held may own what an arming one waits for, such as text_mutex.
+ * readers, alone; session->ring_lock and gate->wq.lock, innermost.  Letting go of
+ * threads never takes the first: a thread that is held may own what an arming one
+ * waits for, such as text_mutex.
  */
 #ifndef RACEGATE_INTERNAL_H
 #define RACEGATE_INTERNAL_H
