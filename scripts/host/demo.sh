@@ -54,7 +54,7 @@ lock_demo()
 # row RACE KERNEL HOST UNPATCHED PATCHED TIME - a line of the table
 row()
 {
-	printf '%-36s %-22s %-6s %-24s %-14s %s\n' "$@" | sed 's/ *$//'
+	printf '%-36s %-22s %-6s %-26s %-14s %s\n' "$@" | sed 's/ *$//'
 }
 
 # count_triples LOG RACE - of the steps of that race in LOG, "SHOWS CLOSED OPEN SHOWED QUIET":
