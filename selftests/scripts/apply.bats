@@ -442,6 +442,10 @@ rhel_84()
 
 @test "apply: commits say which line's patch they are, and who signs" {
 	new_git
+	copy_project
+	sed -i 's/^Tested-on: .*/Tested-on: 5.10.1 (applies), 5.10.262-1 (Debian), Bochs; 5.10.2 (compiled; not run)/' \
+		"$COPY/patches/5.10"/apicv-*.patch
+	APPLY=$COPY/scripts/apply
 	run -0 "$APPLY" --race apicv-vcpu-creation --signoff "Jö Doe <jo@example.com>" "$TREE"
 	git -C "$TREE" log -1 --format=%B >"$BATS_TEST_TMPDIR/log"
 	grep -A 1 '^\[ kvm-racefix: from patches/5.10 \]$' "$BATS_TEST_TMPDIR/log" | grep -c '^Signed-off-by: '
@@ -477,7 +481,7 @@ rhel_84()
 	copy_project
 	sed -i 's/^Upstream: \([0-9a-f]\{12\}\) .*/Upstream: \1 ("one"), 123456789abc ("two")\nOriginally-by: Ann Other <ann@example.com>/' \
 		"$COPY/patches/5.10/apicv-vcpu-creation.patch"
-	sed -i 's/^Upstream: .*/Upstream: none (posted (twice), not merged)/' "$COPY/patches/5.10/nested-vmcs12-pages.patch"
+	sed -i 's/^Upstream: .*/Upstream: none (posted (twice), not merged)/' "$COPY"/patches/5.10*/nested-vmcs12-pages.patch
 	run -0 "$COPY/scripts/apply" --stable --signoff "Jo Doe <jo@example.com>" --export "$BATS_TEST_TMPDIR/out" "$ORIG"
 	[[ $output == *"stable wants hashes whole: complete 123456789abc"* ]]
 	header "$BATS_TEST_TMPDIR/out/apicv-vcpu-creation.patch"
