@@ -84,7 +84,7 @@ same_module()
 }
 
 @test "modules-build: all modules are for the kernel, and say what they are" {
-	ids=$(cd "$TOP/patches/6.1" && grep -v '^#' series | xargs sed -n 's/^Race: *//p' |
+	ids=$("$TOP/scripts/apply" --modules --list "$BUILD/kernels/6.1/source" | xargs sed -n 's/^Race: *//p' |
 		awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g')
 	for mod in kvm kvm-intel kvm-amd; do
 		file=$BUILD/modules/$KVER/patched/$mod.ko
