@@ -51,32 +51,32 @@ help:
 	@echo '    failure the modules from before are in use, or it says what is not'
 
 demo:
-	@scripts/demo
+	@scripts/lab/demo
 
 modules:
-	@scripts/modules-build $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(KVER),--kver $(KVER)) \
+	@scripts/modules/modules-build $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(KVER),--kver $(KVER)) \
 		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)')
 
 load:
-	@scripts/load $(if $(DRY_RUN),--dry-run) $(PARAMS)
+	@scripts/host/load $(if $(DRY_RUN),--dry-run) $(PARAMS)
 
 unload:
-	@scripts/unload $(if $(DRY_RUN),--dry-run)
+	@scripts/host/unload $(if $(DRY_RUN),--dry-run)
 
 status-host:
-	@scripts/status-host
+	@scripts/host/status-host
 
 install:
-	@scripts/install $(if $(KVER),--kver '$(KVER)')
+	@scripts/host/install $(if $(KVER),--kver '$(KVER)')
 
 uninstall:
-	@scripts/uninstall $(if $(KVER),--kver '$(KVER)')
+	@scripts/host/uninstall $(if $(KVER),--kver '$(KVER)')
 
 sign:
-	@scripts/sign --key '$(KEY)' --cert '$(CERT)' $(if $(KVER),--kver '$(KVER)')
+	@scripts/host/sign --key '$(KEY)' --cert '$(CERT)' $(if $(KVER),--kver '$(KVER)')
 
 deb:
-	@scripts/deb
+	@scripts/host/deb
 
 selftests:
 	@$(MAKE) -s -C selftests

@@ -191,6 +191,6 @@ kernel_name()
 {
 	case " $KERNEL_LINES $MORE_LINES " in
 	*" $1 "*) printf '%s\n' "$1" ;;
-	*) "$TOP/scripts/kernel-get" --name -- "$1" ;;
+	*) "$TOP/scripts/modules/kernel-get" --name -- "$1" ;;
 	esac
 }

@@ -26,7 +26,7 @@ racegate_file()
 	GATE=$1/racegate.ko
 	[ ! -e "$GATE" ] || return 0
 	GATE=$BUILD/modules/$KVER/racegate/racegate.ko
-	until_told "$TOP/scripts/modules-build" --kver "$KVER" --variant racegate >/dev/null || exit "$EX_USAGE"
+	until_told "$TOP/scripts/modules/modules-build" --kver "$KVER" --variant racegate >/dev/null || exit "$EX_USAGE"
 }
 
 # load_racegate - unless it is there; GATED says whether that was done

@@ -13,25 +13,25 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	# shellcheck source=scripts/series/tree.sh
-	. "$TOP/scripts/series/tree.sh"
+	# shellcheck source=scripts/tree/series/tree.sh
+	. "$TOP/scripts/tree/series/tree.sh"
 	need_packages git quilt patch coccinelle
 	for line in 5.10 6.1; do
-		"$TOP/scripts/kernel-get" --want source $line
+		"$TOP/scripts/modules/kernel-get" --want source $line
 		mkdir -p "$BATS_FILE_TMPDIR/$line"
 		copy_kvm "$BUILD/kernels/$line/source" "$BATS_FILE_TMPDIR/$line"
 	done
 	# What comes out, for comparison.
 	cp -a "$BATS_FILE_TMPDIR/5.10" "$BATS_FILE_TMPDIR/patched"
-	"$TOP/scripts/apply" --list "$BATS_FILE_TMPDIR/patched" >"$BATS_FILE_TMPDIR/list"
-	"$TOP/scripts/apply" "$BATS_FILE_TMPDIR/patched"
+	"$TOP/scripts/tree/apply" --list "$BATS_FILE_TMPDIR/patched" >"$BATS_FILE_TMPDIR/list"
+	"$TOP/scripts/tree/apply" "$BATS_FILE_TMPDIR/patched"
 }
 
 setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	APPLY=$TOP/scripts/apply
+	APPLY=$TOP/scripts/tree/apply
 	ORIG=$BATS_FILE_TMPDIR/5.10
 	PATCHED=$BATS_FILE_TMPDIR/patched
 	COUNT=$(wc -l <"$BATS_FILE_TMPDIR/list")
@@ -163,7 +163,7 @@ rhel_84()
 	run -0 "$APPLY" "$TREE"
 	[[ $output == *patches/5.10.*/nested-vmcs12-pages.patch*"patches applied"* ]]
 	[ ! -e "$TREE/.racefix-apply" ]
-	run -0 "$TOP/scripts/status" --tsv "$TREE"
+	run -0 "$TOP/scripts/tree/status" --tsv "$TREE"
 	before=$(files "$TREE")
 	run -0 "$APPLY" "$TREE"
 	[[ $output == *"nothing to do"* ]]
@@ -194,7 +194,7 @@ rhel_84()
 	[[ $output == *"patches/4.15/apic-page-invalidation.patch"* ]]
 	[[ $output == *"patches/5.12/tdp-mmu-zap.patch"* ]]
 	[[ $output == *"2 patches applied"* ]]
-	run "$TOP/scripts/status" --tsv "$TREE"
+	run "$TOP/scripts/tree/status" --tsv "$TREE"
 	[ "$(grep -cE '^(apic-page-invalidation|tdp-mmu-zap)	fixed' <<<"$output")" -eq 2 ]
 }
 
@@ -445,7 +445,7 @@ rhel_84()
 	copy_project
 	sed -i 's/^Tested-on: .*/Tested-on: 5.10.1 (applies), 5.10.262-1 (Debian), Bochs; 5.10.2 (compiled; not run)/' \
 		"$COPY/patches/5.10"/apicv-*.patch
-	APPLY=$COPY/scripts/apply
+	APPLY=$COPY/scripts/tree/apply
 	run -0 "$APPLY" --race apicv-vcpu-creation --signoff "Jö Doe <jo@example.com>" "$TREE"
 	git -C "$TREE" log -1 --format=%B >"$BATS_TEST_TMPDIR/log"
 	grep -A 1 '^\[ kvm-racefix: from patches/5.10 \]$' "$BATS_TEST_TMPDIR/log" | grep -c '^Signed-off-by: '
@@ -482,7 +482,7 @@ rhel_84()
 	sed -i 's/^Upstream: \([0-9a-f]\{12\}\) .*/Upstream: \1 ("one"), 123456789abc ("two")\nOriginally-by: Ann Other <ann@example.com>/' \
 		"$COPY/patches/5.10/apicv-vcpu-creation.patch"
 	sed -i 's/^Upstream: .*/Upstream: none (posted (twice), not merged)/' "$COPY"/patches/5.10*/nested-vmcs12-pages.patch
-	run -0 "$COPY/scripts/apply" --stable --signoff "Jo Doe <jo@example.com>" --export "$BATS_TEST_TMPDIR/out" "$ORIG"
+	run -0 "$COPY/scripts/tree/apply" --stable --signoff "Jo Doe <jo@example.com>" --export "$BATS_TEST_TMPDIR/out" "$ORIG"
 	[[ $output == *"stable wants hashes whole: complete 123456789abc"* ]]
 	header "$BATS_TEST_TMPDIR/out/apicv-vcpu-creation.patch"
 	[[ ${lines[1]} == "From: Ann Other <ann@example.com>" ]]
@@ -502,13 +502,13 @@ rhel_84()
 	copy_project
 	mv "$COPY/patches/5.10/apicv-vcpu-creation.patch" "$COPY/patches/5.8/"
 	ln -s ../5.8/apicv-vcpu-creation.patch "$COPY/patches/5.10/"
-	run -0 "$COPY/scripts/apply" --race apicv-vcpu-creation --export "$BATS_TEST_TMPDIR/out" "$ORIG"
+	run -0 "$COPY/scripts/tree/apply" --race apicv-vcpu-creation --export "$BATS_TEST_TMPDIR/out" "$ORIG"
 	[[ $output == *"patches/5.10/apicv-vcpu-creation.patch"* ]]
 	[ ! -L "$BATS_TEST_TMPDIR/out/apicv-vcpu-creation.patch" ]
 	new_tree
 	(cd "$TREE" && QUILT_PATCHES=$BATS_TEST_TMPDIR/out quilt --quiltrc - push -a -q --fuzz=0)
 	rm "$COPY/patches/5.10/apicv-vcpu-creation.patch"
-	run -0 "$COPY/scripts/apply" --dry-run --race apicv-vcpu-creation "$ORIG"
+	run -0 "$COPY/scripts/tree/apply" --dry-run --race apicv-vcpu-creation "$ORIG"
 	[[ $output == *"patches/5.8/apicv-vcpu-creation.patch, not run on this tree"*"of another kernel line"* ]]
 }
 
@@ -521,7 +521,7 @@ rhel_84()
 	done
 	near()
 	{
-		bash -c '. "$1/scripts/lib.sh"; . "$1/scripts/series/tree.sh"; lines_near "$2" | paste -sd " "' - "$COPY" "$1"
+		bash -c '. "$1/scripts/lib.sh"; . "$1/scripts/tree/series/tree.sh"; lines_near "$2" | paste -sd " "' - "$COPY" "$1"
 	}
 	[ "$(near 6.1.20)" = "6.1 6.1.170 6.1.177 6.0 6.2 5.19 4.18" ]
 	[ "$(near 6.1.176)" = "6.1.170 6.1 6.1.177 6.0 6.2 5.19 4.18" ]

@@ -13,15 +13,15 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	"$TOP/scripts/kernel-get" --want headers 6.12
-	"$TOP/scripts/build-root" 6.12
+	"$TOP/scripts/modules/kernel-get" --want headers 6.12
+	"$TOP/scripts/modules/build-root" 6.12
 }
 
 setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	PATH=$TOP/scripts:$PATH
+	PATH=$TOP/scripts/modules:$PATH
 	K=$BUILD/kernels/6.12
 	KVER=$(<"$K/release")
 	if command -v gcc-14 >/dev/null || [ "$(gcc -dumpversion | cut -d . -f 1)" -ge 14 ]; then

@@ -24,13 +24,13 @@ setup()
 		echo "9.9.0-$kind" >"$O/trees/9.9.0-$kind/version"
 	done
 	# tree-host --build-only --debug KIND
-	stub scripts/tree-host 'echo "$O/trees/9.9.0-$3"'
-	stub scripts/modules-build 'echo "$O/modules"'
+	stub scripts/lab/tree-host 'echo "$O/trees/9.9.0-$3"'
+	stub scripts/modules/modules-build 'echo "$O/modules"'
 	stub bin/make 'exit 0'
 	# -F version FILE
 	stub bin/modinfo 'echo "kvm-racefix 1.0 ($(cat "$O/closed"))"'
 	# host-run: what there is in says/WHAT, or a clean end; the arguments go to booted
-	stub scripts/host-run '
+	stub scripts/lab/host-run '
 		while [ $# -gt 0 ]; do
 			case $1 in --out) out=$2 ;; --append) append=$2 ;; esac
 			shift
@@ -60,7 +60,7 @@ says()
 
 debug_host()
 {
-	run "$COPY/scripts/debug-host" "$@"
+	run "$COPY/scripts/lab/debug-host" "$@"
 }
 
 @test "debug-host: patched modules come first, and unfixed ones one by one" {
@@ -198,7 +198,7 @@ debug_host()
 }
 
 @test "debug-host --kvm-selftests: the kernel's reports count, not what fails in an emulator" {
-	stub scripts/kvm-selftests '
+	stub scripts/lab/kvm-selftests '
 		here=$O/kvm-selftests/9.9.0-kasan-qemu
 		mkdir -p "$here"
 		printf "k\tqemu\ta\tpass\tpass\nk\tqemu\tb\tfail\tfail\nk\tqemu\tc\ttimeout\ttimeout\n" >"$here/results.tsv"
@@ -222,12 +222,12 @@ debug_host()
 
 @test "debug-host --table: rows of other kernels stay, and what is below" {
 	debug_host tree
-	"$COPY/scripts/debug-host" --table
+	"$COPY/scripts/lab/debug-host" --table
 	printf '\nA note.\n' >>"$COPY/DEBUG.md"
 	sed -i 's/^9\.9\.0	/9.10.0	/; 1d' "$O/trees/debug.tsv"
 	sed -i 's/none$/something/' "$O/trees/debug.tsv"
-	"$COPY/scripts/debug-host" --table
-	"$COPY/scripts/debug-host" --table
+	"$COPY/scripts/lab/debug-host" --table
+	"$COPY/scripts/lab/debug-host" --table
 	cat "$COPY/DEBUG.md"
 	diff - <(sed '1,/^| --- /d' "$COPY/DEBUG.md") <<-'END'
 	| 9.9.0 | kasan | qemu | patched | 1 passed, 0 failed, 1 skipped | none |

@@ -8,7 +8,7 @@ setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	DEMO=$TOP/scripts/demo
+	DEMO=$TOP/scripts/lab/demo
 	unset RACE KERNEL HOST RUNS WITHOUT
 }
 
@@ -52,7 +52,7 @@ emulators()
 stub_copy()
 {
 	cp -r "$TOP/scripts" "$TOP/selftests" "$BATS_TEST_TMPDIR/"
-	for cmd in kernel-get bochs-build; do
+	for cmd in modules/kernel-get lab/bochs-build; do
 		printf '#!/bin/sh\n[ "$1" != --name ] || echo "$3"\n' >"$BATS_TEST_TMPDIR/scripts/$cmd"
 	done
 }
@@ -63,7 +63,7 @@ stub_copy()
 	mkdir -p "$o/kernels/6.1.20-1/source"
 	printf '6.1.0-7-amd64\n' >"$o/kernels/6.1.20-1/release"
 	stub_copy
-	O=$o KERNEL=6.1.20-1 RACE=tdp-mmu-zap run "$BATS_TEST_TMPDIR/scripts/demo"
+	O=$o KERNEL=6.1.20-1 RACE=tdp-mmu-zap run "$BATS_TEST_TMPDIR/scripts/lab/demo"
 	[ "$status" -eq 2 ]
 	[[ $output == *"6.1.20-1: tdp-mmu-zap is left out: "*"does not fit this version"*"cannot show: tdp-mmu-zap"* ]]
 }
@@ -76,7 +76,7 @@ stub_copy()
 		printf '6.1.0-56-amd64\n' >"$o/kernels/$kernel/release"
 	done
 	stub_copy
-	O=$o KERNEL="6.1 6.1.192-2" RACE=nested-vmcs12-pages run "$BATS_TEST_TMPDIR/scripts/demo"
+	O=$o KERNEL="6.1 6.1.192-2" RACE=nested-vmcs12-pages run "$BATS_TEST_TMPDIR/scripts/lab/demo"
 	[ "$status" -eq 2 ]
 	[[ $output == *"6.1 and 6.1.192-2 are the same kernel, 6.1.0-56-amd64"* ]]
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The demo on the machine that it runs on, a Debian in an emulated host:
-# selftests/hosts/demo/cases is what runs there, in one boot.
+# scripts/lab/guest/demo/cases is what runs there, in one boot.
 
 setup_file()
 {
@@ -15,19 +15,19 @@ setup_file()
 	rm -rf "$dir"
 	mkdir -p "$dir/payload"/{racefix/selftests,tests}
 
-	"$TOP/scripts/kernel-get" 6.1
-	modules=$("$TOP/scripts/modules-build" --kernel 6.1)
+	"$TOP/scripts/modules/kernel-get" 6.1
+	modules=$("$TOP/scripts/modules/modules-build" --kernel 6.1)
 	cp -r "$modules" "$dir/payload/modules"
-	modules=$("$TOP/scripts/modules-build" --kernel 6.1 --variant reopen-tdp-mmu-zap)
+	modules=$("$TOP/scripts/modules/modules-build" --kernel 6.1 --variant reopen-tdp-mmu-zap)
 	cp -r "$modules" "$dir/payload/reopened"
-	gate=$("$TOP/scripts/modules-build" --kernel 6.1 --variant racegate)
+	gate=$("$TOP/scripts/modules/modules-build" --kernel 6.1 --variant racegate)
 	make -s -C "$TOP/selftests" O="$BUILD"
 	cp "$BUILD"/selftests/*_test "$gate/racegate.ko" "$dir/payload/tests/"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
-	cp "$TOP"/selftests/hosts/{demo/run,demo/cases,cases.sh} "$dir/payload/"
+	cp "$TOP"/scripts/lab/guest/{demo/run,demo/cases,cases.sh} "$dir/payload/"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
 	cp "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
-	"$TOP/scripts/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 1500 || :
+	"$TOP/scripts/lab/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 1500 || :
 }
 
 # passed NAME... - these cases; else all that was said

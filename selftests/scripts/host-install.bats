@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # install and uninstall on a Debian in an emulated host, also where the disk is
-# full or the power is cut: selftests/hosts/install/cases is what runs there, in
+# full or the power is cut: scripts/lab/guest/install/cases is what runs there, in
 # one run of six boots.
 
 setup_file()
@@ -16,19 +16,19 @@ setup_file()
 	rm -rf "$dir"
 	mkdir -p "$dir/payload/racefix"
 
-	"$TOP/scripts/kernel-get" 6.1
-	cp -r "$("$TOP/scripts/modules-build" --kernel 6.1)" "$dir/payload/modules"
-	cp -r "$("$TOP/scripts/modules-build" --kernel 6.1 --variant unpatched)" "$dir/payload/next"
-	cp -r "$("$TOP/scripts/modules-build" --kernel 5.10)" "$dir/payload/other"
+	"$TOP/scripts/modules/kernel-get" 6.1
+	cp -r "$("$TOP/scripts/modules/modules-build" --kernel 6.1)" "$dir/payload/modules"
+	cp -r "$("$TOP/scripts/modules/modules-build" --kernel 6.1 --variant unpatched)" "$dir/payload/next"
+	cp -r "$("$TOP/scripts/modules/modules-build" --kernel 5.10)" "$dir/payload/other"
 	cp -r "$dir/payload/modules" "$dir/payload/signed"
 	openssl req -new -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=nobody knows/" \
 		-keyout "$dir/key.pem" -out "$dir/cert.pem"
-	"$TOP/scripts/sign" --key "$dir/key.pem" --cert "$dir/cert.pem" \
+	"$TOP/scripts/host/sign" --key "$dir/key.pem" --cert "$dir/cert.pem" \
 		--kver "$(<"$BUILD/kernels/6.1/release")" --modules "$dir/payload/signed"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
-	cp "$TOP"/selftests/hosts/install/{run,cases} "$dir/payload/"
+	cp "$TOP"/scripts/lab/guest/install/{run,cases} "$dir/payload/"
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$dir/payload/racefix/"
-	"$TOP/scripts/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
+	"$TOP/scripts/lab/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
 }
 
 # passed NAME... - these cases

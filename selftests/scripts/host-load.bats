@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # load, unload and status-host on a Debian in an emulated host, also where something is wrong:
-# selftests/hosts/load/cases is what runs there, in one run of two boots.
+# scripts/lab/guest/load/cases is what runs there, in one run of two boots.
 #
 # LOAD_LINE in the environment: the kernel line, 6.1 or 5.10 (default 6.1).
 
@@ -18,23 +18,23 @@ setup_file()
 	rm -rf "$dir"
 	mkdir -p "$dir/payload/racefix" "$dir/user"
 
-	"$TOP/scripts/kernel-get" "$line"
-	cp -r "$("$TOP/scripts/modules-build" --kernel "$line")" "$dir/payload/modules"
-	cp -r "$("$TOP/scripts/modules-build" --kernel $other)" "$dir/payload/other"
+	"$TOP/scripts/modules/kernel-get" "$line"
+	cp -r "$("$TOP/scripts/modules/modules-build" --kernel "$line")" "$dir/payload/modules"
+	cp -r "$("$TOP/scripts/modules/modules-build" --kernel $other)" "$dir/payload/other"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
-	cp "$TOP/selftests/hosts/load/kvm_user.c" "$dir/user/"
+	cp "$TOP/scripts/lab/guest/load/kvm_user.c" "$dir/user/"
 	echo 'obj-m := kvm_user.o' >"$dir/user/Kbuild"
 	env -u O make -C "$BUILD/kernels/$line/kbuild" M="$dir/user"
-	cp "$dir/user/kvm_user.ko" "$TOP"/selftests/hosts/{load/run,load/cases,cases.sh} \
+	cp "$dir/user/kvm_user.ko" "$TOP"/scripts/lab/guest/{load/run,load/cases,cases.sh} \
 		"$dir/payload/"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
 	make -s -C "$TOP/selftests" O="$BUILD"
 	mkdir "$dir/payload/tests"
-	cp "$BUILD"/selftests/*_test "$("$TOP/scripts/modules-build" --kernel "$line" --variant racegate)/racegate.ko" \
+	cp "$BUILD"/selftests/*_test "$("$TOP/scripts/modules/modules-build" --kernel "$line" --variant racegate)/racegate.ko" \
 		"$dir/payload/tests/"
 	mkdir "$dir/payload/racefix/selftests"
 	cp "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
-	"$TOP/scripts/debian-host" --kernel "$line" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
+	"$TOP/scripts/lab/debian-host" --kernel "$line" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
 }
 
 # passed NAME... - these cases

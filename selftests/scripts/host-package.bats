@@ -18,7 +18,7 @@ setup_file()
 	export LINE OUT=$dir/out DEBS=$BUILD/host-package/debs
 	rm -rf "$dir" "$DEBS"
 	mkdir -p "$dir/setup" "$dir/payload"
-	"$TOP/scripts/deb" --out "$DEBS"
+	"$TOP/scripts/host/deb" --out "$DEBS"
 	cp "$DEBS"/kvm-racefix-dkms_*_all.deb "$dir/setup/old.deb"
 
 	# Another version, of what is committed.
@@ -26,20 +26,20 @@ setup_file()
 	version=$(<"$TOP/VERSION")+next
 	echo "$version" >"$dir/next/VERSION"
 	sed -i "1s/(.*)/($version)/" "$dir/next/debian/changelog"
-	cp "$("$dir/next/scripts/deb" --out "$dir/debs")" "$dir/setup/new.deb"
+	cp "$("$dir/next/scripts/host/deb" --out "$dir/debs")" "$dir/setup/new.deb"
 
-	"$TOP/scripts/kernel-get" --want image "$LINE"
+	"$TOP/scripts/modules/kernel-get" --want image "$LINE"
 	read -r release <"$BUILD/kernels/$LINE/release"
 	read -r kernel_version <"$BUILD/kernels/$LINE/version"
-	cp "$TOP/selftests/hosts/package/setup" "$dir/setup/run"
-	cp "$TOP"/selftests/hosts/package/{run,cases} "$dir/payload/"
+	cp "$TOP/scripts/lab/guest/package/setup" "$dir/setup/run"
+	cp "$TOP"/scripts/lab/guest/package/{run,cases} "$dir/payload/"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
 	# What the package depends on; apt is not at hand in there.
-	"$TOP/scripts/host/debian-image" --own-release --setup "$dir/setup" "$LINE" "$dir/disk" \
+	"$TOP/scripts/lab/debian-image" --own-release --setup "$dir/setup" "$LINE" "$dir/disk" \
 		"linux-headers-$release=$kernel_version" "linux-source-$LINE=$kernel_version" \
 		dkms gcc make binutils patch kmod xz-utils coccinelle universal-ctags
 	rm -f "$dir/disk.made-from"
-	"$TOP/scripts/debian-host" --kernel "$LINE" --disk "$dir/disk" \
+	"$TOP/scripts/lab/debian-host" --kernel "$LINE" --disk "$dir/disk" \
 		--payload "$dir/payload" --out "$OUT" --timeout 2000 || :
 	rm -f "$dir/disk"
 }

@@ -8,16 +8,16 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	"$TOP/scripts/kernel-get" 5.10
-	"$TOP/scripts/kernel-get" 6.1
-	"$TOP/scripts/bochs-build"
+	"$TOP/scripts/modules/kernel-get" 5.10
+	"$TOP/scripts/modules/kernel-get" 6.1
+	"$TOP/scripts/lab/bochs-build"
 }
 
 setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	PATH=$TOP/scripts:$TOP/scripts/host:$PATH
+	PATH=$TOP/scripts/lab:$PATH
 	P=$BATS_TEST_TMPDIR/payload
 	OUT=$BATS_TEST_TMPDIR/out
 	LOG=$BATS_TEST_TMPDIR/log
@@ -54,7 +54,7 @@ boot_and_signal()
 {
 	echo 'sleep 1000' >"$P/run"
 	# Without job control a background process would ignore SIGINT.
-	env --default-signal=INT "$TOP/scripts/host-run" --host qemu --kernel 6.1 \
+	env --default-signal=INT "$TOP/scripts/lab/host-run" --host qemu --kernel 6.1 \
 		--payload "$P" --out "$OUT" 2>"$LOG" 3>&- &
 	pid=$!
 	for _ in $(seq 300); do
@@ -116,7 +116,7 @@ is_gone()
 
 @test "log-scan: nothing found, and an exception" {
 	echo '[    1.000000] WARNING: CPU: 0 PID: 1 at here' >"$LOG"
-	{ cat "$TOP/scripts/host/log-deny"; printf 'allow\tat here$\twhy\tuntil\n'; } >"$OUT"
+	{ cat "$TOP/scripts/lab/log-deny"; printf 'allow\tat here$\twhy\tuntil\n'; } >"$OUT"
 	run log-scan --deny "$OUT" "$LOG"
 	[ "$status" -eq 0 ]
 	[ -z "$output" ]
@@ -128,7 +128,7 @@ is_gone()
 }
 
 @test "log-deny: each exception has a reason and a condition for its removal" {
-	run awk -F'\t' '/^allow\t/ && (NF != 4 || !$3 || !$4)' "$TOP/scripts/host/log-deny"
+	run awk -F'\t' '/^allow\t/ && (NF != 4 || !$3 || !$4)' "$TOP/scripts/lab/log-deny"
 	[ -z "$output" ]
 }
 

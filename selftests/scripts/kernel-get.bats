@@ -8,14 +8,14 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	"$TOP/scripts/kernel-get" 6.1
+	"$TOP/scripts/modules/kernel-get" 6.1
 }
 
 setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	PATH=$TOP/scripts:$PATH
+	PATH=$TOP/scripts/modules:$PATH
 	K=$BUILD/kernels/6.1
 }
 
@@ -49,7 +49,7 @@ stub()
 	scratch
 	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/"
 	sed -i 's/^\t6\.1) /\t6.99) echo bookworm,bookworm-security ;;\n&/' "$BATS_TEST_TMPDIR/scripts/lib.sh"
-	run "$BATS_TEST_TMPDIR/scripts/kernel-get" 6.99
+	run "$BATS_TEST_TMPDIR/scripts/modules/kernel-get" 6.99
 	[ "$status" -eq 2 ]
 	[[ $output == *"has no kernel 6.99; it has: 6.1"* ]]
 	[ ! -e "$O/kernels/6.99/version" ]
@@ -64,9 +64,9 @@ archive()
 	for line in "$@"; do
 		printf 'Package: %s\nVersion: %s\n\n' "${line% *}" "${line#* }"
 	done >"$BATS_TEST_TMPDIR/archive"
-	cat >"$BATS_TEST_TMPDIR/scripts/apt-private" <<-'END'
+	cat >"$BATS_TEST_TMPDIR/scripts/modules/apt-private" <<-'END'
 	#!/bin/bash
-	archive=$(dirname "$0")/../archive
+	archive=$(dirname "$0")/../../archive
 	case "$2 $3" in
 	"cache pkgnames") sed -n "s/^Package: //p" "$archive" | grep "^$4" ;;
 	"cache show")
@@ -78,7 +78,7 @@ archive()
 	*) echo "apt-private $*" >&2; exit 2 ;;
 	esac
 	END
-	PATH=$BATS_TEST_TMPDIR/scripts:$PATH
+	PATH=$BATS_TEST_TMPDIR/scripts/modules:$PATH
 	O=$BATS_TEST_TMPDIR/build
 	export O
 }

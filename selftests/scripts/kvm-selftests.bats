@@ -19,12 +19,12 @@ setup()
 	echo "TEST_GEN_PROGS_x86_64 = x86_64/good" >"$src/Makefile"
 	printf 'TEST_GEN_PROGS_x86_64 += %s\n' x86_64/bad left_out not_in_bochs >>"$src/Makefile"
 	echo 6.1.0-1 >"$O/kernels/6.1/version"
-	stub scripts/kernel-get '[ "$1" != --name ] || { echo "$3" >&2; exit 2; }'
-	stub scripts/modules-build 'echo "$O/modules"'
+	stub scripts/modules/kernel-get '[ "$1" != --name ] || { echo "$3" >&2; exit 2; }'
+	stub scripts/modules/modules-build 'echo "$O/modules"'
 	# make OUTPUT=... TARGET...: programs, any
 	stub bin/make 'for arg; do case $arg in /*_64/*|/*/not_in_bochs) mkdir -p "${arg%/*}"; cp /bin/true "$arg" ;; esac; done'
 	# host-run: what the tests are to say
-	stub scripts/host-run 'while [ "$1" != --out ]; do shift; done; cp "$O/says" "$2/output.log"; exit "${HOST_RC:-0}"'
+	stub scripts/lab/host-run 'while [ "$1" != --out ]; do shift; done; cp "$O/says" "$2/output.log"; exit "${HOST_RC:-0}"'
 	export PATH=$COPY/bin:$PATH
 }
 
@@ -43,19 +43,19 @@ says()
 
 run_it()
 {
-	run "$COPY/scripts/kvm-selftests" --kernel 6.1 "$@"
+	run "$COPY/scripts/lab/kvm-selftests" --kernel 6.1 "$@"
 }
 
 @test "kvm-selftests: a version is a kernel, too; a tree may have its number" {
 	says x86_64:good 0 0
 	says x86_64:bad 0 0
-	stub scripts/kernel-get '[ "$1" != --name ] || echo 6.1.176-1'
-	run "$COPY/scripts/kvm-selftests" --kernel 6.1.176 --host bochs
+	stub scripts/modules/kernel-get '[ "$1" != --name ] || echo 6.1.176-1'
+	run "$COPY/scripts/lab/kvm-selftests" --kernel 6.1.176 --host bochs
 	[ "$status" -eq 0 ]
 	[[ $output == *"kernel 6.1.176-1, bochs: 2 tests"* ]]
 	mkdir -p "$O/trees/6.1.176"
 	touch "$O/trees/6.1.176"/{release,vmlinuz,modules,kbuild,source}
-	run "$COPY/scripts/kvm-selftests" --kernel "$O/trees/6.1.176" --host bochs
+	run "$COPY/scripts/lab/kvm-selftests" --kernel "$O/trees/6.1.176" --host bochs
 	[ "$status" -eq 0 ]
 }
 
@@ -121,11 +121,11 @@ run_it()
 	says x86_64:bad 254 254
 	run_it --host bochs
 	[ "$status" -eq 0 ]
-	"$COPY/scripts/kvm-selftests" --table
+	"$COPY/scripts/lab/kvm-selftests" --table
 	grep -qF '| 6.1 | bochs | 2 | 1 | 0 | 1 | 0 | none |' "$COPY/SELFTESTS.md"
 	printf '\nA note.\n' >>"$COPY/SELFTESTS.md"
 	sed -i 's/6\.1/5.10/' "$O/kvm-selftests/results.tsv"
-	"$COPY/scripts/kvm-selftests" --table
+	"$COPY/scripts/lab/kvm-selftests" --table
 	grep -qF '| 6.1 | bochs | 2 |' "$COPY/SELFTESTS.md"
 	grep -qF '| 5.10 | bochs | 2 |' "$COPY/SELFTESTS.md"
 	[ "$(tail -n 1 "$COPY/SELFTESTS.md")" = 'A note.' ]
@@ -134,10 +134,10 @@ run_it()
 @test "kvm-selftests: bad input is refused" {
 	run_it --host mars
 	[ "$status" -eq 2 ]
-	run "$COPY/scripts/kvm-selftests" --kernel 9.9
+	run "$COPY/scripts/lab/kvm-selftests" --kernel 9.9
 	[ "$status" -eq 2 ]
 	[[ $output == *9.9* ]]
-	run "$COPY/scripts/kvm-selftests" --table
+	run "$COPY/scripts/lab/kvm-selftests" --table
 	[ "$status" -eq 2 ]
 	[[ $output == *"no results"* ]]
 }
@@ -152,28 +152,28 @@ a_tree()
 }
 
 @test "kvm-selftests --kernel DIR: a tree's kernel, and more time for a debug kernel" {
-	stub scripts/modules-build 'echo "$@" >>"$O/built"; echo "$O/modules"'
-	stub scripts/host-run 'echo "$@" >"$O/booted"; while [ "$1" != --out ]; do shift; done; cp "$O/says" "$2/output.log"'
+	stub scripts/modules/modules-build 'echo "$@" >>"$O/built"; echo "$O/modules"'
+	stub scripts/lab/host-run 'echo "$@" >"$O/booted"; while [ "$1" != --out ]; do shift; done; cp "$O/says" "$2/output.log"'
 	says x86_64:good 0 0
 	says x86_64:bad 254 254
 	tree=$(a_tree 9.9.0 <<<CONFIG_KVM=m)
-	run "$COPY/scripts/kvm-selftests" --kernel "$tree" --host bochs
+	run "$COPY/scripts/lab/kvm-selftests" --kernel "$tree" --host bochs
 	[ "$status" -eq 0 ]
 	[[ $output == *"9.9.0 bochs"*"2 tests: pass 1"* ]]
 	grep -qxF -- "--kbuild $tree/kbuild --ksrc $tree/source --variant patched" "$O/built"
 	normal=$(grep -o -- '--timeout [0-9]*' "$O/booted")
 	tree=$(a_tree 9.9.0-kasan <<<CONFIG_KASAN=y)
-	run "$COPY/scripts/kvm-selftests" --kernel "$tree" --host bochs
+	run "$COPY/scripts/lab/kvm-selftests" --kernel "$tree" --host bochs
 	[ "$status" -eq 0 ]
 	grep -q kasan_multi_shot "$O/booted"
 	[ "$(grep -o -- '--timeout [0-9]*' "$O/booted" | cut -d ' ' -f 2)" -gt "${normal#* }" ]
 	[ "$(cut -f 1 "$O/kvm-selftests/results.tsv" | sort -u | tr '\n' ' ')" = "9.9.0 9.9.0-kasan " ]
 	# One that is called as a line of the distro's, or is none.
 	tree=$(a_tree 6.1 <<<CONFIG_KVM=m)
-	run "$COPY/scripts/kvm-selftests" --kernel "$tree"
+	run "$COPY/scripts/lab/kvm-selftests" --kernel "$tree"
 	[ "$status" -eq 2 ]
 	rm "$tree/vmlinuz"
-	run "$COPY/scripts/kvm-selftests" --kernel "$tree"
+	run "$COPY/scripts/lab/kvm-selftests" --kernel "$tree"
 	[ "$status" -eq 2 ]
 	[[ $output == *vmlinuz* ]]
 }

@@ -13,9 +13,9 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	"$TOP/scripts/kernel-get" --want image,headers,source 6.1
-	"$TOP/scripts/modules-build" --kernel 6.1
-	"$TOP/scripts/modules-build" --kernel 6.1 --variant unpatched
+	"$TOP/scripts/modules/kernel-get" --want image,headers,source 6.1
+	"$TOP/scripts/modules/modules-build" --kernel 6.1
+	"$TOP/scripts/modules/modules-build" --kernel 6.1 --variant unpatched
 
 	# The copy, with the objects of a build that its builds can start from.
 	export COPY=$BATS_FILE_TMPDIR/copy
@@ -23,9 +23,9 @@ setup_file()
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$COPY/"
 	ln -s "$BUILD/kernels/6.1" "$COPY/build/kernels/6.1"
 	# Its patches are of no race that status knows.
-	cat >"$COPY/scripts/apply" <<-'END'
+	cat >"$COPY/scripts/tree/apply" <<-'END'
 	#!/bin/bash
-	cd "$(dirname "$0")/../patches/6.1" && sed "s,^,$PWD/," series
+	cd "$(dirname "$0")/../../patches/6.1" && sed "s,^,$PWD/," series
 	END
 	: >"$COPY/patches/6.1/series"
 	kver=$(<"$BUILD/kernels/6.1/release")
@@ -49,12 +49,12 @@ setup()
 
 modules_build()
 {
-	"$TOP/scripts/modules-build" "$@"
+	"$TOP/scripts/modules/modules-build" "$@"
 }
 
 copy_build()
 {
-	env -u O "$COPY/scripts/modules-build" --kernel 6.1 "$@"
+	env -u O "$COPY/scripts/modules/modules-build" --kernel 6.1 "$@"
 }
 
 # copy_patch NAME RACE FILE SED - add a patch to the copy's series: FILE of 6.1, edited
@@ -84,7 +84,7 @@ same_module()
 }
 
 @test "modules-build: all modules are for the kernel, and say what they are" {
-	ids=$("$TOP/scripts/apply" --modules --list "$BUILD/kernels/6.1/source" | xargs sed -n 's/^Race: *//p' |
+	ids=$("$TOP/scripts/tree/apply" --modules --list "$BUILD/kernels/6.1/source" | xargs sed -n 's/^Race: *//p' |
 		awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g')
 	for mod in kvm kvm-intel kvm-amd; do
 		file=$BUILD/modules/$KVER/patched/$mod.ko
@@ -168,18 +168,18 @@ bare()
 	[ -z "$(find "$BATS_TEST_TMPDIR/build" -name '*.ko' ! -path '*/kernels/*')" ]
 	# Neither by a part that status does not know, if that is all that there is.
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$BATS_TEST_TMPDIR/"
-	printf '#!/bin/sh\necho "a-race: status does not know this tree" >&2\nexit 2\n' >"$BATS_TEST_TMPDIR/scripts/apply"
-	O=$BATS_TEST_TMPDIR/build run "$BATS_TEST_TMPDIR/scripts/modules-build" --kernel 6.1
+	printf '#!/bin/sh\necho "a-race: status does not know this tree" >&2\nexit 2\n' >"$BATS_TEST_TMPDIR/scripts/tree/apply"
+	O=$BATS_TEST_TMPDIR/build run "$BATS_TEST_TMPDIR/scripts/modules/modules-build" --kernel 6.1
 	[ "$status" -eq 2 ]
 	[[ $output == *"a-race: status does not know"*"nothing is built by guess"* ]]
 }
 
 @test "modules-build: a race that status does not know is not claimed" {
 	copy_patch one.patch some-race virt/kvm/eventfd.c 's/^#include <linux\/kvm.h>/&\n\/* changed *\//'
-	cp "$COPY/scripts/apply" "$BATS_TEST_TMPDIR/"
-	echo 'exit 2' >>"$COPY/scripts/apply"
+	cp "$COPY/scripts/tree/apply" "$BATS_TEST_TMPDIR/"
+	echo 'exit 2' >>"$COPY/scripts/tree/apply"
 	run copy_build
-	cp "$BATS_TEST_TMPDIR/apply" "$COPY/scripts/apply"
+	cp "$BATS_TEST_TMPDIR/apply" "$COPY/scripts/tree/apply"
 	[ "$status" -eq 0 ]
 	[ "$(modinfo -F version "$COPY_OUT/kvm.ko")" = "kvm-racefix $VERSION (some-race)" ]
 }
@@ -251,7 +251,7 @@ bare()
 
 @test "modules-build: a build that is killed leaves no module and no hindrance" {
 	copy_patch one.patch first-race arch/x86/kvm/i8254.c 's/^#define pr_fmt.*/&\n\/* changed *\//'
-	env -u O setsid "$COPY/scripts/modules-build" --kernel 6.1 >/dev/null 2>&1 3>&- &
+	env -u O setsid "$COPY/scripts/modules/modules-build" --kernel 6.1 >/dev/null 2>&1 3>&- &
 	pid=$!
 	until [ -e "$COPY/build/work/$KVER/patched/.building" ]; do
 		sleep 0.2

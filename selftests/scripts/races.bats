@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/host/races.sh: which races and destructive cases a kernel has, and what of
+# scripts/tree/races.sh: which races and destructive cases a kernel has, and what of
 # selftests/ is for it.
 
 setup()
@@ -9,8 +9,8 @@ setup()
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	TOP=$BATS_TEST_TMPDIR BUILD=$BATS_TEST_TMPDIR/build
-	# shellcheck source=scripts/host/races.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/host/races.sh"
+	# shellcheck source=scripts/tree/races.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/tree/races.sh"
 	mkdir -p "$TOP"/selftests/{reopen,control}/6.1 "$BUILD/kernels/6.1"
 	printf '%s\t%s\t%s\t%s\n' '# ID' HOSTS LINES SUMMARY \
 		early bochs '5.10,6.1<6.1.177' closed-in-stable \

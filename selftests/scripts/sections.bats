@@ -8,10 +8,10 @@ setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	# shellcheck source=scripts/host/sections.sh
-	. "$TOP/scripts/host/sections.sh"
-	# shellcheck source=scripts/host/demo.sh
-	. "$TOP/scripts/host/demo.sh"
+	# shellcheck source=scripts/lab/sections.sh
+	. "$TOP/scripts/lab/sections.sh"
+	# shellcheck source=scripts/lab/demo.sh
+	. "$TOP/scripts/lab/demo.sh"
 	LOG=$BATS_TEST_TMPDIR/output.log
 	cat >"$LOG" <<-'END'
 	ok 1 global.other

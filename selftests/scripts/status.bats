@@ -10,16 +10,16 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	"$TOP/scripts/kernel-get" --want source 5.10
-	"$TOP/scripts/kernel-get" --want source 6.1
-	"$TOP/scripts/kernel-get" --want source 6.1.176-1
+	"$TOP/scripts/modules/kernel-get" --want source 5.10
+	"$TOP/scripts/modules/kernel-get" --want source 6.1
+	"$TOP/scripts/modules/kernel-get" --want source 6.1.176-1
 }
 
 setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	PATH=$TOP/scripts:$PATH
+	PATH=$TOP/scripts/tree:$PATH
 	tree=$BATS_TEST_TMPDIR/tree
 }
 

@@ -14,7 +14,7 @@ setup()
 	cp -r "$TOP/scripts" "$TREE/"
 	mkdir "$TREE/selftests"
 	cp -r "$TOP/selftests"/{races,destructive,reopen} "$TREE/selftests/"
-	STRESS=$TREE/scripts/stress
+	STRESS=$TREE/scripts/lab/stress
 	export O=$BATS_TEST_TMPDIR/build
 }
 

@@ -7,8 +7,8 @@ setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	# shellcheck source=scripts/swap.sh
-	. "$TOP/scripts/swap.sh"
+	# shellcheck source=scripts/host/swap.sh
+	. "$TOP/scripts/host/swap.sh"
 	FILE=$BATS_TEST_TMPDIR/kvm.ko
 }
 

@@ -13,12 +13,12 @@ setup()
 
 tree_host()
 {
-	"$TOP/scripts/tree-host" "$@"
+	"$TOP/scripts/lab/tree-host" "$@"
 }
 
 mutations()
 {
-	"$TOP/scripts/mutations" "$@"
+	"$TOP/scripts/lab/mutations" "$@"
 }
 
 # a_tree - what looks like a kernel tree at first sight
@@ -105,7 +105,7 @@ row()
 @test "tree-host: a table keeps what this machine has no result of" {
 	top=$(a_checkout)
 	row 9.9.0 some-race qemu "shows 2/2" "closed 2/2" >"$O/trees/results.tsv"
-	run "$top/scripts/tree-host" --table
+	run "$top/scripts/lab/tree-host" --table
 	[ "$status" -eq 0 ]
 	printf '\nA note.\n\nAnother one | with a bar.\n' >>"$top/RESULTS.md"
 
@@ -116,11 +116,11 @@ row()
 		row 9.10.0 some-race qemu "shows 1/1" "closed 1/1"
 		row 9.2.1 other-race bochs "not tried: why" "not tried"
 	} >"$O/trees/results.tsv"
-	run "$top/scripts/tree-host" --table
+	run "$top/scripts/lab/tree-host" --table
 	[ "$status" -eq 0 ]
 	[[ $output == *"4 rows"* ]]
 	row 9.9.0 some-race bochs "shows 3/3" "closed 3/3" >"$O/trees/results.tsv"
-	run "$top/scripts/tree-host" --table
+	run "$top/scripts/lab/tree-host" --table
 	[ "$status" -eq 0 ]
 
 	cat "$top/RESULTS.md"

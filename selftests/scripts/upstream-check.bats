@@ -10,7 +10,7 @@ setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	"$TOP/scripts/kernel-get" --want source 6.1
+	"$TOP/scripts/modules/kernel-get" --want source 6.1
 	COPY=$BATS_TEST_TMPDIR/copy
 	TREE=$BATS_TEST_TMPDIR/tree
 	mkdir -p "$COPY/upstream" "$TREE/virt/kvm" "$TREE/scripts"
@@ -46,7 +46,7 @@ series()
 
 check()
 {
-	O=$BATS_TEST_TMPDIR/build run "$COPY/scripts/upstream-check" "$@"
+	O=$BATS_TEST_TMPDIR/build run "$COPY/scripts/tree/upstream-check" "$@"
 }
 
 @test "upstream-check: a series that fits and is in style" {

@@ -1,0 +1,139 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Shared by install, uninstall and the package: which modules modprobe takes for
+# a kernel, and how to change that so that at every instant, a power cut
+# included, it finds a whole set: the distro's or ours, never some of each.
+#
+# modprobe goes by modules.dep, which depmod makes anew and renames into place.
+# While files below updates/ change, an override in /run tells depmod to take the
+# distro's modules; after a power cut the override is gone, and modules.dep
+# still says so.
+
+# place_of KVER - where install puts the modules
+place_of()
+{
+	printf '/lib/modules/%s/updates/kvm-racefix\n' "$1"
+}
+
+# override_of KVER - the file in /run for the time of a change
+override_of()
+{
+	printf '/run/depmod.d/kvm-racefix-%s.conf\n' "$1"
+}
+
+# taken KVER NAME - the file that modprobe takes
+taken()
+{
+	modinfo -k "$1" -n "$2" 2>/dev/null
+}
+
+# depmod_for KVER - make modules.dep and what goes with it; say why not
+depmod_for()
+{
+	local out
+
+	if ! out=$(depmod "$1" 2>&1) || grep -q '^depmod: ERROR' <<<"$out"; then
+		say "error: depmod $1 failed: $(grep . <<<"$out" | tail -n 1) (is the disk full?)"
+		return 1
+	fi
+	sync -f /lib/modules
+}
+
+# distro_sums KVER - checksums of the modules that came with the kernel
+distro_sums()
+{
+	local name
+
+	for name in $(set_names "$1"); do
+		distro_module "$1" "$name"
+	done | xargs -r sha256sum
+}
+
+# all_taken_from KVER DIR - does modprobe take the whole set from there?
+all_taken_from()
+{
+	local name
+
+	for name in $(set_names "$1"); do
+		case $(taken "$1" "$name") in "$2"/*) ;; *) return 1 ;; esac
+	done
+}
+
+# prefer_distro KVER - have modprobe take the distro's modules, whatever is in updates/
+prefer_distro()
+{
+	local file release=${1//./[.]}
+
+	file=$(override_of "$1")
+	mkdir -p /run/depmod.d || return
+	# depmod reads the release as a regular expression.
+	release=${release//+/[+]}
+	set_names "$1" | sed "s|.*|override & ^$release\$ kernel/arch/x86/kvm|" >"$file" &&
+		depmod_for "$1" || return
+	all_taken_from "$1" "/lib/modules/$1/kernel" && return
+	say "error: modprobe takes $(taken "$1" kvm) for kernel $1, and not the distro's modules though" \
+		"$file asks for them; look for another 'override' in /etc/depmod.d"
+	return 1
+}
+
+# prefer_default KVER - the usual order again: updates/ before the distro's
+prefer_default()
+{
+	rm -f "$(override_of "$1")"
+	depmod_for "$1"
+}
+
+# initramfs_kvm KVER - the paths of kvm's modules in the initramfs of that kernel
+initramfs_kvm()
+{
+	[ -e "/boot/initrd.img-$1" ] || return 0
+	if ! command -v lsinitramfs >/dev/null; then
+		warn "/boot/initrd.img-$1 was not made by initramfs-tools: if it holds kvm modules, make it anew"
+		return 0
+	fi
+	lsinitramfs "/boot/initrd.img-$1" 2>/dev/null | grep -E '/kvm(-intel|-amd)?\.ko' || :
+}
+
+# refresh_initramfs KVER - make it anew, with what modprobe takes now
+refresh_initramfs()
+{
+	local log
+
+	say "kernel $1 has kvm in its initramfs: making that anew"
+	# What it says of firmware and the like is about other drivers.
+	log=$(update-initramfs -u -k "$1" 2>&1) && return
+	tail -n 3 <<<"$log" >&2
+	say "error: update-initramfs -u -k $1 failed (is /boot full?)"
+	return 1
+}
+
+# lock_modules - one change of a machine's modules at a time
+lock_modules()
+{
+	mkdir -p /run/lock
+	exec 9>/run/lock/kvm-racefix.lock || die "$EX_USAGE" "cannot write /run/lock/kvm-racefix.lock; this needs root"
+	flock -n 9 && return
+	say "another install, uninstall or package run is at work; waiting for it"
+	flock 9
+}
+
+HOOKS=(/etc/kernel/postinst.d/aa-kvm-racefix /etc/kernel/postrm.d/aa-kvm-racefix)
+
+# set_hooks - have the kernel's package tell when it changes; the name comes before
+# initramfs-tools, which goes by the alphabet, too
+set_hooks()
+{
+	local file
+
+	for file in "${HOOKS[@]}"; do
+		mkdir -p "${file%/*}" && install "$TOP/scripts/host/kernel-hook" "$file.new" &&
+			mv "$file.new" "$file" || return
+	done
+}
+
+# drop_hooks - away with them, once there is no kernel to care for
+drop_hooks()
+{
+	compgen -G '/lib/modules/*/updates/kvm-racefix' >/dev/null || rm -f "${HOOKS[@]}"
+}

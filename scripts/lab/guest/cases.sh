@@ -1,0 +1,115 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # for those who source this
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Shared by the cases of load and demo, in the emulated host of scripts/debian-host.
+# Of /payload: racefix/ has scripts/ and what they need; modules/ the set to load,
+# with tinyvm.
+
+RACEFIX=/payload/racefix
+LOAD=$RACEFIX/scripts/host/load
+UNLOAD=$RACEFIX/scripts/host/unload
+SET=/payload/modules
+LOG=/tmp/case.log
+VENDOR=kvm_amd
+failed=''
+
+# fail TEXT - what the case found
+fail()
+{
+	problems+="    $*"$'\n'
+}
+
+# run COMMAND... - $status and the output in $LOG
+run()
+{
+	status=0
+	echo "\$ $*" >>$LOG
+	"$@" >>$LOG 2>&1 </dev/null || status=$?
+	echo "[$status]" >>$LOG
+}
+
+# expect STATUS [TEXT...] - of the last run; each TEXT must be in what it said
+expect()
+{
+	local text
+
+	[ "$status" = "$1" ] || fail "exit code $status instead of $1"
+	shift
+	for text; do
+		grep -qF -- "$text" $LOG || fail "nothing says: $text"
+	done
+}
+
+# ours, distros - whose modules are in use?
+ours()
+{
+	grep -qs '^kvm-racefix ' /sys/module/kvm/version /sys/module/$VENDOR/version
+}
+
+distros()
+{
+	[ -e /sys/module/kvm ] && [ -e /sys/module/$VENDOR ] && ! ours
+}
+
+# a_case NAME FUNCTION - run it and see what it leaves behind
+a_case()
+{
+	problems=''
+	: >$LOG
+	reset_host
+	"$2"
+	distros || fail "the distro's modules are not in use after it"
+	$SET/tinyvm >>$LOG 2>&1 || fail "no VM runs after it"
+	[ ! -e /run/kvm-racefix/swapping ] || fail "a change of modules is left half-way"
+	if [ -z "$problems" ]; then
+		echo "ok - $1"
+	else
+		failed=1
+		printf 'not ok - %s\n%s' "$1" "$problems"
+		sed 's/^/    | /' $LOG
+	fi
+}
+
+# reset_host - the distro's modules, as at boot
+reset_host()
+{
+	[ -e /sys/module/kvm ] && distros && [ ! -e /run/kvm-racefix/before ] && return
+	rm -rf /run/kvm-racefix /etc/modprobe.d/case.conf
+	rmmod $VENDOR kvm 2>/dev/null
+	modprobe $VENDOR
+}
+
+# a_copy - a copy of the set, to break
+a_copy()
+{
+	rm -rf /tmp/set
+	cp -r $SET /tmp/set
+}
+
+# break_crc MODULE SYMBOL - change what the copy's module expects of SYMBOL
+break_crc()
+{
+	local file=/tmp/set/$1.ko at
+
+	# As if it had been built so.
+	rm -f /tmp/set/.sums
+	objcopy -O binary -j __versions "$file" /tmp/versions || fail "no __versions in $file"
+	# An entry has 64 bytes: the CRC, 8 bytes, and the name.
+	at=$(grep -aboP "$2\x00" /tmp/versions | awk -F : '$1 % 64 == 8 { print $1 }')
+	[ -n "$at" ] || fail "$file does not use $2"
+	printf '\xde\xad' | dd of=/tmp/versions bs=1 seek=$((at - 8)) conv=notrunc status=none
+	objcopy --update-section __versions=/tmp/versions "$file" || fail "cannot change $file"
+}
+
+# wait_for COMMAND... - at most a minute
+wait_for()
+{
+	local i
+
+	for ((i = 0; i < 300; i++)); do
+		"$@" && return
+		sleep 0.2
+	done
+	fail "has not come: $*"
+}

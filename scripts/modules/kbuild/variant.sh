@@ -1,0 +1,148 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # what these functions set, their caller uses
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Part of modules-build: the patches of a variant, and the files that it is made of.
+
+# Headers that belong to KVM. The tree's win over those of the headers package,
+# so that a patch may change them.
+KVM_HEADERS=(
+	'arch/x86/include/asm/kvm*.h' 'arch/x86/include/uapi/asm/kvm*.h'
+	'arch/x86/include/asm/svm.h' 'arch/x86/include/uapi/asm/svm.h'
+	'arch/x86/include/asm/vmx.h' 'arch/x86/include/uapi/asm/vmx.h'
+	'include/kvm/*.h' 'include/linux/kvm*.h' 'include/uapi/linux/kvm*.h'
+	'include/trace/events/kvm.h'
+)
+
+# race_of PATCH - the race that PATCH is about
+race_of()
+{
+	local id
+
+	id=$(sed -n 's/^Race: *//p;/^diff /q' "$1" | head -n 1)
+	[ -n "$id" ] || die "$EX_USAGE" "$1 has no 'Race:' trailer"
+	printf '%s\n' "$id"
+}
+
+# patched_files PATCH... - the files that they change or add
+patched_files()
+{
+	sed -nE 's,^\+\+\+ b/([^[:space:]]+).*,\1,p' "$@"
+}
+
+# patches_of DIR ID - selftests/DIR/LINE/ID.patch and ID-*.patch, as far as there are any
+patches_of()
+{
+	local file
+
+	for file in "$TOP/selftests/$1/$LINE/$2.patch" "$TOP/selftests/$1/$LINE/$2"-*.patch; do
+		[ ! -e "$file" ] || printf '%s\n' "$file"
+	done
+}
+
+# find_lacking - set LACKING to the patches that KSRC lacks, as apply chooses them. Of a
+# race that status does not know in KSRC there is none, and nothing is claimed.
+find_lacking()
+{
+	local key out rc=0
+
+	# Asked at each build, and the same as long as all that it depends on is.
+	key=$(tree_key "$KSRC" "$TOP/scripts" "$TOP/patches").list
+	if [ -e "$BUILD/status/$key" ]; then
+		out=$(cat "$BUILD/status/$key")
+	else
+		# What has no answer to this question gets no patches by guess.
+		need_package spatch coccinelle
+		need_package ctags universal-ctags
+		out=$("$TOP/scripts/tree/apply" --modules --list "$KSRC") || rc=$?
+		[ $rc -ne 0 ] || keep "$key" <<<"$out"
+	fi
+	case $rc:$out in
+	0:*|"$EX_USAGE":?*) mapfile -t LACKING < <(printf '%s' "${out:+$out$'\n'}") ;;
+	1:*) die "$EX_USAGE" "the patches of Linux $LINE do not apply to $KSRC" ;;
+	*) die "$EX_USAGE" "what $KSRC lacks cannot be told, as said above; nothing is built by guess" ;;
+	esac
+}
+
+# find_patches - set PATCHES for VARIANT, and CLAIM, what its modules say of themselves
+find_patches()
+{
+	local want=${VARIANT#*-} id closed="" left="" file control
+
+	PATCHES=()
+	case $VARIANT in
+	unpatched)
+		CLAIM="unpatched: no race closed"
+		return
+		;;
+	reopen-*)
+		mapfile -t PATCHES < <(patches_of reopen "$want")
+		[ ${#PATCHES[@]} -gt 0 ] ||
+			die "$EX_USAGE" "nothing reopens race '$want' in $LINE (no selftests/reopen/$LINE/$want.patch)"
+		mapfile -t -O ${#PATCHES[@]} PATCHES < <(patches_of control "$want")
+		CLAIM="reopened: $want; no race closed"
+		return
+		;;
+	mutation-*)
+		file=$TOP/selftests/mutations/$LINE/$want.patch
+		[ -e "$file" ] ||
+			die "$EX_USAGE" "there is no mutation '$want' in $LINE (no selftests/mutations/$LINE/$want.patch)"
+		id=$(race_of "$file") || exit
+		mapfile -t PATCHES < <(echo "$file"; patches_of control "$id")
+		CLAIM="mutation: $want; $id not closed"
+		return
+		;;
+	esac
+	find_lacking
+	for file in "${LACKING[@]}"; do
+		id=$(race_of "$file") || exit
+		if [ "$VARIANT" = "without-$id" ]; then
+			left=$id
+			continue
+		fi
+		PATCHES+=("$file")
+		case ", $closed, " in *", $id, "*) ;; *) closed=${closed:+$closed, }$id ;; esac
+	done
+	CLAIM=${closed:-no race closed}
+	case $VARIANT in
+	patched) return ;;
+	control-*)
+		mapfile -t control < <(patches_of control "$want")
+		[ ${#control[@]} -gt 0 ] ||
+			die "$EX_USAGE" "there is no control for race '$want' in $LINE (no selftests/control/$LINE/$want*.patch)"
+		PATCHES+=("${control[@]}")
+		CLAIM+="; control: $want"
+		return
+		;;
+	esac
+	[ -n "$left" ] || die "$EX_USAGE" "no patch of race '$want' is wanted for $KSRC (there: $closed)"
+	CLAIM+="; without $left"
+}
+
+# find_files - set FILES, what is copied of KSRC, relative to it
+find_files()
+{
+	local patch pattern file
+
+	mapfile -t FILES < <(cd "$KSRC" && {
+		find arch/x86/kvm virt/kvm -type f \
+			\( -name '*.[chS]' -o -name 'Makefile*' -o -name 'Kconfig*' \) \
+			! -name '*.mod.c' ! -name kvm-asm-offsets.h
+		for pattern in "${KVM_HEADERS[@]}"; do
+			compgen -G "$pattern"
+		done
+		for patch in "${PATCHES[@]}"; do
+			while read -r file; do
+				[ ! -e "$file" ] || echo "$file"
+			done < <(patched_files "$patch")
+		done
+	} | sort -u)
+	for patch in "${PATCHES[@]}"; do
+		while read -r file; do
+			case $file in
+			arch/x86/kvm/*|virt/kvm/*|include/*|arch/x86/include/*) ;;
+			*) die "$EX_USAGE" "$patch changes $file, which does not end up in KVM's modules" ;;
+			esac
+		done < <(patched_files "$patch")
+	done
+}

@@ -1,0 +1,236 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Part of apply and modules-build: what a kernel tree is, and what it lacks.
+
+# What apply looks at and changes: KVM and its headers, relative to the tree.
+KVM_PARTS=(
+	Makefile 'arch/x86/kvm' 'virt/kvm' 'include/kvm'
+	'include/linux/kvm*' 'include/uapi/linux/kvm*' 'include/trace/events/kvm.h'
+	'arch/x86/include/asm/kvm*' 'arch/x86/include/uapi/asm/kvm*'
+	'arch/x86/include/asm/svm.h' 'arch/x86/include/asm/vmx*.h'
+	'arch/x86/include/uapi/asm/svm.h' 'arch/x86/include/uapi/asm/vmx.h'
+)
+
+# tree_version DIR - VERSION.PATCHLEVEL of the tree's Makefile, or nothing
+tree_version()
+{
+	awk '$1 == "VERSION" && $2 == "=" { v = $3 }
+	     $1 == "PATCHLEVEL" && $2 == "=" { if (v != "") print v "." $3; exit }' \
+		"$1/Makefile" 2>/dev/null
+}
+
+# tree_release DIR - the same with SUBLEVEL, for what a stable release changed
+tree_release()
+{
+	awk '$1 == "SUBLEVEL" && $2 == "=" { s = $3; exit } END { print s == "" ? 0 : s }' \
+		"$1/Makefile" 2>/dev/null | sed "s/^/$(tree_version "$1")./"
+}
+
+# check_tree DIR - die unless it is a kernel tree with x86 KVM in it
+check_tree()
+{
+	local part up
+
+	[ -e "$1" ] || die "$EX_USAGE" "$1: no such directory"
+	[ -d "$1" ] || die "$EX_USAGE" "$1 is not a directory; name the top of a kernel tree"
+	if [ ! -r "$1" ] || [ ! -x "$1" ]; then die "$EX_USAGE" "$1 cannot be read"; fi
+	if [ -z "$(tree_version "$1")" ]; then
+		up=$(cd "$1" && pwd -P)
+		while up=${up%/*}; [ -n "$up" ]; do
+			[ -z "$(tree_version "$up")" ] ||
+				die "$EX_USAGE" "$1 is within a kernel tree; name its top: $up"
+		done
+		die "$EX_USAGE" "$1 is not a kernel tree (no Makefile with VERSION and PATCHLEVEL)"
+	fi
+	for part in arch/x86/kvm virt/kvm virt/kvm/kvm_main.c arch/x86/kvm/x86.c; do
+		[ -e "$1/$part" ] ||
+			die "$EX_USAGE" "$1 is Linux $(tree_version "$1") without x86 KVM (no $part)"
+		[ -r "$1/$part" ] || die "$EX_USAGE" "$1/$part cannot be read"
+	done
+}
+
+# copy_kvm FROM TO - copy what of FROM is KVM's, times and all
+copy_kvm()
+{
+	(
+		cd "$1" || exit
+		list=()
+		for pattern in "${KVM_PARTS[@]}"; do
+			# shellcheck disable=SC2206 # the patterns are to be expanded
+			list+=($pattern)
+		done
+		for i in "${!list[@]}"; do
+			[ -e "${list[i]}" ] || unset "list[i]"
+		done
+		# A tree that was built has objects in it, and a copy must be writable.
+		tar -c --exclude='*.o' --exclude='*.ko' --exclude='*.a' --exclude='.*.cmd' \
+			-- "${list[@]}"
+	) | tar -x -C "$2" --no-same-owner --mode=u+rwX ||
+		die "$EX_USAGE" "cannot copy KVM of $1 to $2 (unreadable, or is the disk full?)"
+}
+
+# all_slugs - every part that some series has a patch for
+all_slugs()
+{
+	local file
+
+	for file in "$TOP"/patches/*/*.patch; do
+		[ ! -e "$file" ] || basename "$file" .patch
+	done | sort -u
+}
+
+# patch_race PATCH - the race that it is about
+patch_race()
+{
+	sed -n 's/^Race: *//p;/^diff /q' "$1" | head -n 1
+}
+
+# slug_race SLUG - the race that this part belongs to
+slug_race()
+{
+	local file
+
+	for file in "$TOP"/patches/*/"$1.patch"; do
+		[ ! -e "$file" ] || patch_race "$file"
+		return
+	done
+}
+
+# series_of LINE - the stems of its patches, in their order
+series_of()
+{
+	local name opt
+
+	while read -r name opt || [ -n "$name" ]; do
+		case $name in ''|\#*) continue ;; esac
+		case $opt in
+		''|-p1|\#*) ;;
+		*) die "$EX_USAGE" "patches/$1/series: '$name $opt': only -p1 is understood" ;;
+		esac
+		printf '%s\n' "${name%.patch}"
+	done <"$TOP/patches/$1/series"
+}
+
+# form_of LINE SLUG - the file of its patch in that series, whether it is there or not. With
+# FORM=modules that is the form which keeps the layout of structures that modules of
+# others see, where the series has it as LINE/modules/SLUG.patch besides.
+form_of()
+{
+	local file=$TOP/patches/$1/modules/$2.patch
+
+	[ "${FORM-}" = modules ] && [ -e "$file" ] || file=$TOP/patches/$1/$2.patch
+	printf '%s\n' "$file"
+}
+
+# line_of PATCH - the directory of patches/ that it is taken from
+line_of()
+{
+	local file=${1#"$TOP/patches/"}
+
+	printf '%s\n' "${file%%/*}"
+}
+
+# all_lines - the directories that have a series, the oldest first
+all_lines()
+{
+	local file
+
+	for file in "$TOP"/patches/*/series; do
+		[ -e "$file" ] || continue
+		file=${file%/series}
+		printf '%s\n' "${file##*/}"
+	done | sort -V
+}
+
+# lines_near RELEASE - the directories that have a series, in the order to try them. X.Y
+# has what X.Y takes from its first release on, X.Y.Z what it takes from X.Y.Z on: of
+# RELEASE's own line the last that is not later than it first, then the later ones,
+# then the lines beside it, the nearest first.
+lines_near()
+{
+	all_lines | awk -F . -v want="$1" '
+		# 5.19 was followed by 6.0, and 6.19 by 7.0.
+		function place(version,  part) {
+			split(version, part, ".")
+			return part[1] * 20 + part[2]
+		}
+		function minor(version,  part) {
+			split(version, part, ".")
+			return part[3] + 0
+		}
+		function abs(n) { return n < 0 ? -n : n }
+		{
+			far = place($0) - place(want)
+			later = far ? far > 0 : minor($0) > minor(want)
+			print abs(far), later, (far || later ? minor($0) : -minor($0)), $0
+		}
+	' | sort -n -k 1,1 -k 2,2 -k 3,3 | awk '{ print $4 }'
+}
+
+# known_range - "OLDEST NEWEST": the lines that there are patches for, or that the
+# project's tests are run on
+known_range()
+{
+	local lines
+
+	mapfile -t lines < <({
+		all_lines | grep -oE '^[0-9]+\.[0-9]+'
+		printf '%s\n' "$KERNEL_LINES" "$MORE_LINES" | tr -s ' ' '\n'
+	} | grep . | sort -V)
+	printf '%s %s\n' "${lines[0]}" "${lines[-1]}"
+}
+
+# is_known RELEASE - is it within that range?
+is_known()
+{
+	local oldest newest line
+
+	read -r oldest newest < <(known_range)
+	line=$(cut -d . -f 1,2 <<<"$1")
+	[ "$(printf '%s\n' "$oldest" "$line" "$newest" | sort -V | sed -n 2p)" = "$line" ]
+}
+
+# tree_key DIR FILE... - differs if KVM's source in DIR does, or one of the FILES
+tree_key()
+{
+	local dir=$1
+
+	shift
+	{
+		(cd "$dir" && find Makefile arch/x86/kvm virt/kvm include/linux/kvm* arch/x86/include/asm/kvm* \
+			-type f '(' -name '*.[ch]' -o -name Makefile ')' -print0 2>/dev/null |
+			sort -z | xargs -0 sha256sum)
+		# Equal patches are links to one file.
+		find -L "$@" -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum
+	} | sha256sum | cut -c 1-40
+}
+
+# keep NAME - stdin, an answer, as build/status/NAME; build may be unwritable, then not
+keep()
+{
+	local part=$BUILD/status/.$1.$$
+
+	if mkdir -p "$BUILD/status" 2>/dev/null && cat >"$part" 2>/dev/null; then
+		mv "$part" "$BUILD/status/$1"
+	fi
+}
+
+# tree_parts DIR - what scripts/status says of each part, "SLUG<TAB>STATUS<TAB>EVIDENCE".
+# It depends on nothing but KVM's source and on how it is judged, so that an
+# answer once given is kept.
+tree_parts()
+{
+	local key out
+
+	key=$(tree_key "$1" "$TOP/scripts/tree/status" "$TOP/scripts/coccinelle").parts
+	if [ -s "$BUILD/status/$key" ]; then
+		cat "$BUILD/status/$key"
+		return
+	fi
+	out=$("$TOP/scripts/tree/status" --tsv --parts "$1")
+	# 1 and 2 are answers, if there are rows.
+	[ -n "$out" ] || return
+	keep "$key" <<<"$out"
+	printf '%s\n' "$out"
+}
