@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What selftests/races and selftests/destructive say, for scripts that run the
+# What selftests/races/table and .../destructive say, for scripts that run the
 # race tests. Sourced after lib.sh.
 
 # race_ids - all of them
 race_ids()
 {
-	awk -F '\t' '!/^#/ && NF { print $1 }' "$TOP/selftests/races"
+	awk -F '\t' '!/^#/ && NF { print $1 }' "$TOP/selftests/races/table"
 }
 
 # race_hosts ID [HOST] - the emulated hosts that can show it, one a line, the one to
@@ -19,7 +19,7 @@ race_hosts()
 		for (i = 1; i <= n; i++)
 			if (only == "" || host[i] == only)
 				print host[i]
-	}' "$TOP/selftests/races"
+	}' "$TOP/selftests/races/table"
 }
 
 # race_shows_in ID HOST - can that host show it?
@@ -70,7 +70,7 @@ destructive_cases()
 
 	while IFS=$'\t' read -r id case lines rest; do
 		[ "$id" != "$1" ] || ! in_lines "$lines" "$2" || printf '%s\n' "$case"
-	done < <(grep -v '^#' "$TOP/selftests/destructive")
+	done < <(grep -v '^#' "$TOP/selftests/races/destructive")
 }
 
 # died_of ID CASE DIR - did the host whose results are in DIR die, and of that case?
@@ -79,7 +79,7 @@ died_of()
 	local regex
 
 	regex=$(awk -F '\t' -v race="$1" -v name="$2" \
-		'!/^#/ && $1 == race && $2 == name { print $4 }' "$TOP/selftests/destructive")
+		'!/^#/ && $1 == race && $2 == name { print $4 }' "$TOP/selftests/races/destructive")
 	[ -n "$regex" ] && grep -qx end=panic "$3/result" 2>/dev/null &&
 		grep -aqE -- "$regex" "$3/console.log"
 }
@@ -87,13 +87,14 @@ died_of()
 # race_in_line ID KERNEL - does that line or release have it, as shipped or reopened?
 race_in_line()
 {
-	in_lines "$(awk -F '\t' -v id="$1" '!/^#/ && $1 == id { print $3 }' "$TOP/selftests/races")" "$2"
+	in_lines "$(awk -F '\t' -v id="$1" '!/^#/ && $1 == id { print $3 }' "$TOP/selftests/races/table")" "$2"
 }
 
-# patches_for DIR ID KERNEL - selftests/DIR/LINE/ID*.patch of the kernel's line
+# patches_for DIR ID KERNEL - selftests/races/ID/DIR/LINE/*.patch of the kernel's line; an
+# ID of * is all races
 patches_for()
 {
-	compgen -G "$TOP/selftests/$1/$(kernel_line "$3")/$2*.patch"
+	compgen -G "$TOP/selftests/races/$2/$1/$(kernel_line "$3")/*.patch"
 }
 
 # open_set RACE KERNEL - the modules that show the race on that kernel

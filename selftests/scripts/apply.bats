@@ -84,7 +84,7 @@ copy_project()
 	COPY=$BATS_TEST_TMPDIR/project
 	mkdir "$COPY" "$COPY/selftests"
 	cp -a "$TOP/scripts" "$TOP/patches" "$COPY/"
-	cp "$TOP/selftests/races" "$COPY/selftests/"
+	cp -r "$TOP/selftests/races" "$COPY/selftests/"
 }
 
 # header PATCH - run's output and lines are what comes before its diff

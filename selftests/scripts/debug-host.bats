@@ -10,11 +10,11 @@ setup()
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	COPY=$BATS_TEST_TMPDIR/copy
 	export O=$COPY/build
-	mkdir -p "$COPY/selftests" "$COPY/bin" "$O"/{modules,selftests}
+	mkdir -p "$COPY/selftests/races" "$COPY/bin" "$O"/{modules,selftests}
 	cp -r "$TOP/scripts" "$COPY/"
 	printf 'a-race\tqemu\t6.1\ta race\nb-race\tqemu\t6.1\tone without a patch\nc-race\tbochs\t6.1\tof the other host\n' \
-		>"$COPY/selftests/races"
-	printf 'a-race\tends_it\t9.9\tRIP: .*here\tit ends\n' >"$COPY/selftests/destructive"
+		>"$COPY/selftests/races/table"
+	printf 'a-race\tends_it\t9.9\tRIP: .*here\tit ends\n' >"$COPY/selftests/races/destructive"
 	touch "$O/selftests"/{a,b,c}_race_test "$O/modules/racegate.ko"
 	echo a-race >"$O/closed"
 	for kind in kasan kcsan; do

@@ -26,7 +26,7 @@ setup_file()
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
 	cp "$TOP"/scripts/lab/guest/{demo/run,demo/cases,cases.sh} "$dir/payload/"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
-	cp "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
+	cp -r "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
 	"$TOP/scripts/lab/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 1500 || :
 }
 

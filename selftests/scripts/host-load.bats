@@ -33,7 +33,7 @@ setup_file()
 	cp "$BUILD"/selftests/*_test "$("$TOP/scripts/modules/modules-build" --kernel "$line" --variant racegate)/racegate.ko" \
 		"$dir/payload/tests/"
 	mkdir "$dir/payload/racefix/selftests"
-	cp "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
+	cp -r "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
 	"$TOP/scripts/lab/debian-host" --kernel "$line" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
 }
 

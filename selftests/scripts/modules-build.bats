@@ -196,10 +196,10 @@ bare()
 	[[ $output == *no-such-race*nested-vmcs12-pages* ]]
 	run modules_build --kernel 6.1 --variant reopen-no-such-race
 	[ "$status" -eq 2 ]
-	[[ $output == *selftests/reopen/6.1/no-such-race.patch* ]]
+	[[ $output == *selftests/races/*/reopen/6.1/no-such-race.patch* ]]
 	run modules_build --kernel 6.1 --variant mutation-no-such-race
 	[ "$status" -eq 2 ]
-	[[ $output == *selftests/mutations/6.1/no-such-race.patch* ]]
+	[[ $output == *selftests/races/*/mutations/6.1/no-such-race.patch* ]]
 	run modules_build --kernel 6.1 --variant without-../x
 	[ "$status" -eq 2 ]
 	run modules_build --kernel

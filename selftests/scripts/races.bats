@@ -11,14 +11,14 @@ setup()
 	TOP=$BATS_TEST_TMPDIR BUILD=$BATS_TEST_TMPDIR/build
 	# shellcheck source=scripts/tree/races.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/tree/races.sh"
-	mkdir -p "$TOP"/selftests/{reopen,control}/6.1 "$BUILD/kernels/6.1"
+	mkdir -p "$TOP"/selftests/races/early/{reopen,control}/6.1 "$BUILD/kernels/6.1"
 	printf '%s\t%s\t%s\t%s\n' '# ID' HOSTS LINES SUMMARY \
 		early bochs '5.10,6.1<6.1.177' closed-in-stable \
-		late qemu,bochs '6.1,6.12' never-closed >"$TOP/selftests/races"
+		late qemu,bochs '6.1,6.12' never-closed >"$TOP/selftests/races/table"
 	printf '%s\t%s\t%s\t%s\t%s\n' \
 		early panics '5.19,6.1<6.1.177' 'RIP: x' what \
 		early oopses '6.1' 'RIP: y' what \
-		late panics '6.12<6.12.3,6.1' 'RIP: z' what >"$TOP/selftests/destructive"
+		late panics '6.12<6.12.3,6.1' 'RIP: z' what >"$TOP/selftests/races/destructive"
 }
 
 @test "races: LINE<RELEASE has the releases of that line before that one" {
@@ -58,17 +58,17 @@ setup()
 @test "races: a version uses what its line has, where that fits" {
 	mkdir -p "$BUILD/kernels/6.1.176-1/source/virt" "$BUILD/kernels/6.1.20-1/source"
 	seq 9 >"$BUILD/kernels/6.1.176-1/source/virt/a.c"
-	patch=$TOP/selftests/reopen/6.1/early-part.patch
+	patch=$TOP/selftests/races/early/reopen/6.1/early-part.patch
 	diff -u --label a/virt/a.c --label b/virt/a.c <(seq 9) <(seq 9 | sed 's/5/five/') >"$patch" || :
 	diff -u --label a/virt/a.c --label b/virt/a.c <(seq 9 | sed 's/5/five/') \
-		<(seq 9 | sed 's/5/FIVE/') >"$TOP/selftests/control/6.1/early.patch" || :
+		<(seq 9 | sed 's/5/FIVE/') >"$TOP/selftests/races/early/control/6.1/early.patch" || :
 	[ "$(open_set early 6.1.176-1)" = reopen-early ]
 	[ "$(open_set late 6.1.176-1)" = stock ]
 	[ "$(open_set early 6.12.3-1)" = stock ]
 	[ "$(patches_for reopen early 6.1.176-1)" = "$patch" ]
 	# One upon the other, and not the second alone.
-	fit 6.1.176-1 "$patch" "$TOP/selftests/control/6.1/early.patch"
-	run fit 6.1.176-1 "$TOP/selftests/control/6.1/early.patch"
+	fit 6.1.176-1 "$patch" "$TOP/selftests/races/early/control/6.1/early.patch"
+	run fit 6.1.176-1 "$TOP/selftests/races/early/control/6.1/early.patch"
 	[ "$status" -eq 1 ]
 	# The file is not there at all.
 	run fit 6.1.20-1 "$patch"

@@ -126,13 +126,13 @@ chosen()
 @test "status: a race that is opened again is vulnerable, the others are not" {
 	take 6.1
 	for race in apic-page-invalidation apicv-vcpu-creation gpc-refresh tdp-mmu-zap; do
-		patch_in "$TOP/selftests/reopen/6.1/$race.patch"
+		patch_in "$TOP/selftests/races/$race/reopen/6.1/$race.patch"
 	done
 	run status --tsv "$tree"
 	[ "$status" -eq 1 ]
 	[ "$(cut -f 2 <<<"$output" | sort -u)" = vulnerable ]
 	apply --race nested-vmcs12-pages "$tree"
-	patch -s -R -d "$tree" -p1 <"$TOP/selftests/reopen/6.1/gpc-refresh.patch"
+	patch -s -R -d "$tree" -p1 <"$TOP/selftests/races/gpc-refresh/reopen/6.1/gpc-refresh.patch"
 	run status --tsv "$tree"
 	[ "$status" -eq 1 ]
 	[ "$(row nested-vmcs12-pages)" = fixed ]
@@ -141,13 +141,13 @@ chosen()
 }
 
 @test "status: no wrong fix is taken for one" {
-	races=$(sed -n 's/^\([a-z0-9-]*\)\t.*/\1/p' "$TOP/selftests/races")
+	races=$(sed -n 's/^\([a-z0-9-]*\)\t.*/\1/p' "$TOP/selftests/races/table")
 	# The nth of every race in one tree
 	for n in 1 2 3 4 5 6 7 8 9 10; do
 		rm -rf "$tree"
 		applied=()
 		for race in $races; do
-			p=$(find "$TOP/selftests/mutations/6.1" -name "$race-*.patch" | sort | sed -n "${n}p")
+			p=$(find "$TOP/selftests/races/$race/mutations/6.1" -name "$race-*.patch" | sort | sed -n "${n}p")
 			[ -n "$p" ] || continue
 			[ -d "$tree" ] || take 6.1
 			patch_in "$p"
@@ -423,7 +423,7 @@ chosen()
 	take 6.1
 	run status --tsv "$tree"
 	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: fixed" ]]
-	patch_in "$TOP/selftests/reopen/6.1/tdp-mmu-zap.patch"
+	patch_in "$TOP/selftests/races/tdp-mmu-zap/reopen/6.1/tdp-mmu-zap.patch"
 	run status --tsv "$tree"
 	[ "$(awk -F'\t' 'NF != 3' <<<"$output")" = "" ]
 	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: vulnerable" ]]
@@ -436,7 +436,7 @@ chosen()
 
 @test "status: code that only one option uses, and what a configuration turns off" {
 	take 6.1
-	patch_in "$TOP/selftests/reopen/6.1/gpc-refresh.patch"
+	patch_in "$TOP/selftests/races/gpc-refresh/reopen/6.1/gpc-refresh.patch"
 	run status --tsv "$tree"
 	[ "$(row gpc-refresh)" = vulnerable ]
 	[[ $output != *CONFIG_KVM_XEN* ]]

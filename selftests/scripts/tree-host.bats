@@ -92,7 +92,7 @@ a_checkout()
 {
 	mkdir -p "$BATS_TEST_TMPDIR/top/selftests" "$O/trees"
 	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/top/"
-	cp "$TOP/selftests/races" "$BATS_TEST_TMPDIR/top/selftests/"
+	cp -r "$TOP/selftests/races" "$BATS_TEST_TMPDIR/top/selftests/"
 	echo "$BATS_TEST_TMPDIR/top"
 }
 

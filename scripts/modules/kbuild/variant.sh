@@ -30,12 +30,12 @@ patched_files()
 	sed -nE 's,^\+\+\+ b/([^[:space:]]+).*,\1,p' "$@"
 }
 
-# patches_of DIR ID - selftests/DIR/LINE/ID.patch and ID-*.patch, as far as there are any
+# patches_of DIR STEM - selftests/races/*/DIR/LINE/STEM.patch and STEM-*.patch, if any
 patches_of()
 {
 	local file
 
-	for file in "$TOP/selftests/$1/$LINE/$2.patch" "$TOP/selftests/$1/$LINE/$2"-*.patch; do
+	for file in "$TOP/selftests/races"/*/"$1/$LINE/$2.patch" "$TOP/selftests/races"/*/"$1/$LINE/$2"-*.patch; do
 		[ ! -e "$file" ] || printf '%s\n' "$file"
 	done
 }
@@ -47,7 +47,7 @@ find_lacking()
 	local key out rc=0
 
 	# Asked at each build, and the same as long as all that it depends on is.
-	key=$(tree_key "$KSRC" "$TOP/scripts" "$TOP/patches").list
+	key=$(tree_key "$KSRC" "$TOP/scripts" "$TOP"/selftests/races/*/*.cocci "$TOP/patches").list
 	if [ -e "$BUILD/status/$key" ]; then
 		out=$(cat "$BUILD/status/$key")
 	else
@@ -78,15 +78,15 @@ find_patches()
 	reopen-*)
 		mapfile -t PATCHES < <(patches_of reopen "$want")
 		[ ${#PATCHES[@]} -gt 0 ] ||
-			die "$EX_USAGE" "nothing reopens race '$want' in $LINE (no selftests/reopen/$LINE/$want.patch)"
+			die "$EX_USAGE" "nothing reopens race '$want' in $LINE (no selftests/races/*/reopen/$LINE/$want.patch)"
 		mapfile -t -O ${#PATCHES[@]} PATCHES < <(patches_of control "$want")
 		CLAIM="reopened: $want; no race closed"
 		return
 		;;
 	mutation-*)
-		file=$TOP/selftests/mutations/$LINE/$want.patch
-		[ -e "$file" ] ||
-			die "$EX_USAGE" "there is no mutation '$want' in $LINE (no selftests/mutations/$LINE/$want.patch)"
+		file=$(compgen -G "$TOP/selftests/races/*/mutations/$LINE/$want.patch")
+		[ -n "$file" ] ||
+			die "$EX_USAGE" "there is no mutation '$want' in $LINE (no selftests/races/*/mutations/$LINE/$want.patch)"
 		id=$(race_of "$file") || exit
 		mapfile -t PATCHES < <(echo "$file"; patches_of control "$id")
 		CLAIM="mutation: $want; $id not closed"
@@ -109,7 +109,7 @@ find_patches()
 	control-*)
 		mapfile -t control < <(patches_of control "$want")
 		[ ${#control[@]} -gt 0 ] ||
-			die "$EX_USAGE" "there is no control for race '$want' in $LINE (no selftests/control/$LINE/$want*.patch)"
+			die "$EX_USAGE" "there is no control for race '$want' in $LINE (no selftests/races/*/control/$LINE/$want*.patch)"
 		PATCHES+=("${control[@]}")
 		CLAIM+="; control: $want"
 		return

@@ -223,7 +223,7 @@ tree_parts()
 {
 	local key out
 
-	key=$(tree_key "$1" "$TOP/scripts/tree/status" "$TOP/scripts/coccinelle").parts
+	key=$(tree_key "$1" "$TOP/scripts/tree/status" "$TOP"/selftests/races/*/*.cocci).parts
 	if [ -s "$BUILD/status/$key" ]; then
 		cat "$BUILD/status/$key"
 		return
