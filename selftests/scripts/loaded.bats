@@ -1,14 +1,14 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What load, unload and status-host go by, where no host is needed to try it.
+# What load, unload and status-host know modules by, where no host is needed to try it.
 
 setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	# shellcheck source=scripts/host/swap.sh
-	. "$TOP/scripts/host/swap.sh"
+	# shellcheck source=scripts/host/loaded.sh
+	. "$TOP/scripts/host/loaded.sh"
 	FILE=$BATS_TEST_TMPDIR/kvm.ko
 }
 
@@ -23,7 +23,7 @@ module_with()
 	} >"$FILE"
 }
 
-@test "swap: a module is known by its build id, whatever bytes that has" {
+@test "loaded: a module is known by its build id, whatever bytes that has" {
 	for id in 0102030405060708090b0c0d0e0f101112131415 \
 		  7a357a9fb936d11e48d41aecb35984c9eb920a68 \
 		  0a00ff0a5c2e2a0a00245b5d28297c3f2b5e800a \
@@ -35,7 +35,7 @@ module_with()
 	done
 }
 
-@test "swap: another build id, or none, is not taken for it" {
+@test "loaded: another build id, or none, is not taken for it" {
 	module_with 7a357a9fb936d11e48d41aecb35984c9eb920a68
 	for id in 7a357a9fb936d11e48d41aecb35984c9eb920a69 \
 		  8a357a9fb936d11e48d41aecb35984c9eb920a68 7a357a9fb936 ""; do

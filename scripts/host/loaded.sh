@@ -1,0 +1,137 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Which kvm modules this machine uses, from which files, with which parameters.
+# Nothing is changed. Sourced after lib.sh and module-set.sh; KVER is set.
+#
+# What was in use before the first load is remembered in /run, which a reboot
+# clears, as it does the modules:
+#	before    lines "file MODULE PATH" and "param MODULE NAME VALUE"; is there
+#	          while modules of ours are loaded
+#	loaded    the directory of ours that load was given, for status-host
+#	swapping  is there while modules are being exchanged: if it is found by a
+#	          later run, the one that made it was killed
+
+# shellcheck disable=SC2034 # for those who source this
+RUN=/run/kvm-racefix
+
+# vendor_module - kvm_intel or kvm_amd, whichever this machine's CPU is for
+vendor_module()
+{
+	if grep -qw vmx /proc/cpuinfo; then
+		echo kvm_intel
+	elif grep -qw svm /proc/cpuinfo; then
+		echo kvm_amd
+	else
+		say "error: this CPU has neither VMX nor SVM, or the firmware has turned it off:" \
+			"there is nothing to use kvm with"
+		return 1
+	fi
+}
+
+# loaded_modules - kvm's that are loaded, in the order of unloading
+loaded_modules()
+{
+	local module
+
+	for module in kvm_intel kvm_amd kvm; do
+		if [ -e "/sys/module/$module/initstate" ]; then
+			echo $module
+		fi
+	done
+}
+
+# module_bytes FILE - the module, unpacked
+module_bytes()
+{
+	case $1 in
+	*.xz) xz -dc "$1" ;;
+	*.zst) zstd -qdc "$1" ;;
+	*.gz) gzip -dc "$1" ;;
+	*) cat "$1" ;;
+	esac
+}
+
+# loaded_id MODULE - the build id of a loaded one, in hexadecimal; a file has it, too,
+# and nothing else tells one build from another if there is no version
+loaded_id()
+{
+	tail -c 20 "/sys/module/$1/notes/.note.gnu.build-id" 2>/dev/null | od -A n -v -t x1 | tr -d ' \n'
+}
+
+# holds_id FILE ID - does the module have that build id? A newline in it would end a
+# line of grep's: both have another byte in its place.
+holds_id()
+{
+	local regex
+
+	# shellcheck disable=SC2001 # every two digits
+	regex=$(sed 's,..,\\x&,g; s,\\x0a,\\x01,g' <<<"$2")
+	[ ${#2} -eq 40 ] && LC_ALL=C grep -qaP "$regex" <(module_bytes "$1" | tr '\n' '\1')
+}
+
+# is_loaded_from MODULE FILE
+is_loaded_from()
+{
+	[ -e "/sys/module/$1" ] && [ -f "$2" ] && holds_id "$2" "$(loaded_id "$1")"
+}
+
+# is_ours MODULE - is the one that is loaded from this project?
+is_ours()
+{
+	grep -qs '^kvm-racefix ' "/sys/module/$1/version"
+}
+
+# tell_loaded - what is in use, for people
+tell_loaded()
+{
+	local module version name races=''
+
+	[ -n "$(loaded_modules)" ] || echo "  no kvm module is loaded"
+	for module in $(loaded_modules | tac); do
+		version=$(cat "/sys/module/$module/version" 2>/dev/null)
+		name=${version%% (*}
+		printf '  %-10s %s, srcversion %s, build id %.12s\n' "$module" \
+			"${name:-"the distro's own"}" \
+			"$(cat "/sys/module/$module/srcversion" 2>/dev/null || echo unknown)" \
+			"$(loaded_id "$module")"
+		case $version in "kvm-racefix "*) races=${version#*\(} ;; esac
+	done
+	[ -z "$races" ] || echo "  races closed by them: ${races%)}"
+}
+
+# value_of FILE - set REPLY to its first line, or nothing: there are many parameters, and
+# a process for each takes seconds on a slow machine
+value_of()
+{
+	REPLY=''
+	{ IFS= read -r REPLY <"$1"; } 2>/dev/null || :
+}
+
+# read_parameters - "param MODULE NAME VALUE" of all that are loaded
+read_parameters()
+{
+	local module file
+
+	for module in $(loaded_modules); do
+		for file in "/sys/module/$module/parameters"/*; do
+			[ -r "$file" ] || continue
+			value_of "$file"
+			printf 'param %s %s %s\n' "$module" "${file##*/}" "$REPLY"
+		done
+	done
+}
+
+# file_of MODULE - the file that a loaded module is from, as far as it can be told
+file_of()
+{
+	local name=${1//_/-} file
+
+	for file in "$(modinfo -n "$1" 2>/dev/null)" "$(distro_module "$KVER" "$name")"; do
+		if is_loaded_from "$1" "$file"; then
+			printf '%s\n' "$file"
+			return
+		fi
+	done
+	distro_module "$KVER" "$name"
+}
