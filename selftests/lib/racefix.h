@@ -32,15 +32,25 @@ static pid_t racefix_pid;
 static unsigned int racefix_seconds = 60;
 
 /*
+ * RACEFIX_ONLY_NAMED - leave a case that was not named with -t
+ *
+ * The line "# not named: CASE" is for scripts/lab/collect: such a skip says nothing about
+ * this host.
+ */
+#define RACEFIX_ONLY_NAMED(fmt, ...) \
+	do { \
+		if (!racefix_is_named(_metadata->name)) { \
+			ksft_print_msg("not named: %s\n", _metadata->name); \
+			SKIP(return, fmt, ##__VA_ARGS__); \
+		} \
+	} while (0)
+
+/*
  * RACEFIX_DESTRUCTIVE - first line of a case that can kill an unfixed kernel
  * @what: what it does to one, in a few words
  */
 #define RACEFIX_DESTRUCTIVE(what) \
-	do { \
-		if (!racefix_is_named(_metadata->name)) \
-			SKIP(return, "on an unfixed kernel: %s; " \
-			     "name it with -t to run it", what); \
-	} while (0)
+	RACEFIX_ONLY_NAMED("on an unfixed kernel: %s; name it with -t to run it", what)
 
 /*
  * RACEFIX_STRESS - first line of the case "stress": it forces nothing, and takes long;
@@ -49,9 +59,8 @@ static unsigned int racefix_seconds = 60;
  */
 #define RACEFIX_STRESS(why) \
 	do { \
-		if (!racefix_is_named(_metadata->name)) \
-			SKIP(return, "waits for the race instead of forcing it; " \
-			     "name it with -t to run it, -s SECONDS"); \
+		RACEFIX_ONLY_NAMED("waits for the race instead of forcing it; " \
+				   "name it with -t to run it, -s SECONDS"); \
 		RACEFIX_REQUIRE(why); \
 		ASSERT_EQ(0, klog_mark()); \
 	} while (0)
