@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Part of collect: the results of one boot, from its rows, wall and output.log. Given are
+# dir, end, reason, release and boot_wall of the boot, whether there is one `again` for what
+# a host that died has left, the line `dead` of console.log in which the kernel says that it
+# dies, and the rows that `died` as their plan expects.
+#
+# A step's output is between
+#	@lab@ begin ROW
+#	@lab@ end ROW STATUS TENTHS
+# STATUS is the test's exit status, or setup; TENTHS are of a second of the host's time.
+# Between them is KTAP of the kernel's harness, which does not name a case that it
+# skips: its line "# RUN" does.
+
+# out ROW CASE EXPECT RESULT SECONDS WALL REASON WHERE - a line of the results
+function out(row, name, expect, result, seconds, time, why, where)
+{
+	print kernel[row], release, host[row], set[row], race[row], stage[row], run[row],
+		name, expect, result, seconds, time, why, where
+}
+
+# expected ROW CASE - what the plan expects of that case
+function expected(row, name,  list)
+{
+	if (expect[row] == "pass" || expect[row] == "dies")
+		return expect[row]
+	list = expect[row]
+	if (sub(/^fail:/, "", list) && index("," list ",", "," name ","))
+		return "fail"
+	return "any"
+}
+
+# case_ends RESULT REASON - the case that runs
+function case_ends(result, why)
+{
+	if (!name)
+		return
+	out(now, name, expected(now, name), result, "", "", why, dir "/output.log:" case_line)
+	count[result]++
+	done[name]
+	if (result ~ /^(fail|timeout|crash)$/) {
+		bad = bad (bad ? " " : "") name
+		if (!bad_line)
+			bad_line = case_line
+	}
+	if (result == "skip" && !skipped)
+		skipped = why
+	name = ""
+}
+
+# never_ran ROW - the cases that must fail there, and did not run
+function never_ran(row,  list, i, n, one)
+{
+	list = expect[row]
+	if (!sub(/^fail:/, "", list))
+		return
+	n = split(list, one, ",")
+	for (i = 1; i <= n; i++)
+		if (!(one[i] in done))
+			out(row, one[i], "fail", "lost", "", "", "it did not run", dir "/output.log:" begin)
+}
+
+# step_ends ROW RESULT SECONDS REASON WHERE - and no case runs any more
+function step_ends(row, result, seconds, why, where)
+{
+	never_ran(row)
+	sub(/:.*/, "", expect[row])
+	out(row, "*", expect[row], result, seconds, wall[row], why, where)
+	ended[row]
+	now = ""
+}
+
+# result_of STATUS - of the test as a whole
+function result_of(status)
+{
+	if (status == "setup")
+		return "setup"
+	if (status ~ /^(124|137|143)$/)
+		return "timeout"
+	if (status == 4)
+		return "skip"
+	if (status == 0)
+		return count["pass"] ? "pass" : count["skip"] + count["unnamed"] ? "skip" : "crash"
+	if (status == 1)
+		return count["fail"] ? "fail" : count["timeout"] ? "timeout" : "crash"
+	return "crash"
+}
+
+FNR == 1 { file++ }
+
+file == 1 {
+	rows[++nr] = $1
+	kernel[$1] = $3
+	host[$1] = $4
+	set[$1] = $5
+	race[$1] = $6
+	cases[$1] = $7
+	run[$1] = $8
+	stage[$1] = $9
+	expect[$1] = $10
+	next
+}
+
+FILENAME ~ /\/wall$/ { wall[$1] = $2; next }
+
+/^@lab@ begin [0-9]+$/ {
+	now = $0
+	sub(/.* /, "", now)
+	begin = FNR
+	split("", count)
+	split("", done)
+	name = bad = skipped = stress = ""
+	bad_line = 0
+	next
+}
+
+now == "" { next }
+
+/^@lab@ end [0-9]+ [a-z0-9]+ [0-9]+$/ {
+	split($0, word, " ")
+	case_ends("unfinished", "")
+	result = result_of(word[4])
+	why = result == "fail" || bad ? bad : result == "skip" ? skipped :
+		result ~ /^(crash|timeout)$/ ? "exit status " word[4] : ""
+	step_ends(now, result, word[5] / 10, why, dir "/output.log:" (bad_line ? bad_line : begin))
+	next
+}
+
+# "#  RUN           global.NAME ..."
+/^# *RUN  / {
+	case_ends("unfinished", "")
+	name = $0
+	sub(/^# *RUN *[^.]*\./, "", name)
+	sub(/ .*/, "", name)
+	case_line = FNR
+	ending = named = ""
+	next
+}
+
+/^# [a-z0-9_]+: Test terminated by timeout$/ { ending = "timeout"; next }
+/^# [a-z0-9_]+: Test terminated unexpectedly by signal/ { ending = "crash"; next }
+/^# not named: / { named = "no"; next }
+
+# "# stress: SHOWN of TRIES tries in SECONDS s showed it"
+/^# stress: [0-9]+ of [0-9]+ tries in / {
+	split($0, word, " ")
+	stress = "shown=" word[3] " tries=" word[5] " seconds=" word[8]
+	next
+}
+
+/^not ok / { case_ends(ending ? ending : "fail", stress); next }
+
+/^ok .*# SKIP/ {
+	why = $0
+	sub(/.*# SKIP */, "", why)
+	case_ends(named == "no" ? "unnamed" : "skip", why)
+	next
+}
+
+/^ok / { case_ends("pass", stress); next }
+
+# What did not come to its end, if the boot did.
+END {
+	if (end == "")
+		exit
+	# A host that died has died of the step that it was at, or of the first that is left.
+	for (i = 1; i <= nr; i++) {
+		row = rows[i]
+		if (row in ended)
+			continue
+		if (end == "clean") {
+			begin = 1
+			split("", done)
+			step_ends(row, "lost", "", "it did not run", dir "/output.log:1")
+			continue
+		}
+		if (now == "") {
+			split("", count)
+			split("", done)
+			name = bad = stress = ""
+			begin = 1
+		} else
+			row = now
+		result = end == "panic" && (" " died " ") ~ (" " row " ") ? "dies" : end
+		in_case = name
+		where = dir "/console.log:" dead
+		if (name)
+			out(row, name, expected(row, name), result, "", "", stress, where)
+		done[name]
+		wall[row] = boot_wall
+		step_ends(row, result, "", in_case ? "in " in_case ": " reason : reason, where)
+		if (again)
+			exit
+		end = "clean"
+	}
+}

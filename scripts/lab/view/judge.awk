@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Part of report, for every view: reads results, and says of each step whether it is as
+# its plan expects. A step is named by its key:
+#	KERNEL, HOST, RACE, STAGE, RUN
+# FS and OFS are a tab, and SUBSEP is "|".
+
+BEGIN {
+	FS = OFS = "\t"
+	SUBSEP = "|"
+}
+
+# complain KEY TEXT WHERE - one more thing there that is not as expected
+function complain(key, text, where)
+{
+	complaint[key, ++complaints[key]] = text ": " where
+}
+
+# host_died RESULT - is that what became of the host?
+function host_died(result)
+{
+	return result ~ /^(dies|panic|oops|hang|killed|no-boot)$/
+}
+
+# as_expected RESULT EXPECT - of a step, by how it ended
+function as_expected(result, expect)
+{
+	if (expect == "caught")
+		return result ~ /^(fail|dies|panic)$/
+	if (expect == "any")
+		return result ~ /^(pass|fail|skip|dies|panic)$/
+	return result == expect
+}
+
+{
+	key = $1 SUBSEP $3 SUBSEP $5 SUBSEP $6 SUBSEP $7
+	if (!($1 in kernel_seen)) {
+		kernel_seen[$1]
+		kernel[++kernels] = $1
+	}
+	if ($2 != "")
+		release[$1] = $2
+}
+
+$8 == "*" {
+	if (!(key in result))
+		steps[++nr_steps] = key
+	result[key] = $10
+	expect[key] = $9
+	set[key] = $4
+	seconds[key] = $11
+	wall[key] = $12
+	reason[key] = $13
+	where[key] = $14
+	if (!as_expected($10, $9))
+		complain(key, ($9 == "fail" && $10 == "pass" ? "no case fails" : $10) ($13 != "" ? " (" $13 ")" : ""), $14)
+	if (host_died($10) && $9 != "dies" && $9 != "caught")
+		dead_hosts++
+	next
+}
+
+{
+	names[key] = names[key] (names[key] == "" ? "" : " ") $8
+	case_result[key, $8] = $10
+	case_reason[key, $8] = $13
+	case_where[key, $8] = $14
+	# A skip on fixed modules is no pass, and no error of theirs: views look whether it matters.
+	if (($9 == "fail" && $10 != "fail") || ($9 == "pass" && $10 !~ /^(pass|skip|unnamed)$/))
+		complain(key, $8 ": " $10 ", not " $9, $14)
+}
+
+# good KEY - was it run, and all as expected?
+function good(key)
+{
+	return key in result && !complaints[key]
+}
+
+# tell KEY TEXT - what is not as expected there, a line each
+function tell(key, text,  i)
+{
+	if (!(key in result))
+		print "    " text ": it did not run"
+	for (i = 1; i <= complaints[key]; i++)
+		print "    " text ": " complaint[key, i]
+}
+
+# skips KEY - "N of M cases skipped: REASON; REASON", or nothing
+function skips(key,  i, n, name, all, skipped, why, seen, text)
+{
+	n = split(names[key], name, " ")
+	for (i = 1; i <= n; i++) {
+		if (case_result[key, name[i]] == "unnamed")
+			continue
+		all++
+		if (case_result[key, name[i]] != "skip")
+			continue
+		skipped++
+		text = case_reason[key, name[i]]
+		if (!seen[text]++)
+			why = why (why ? "; " : "") text
+	}
+	return skipped ? skipped " of " all " cases skipped: " why : ""
+}
