@@ -291,8 +291,16 @@ f(...)
 	... when any
 	V->arch.pending = false;
 	...
+(
 +	/* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
-	\(return A->get(W);\|return B.get(W);\|return kvm_nested_call(get)(W);\)
+	return A->get(W);
+|
++	/* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
+	return B.get(W);
+|
++	/* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
+	return kvm_nested_call(get)(W);
+)
 }
 
 // A vCPU that is not running does not get to vcpu_enter_guest().
