@@ -1,25 +1,68 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What selftests/races/table and .../destructive say, for scripts that run the
-# race tests. Sourced after lib.sh.
+# The races that this project has a test for. Sourced after lib.sh.
+#
+# A race is a folder, selftests/races/ID: test.c and what only that test uses, the
+# semantic patches that scripts/status judges a tree by (*.cocci, one for each part),
+# reopen/LINE/, patches that open it on a kernel that is closed as shipped; control/LINE/,
+# patches that add what cases need; mutations/LINE/, wrong fixes; and the file race,
+# lines KEY = VALUE and comments:
+#
+#	summary	what goes wrong, in a few words
+#	hosts	the emulated hosts that can show it, the one to prefer first: bochs
+#		(Intel), qemu (AMD)
+#	lines	the kernel lines that have it, as shipped or reopened: those of the
+#		demo, and 6.6 and 6.18, of which Debian has no kernel
+#	forced	the case that shows it first, and leaves the host alive
+#	try	a try of the case "stress", for people
+#
+# and, after a line [CASE], what is known of that case:
+#
+#	kills	the lines whose kernels die of it as shipped or reopened; it runs only if
+#		it is named
+#	console	a regular expression: the console has a line like it then
+#	effect	what it does to them, for people
+#	must_fail  the lines on whose unfixed modules it was seen to fail, each time, with <
+#		as far as it was seen
+#
+# A list of lines has commas; X.Y<X.Y.Z is line X.Y before release X.Y.Z.
 
 # race_ids - all of them
 race_ids()
 {
-	awk -F '\t' '!/^#/ && NF { print $1 }' "$TOP/selftests/races/table"
+	local file
+
+	for file in "$TOP"/selftests/races/*/race; do
+		[ ! -f "$file" ] || basename "${file%/race}"
+	done
+}
+
+# race_facts ID - "CASE<TAB>KEY<TAB>VALUE" of its file, with an empty CASE for the race;
+# nothing for an unknown race
+race_facts()
+{
+	awk -v OFS='\t' '
+		/^#/ || !NF { next }
+		/^\[.*\]$/ { name = substr($0, 2, length($0) - 2); next }
+		{
+			value = $0
+			sub(/^[^=]*= */, "", value)
+			print name, $1, value
+		}' "$TOP/selftests/races/$1/race" 2>/dev/null
+}
+
+# race_field ID KEY [CASE] - the value, or nothing
+race_field()
+{
+	race_facts "$1" | awk -F '\t' -v key="$2" -v name="${3-}" '$1 == name && $2 == key { print $3 }'
 }
 
 # race_hosts ID [HOST] - the emulated hosts that can show it, one a line, the one to
 # prefer first, or only HOST if it is one of them; nothing for an unknown race
 race_hosts()
 {
-	awk -F '\t' -v id="$1" -v only="${2-}" '!/^#/ && $1 == id {
-		n = split($2, host, ",")
-		for (i = 1; i <= n; i++)
-			if (only == "" || host[i] == only)
-				print host[i]
-	}' "$TOP/selftests/races/table"
+	race_field "$1" hosts | tr , '\n' | awk -v only="${2-}" 'only == "" || $0 == only'
 }
 
 # race_shows_in ID HOST - can that host show it?
@@ -63,14 +106,32 @@ in_lines()
 		}'
 }
 
-# destructive_cases ID KERNEL - its cases that bring that line or release down as shipped
+# race_in_line ID KERNEL - does that line or release have it, as shipped or reopened?
+race_in_line()
+{
+	in_lines "$(race_field "$1" lines)" "$2"
+}
+
+# cases_where ID KEY KERNEL - the cases whose KEY is a list of lines that has the kernel
+cases_where()
+{
+	local name key value
+
+	while IFS=$'\t' read -r name key value; do
+		[ "$key" != "$2" ] || ! in_lines "$value" "$3" || printf '%s\n' "$name"
+	done < <(race_facts "$1" | sed '/^\t/d')
+}
+
+# destructive_cases ID KERNEL - its cases that bring that line or release down
 destructive_cases()
 {
-	local id case lines rest
+	cases_where "$1" kills "$2"
+}
 
-	while IFS=$'\t' read -r id case lines rest; do
-		[ "$id" != "$1" ] || ! in_lines "$lines" "$2" || printf '%s\n' "$case"
-	done < <(grep -v '^#' "$TOP/selftests/races/destructive")
+# must_fail ID KERNEL - its cases that fail on unfixed modules of that line or release
+must_fail()
+{
+	cases_where "$1" must_fail "$2"
 }
 
 # died_of ID CASE DIR - did the host whose results are in DIR die, and of that case?
@@ -78,16 +139,9 @@ died_of()
 {
 	local regex
 
-	regex=$(awk -F '\t' -v race="$1" -v name="$2" \
-		'!/^#/ && $1 == race && $2 == name { print $4 }' "$TOP/selftests/races/destructive")
+	regex=$(race_field "$1" console "$2")
 	[ -n "$regex" ] && grep -qx end=panic "$3/result" 2>/dev/null &&
 		grep -aqE -- "$regex" "$3/console.log"
-}
-
-# race_in_line ID KERNEL - does that line or release have it, as shipped or reopened?
-race_in_line()
-{
-	in_lines "$(awk -F '\t' -v id="$1" '!/^#/ && $1 == id { print $3 }' "$TOP/selftests/races/table")" "$2"
 }
 
 # patches_for DIR ID KERNEL - selftests/races/ID/DIR/LINE/*.patch of the kernel's line; an

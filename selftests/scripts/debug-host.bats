@@ -12,9 +12,11 @@ setup()
 	export O=$COPY/build
 	mkdir -p "$COPY/selftests/races" "$COPY/bin" "$O"/{modules,selftests}
 	cp -r "$TOP/scripts" "$COPY/"
-	printf 'a-race\tqemu\t6.1\ta race\nb-race\tqemu\t6.1\tone without a patch\nc-race\tbochs\t6.1\tof the other host\n' \
-		>"$COPY/selftests/races/table"
-	printf 'a-race\tends_it\t9.9\tRIP: .*here\tit ends\n' >"$COPY/selftests/races/destructive"
+	for race in "a qemu" "b qemu" "c bochs"; do
+		mkdir -p "$COPY/selftests/races/${race%% *}-race"
+		printf 'summary = a race\nhosts = %s\nlines = 6.1\n' "${race#* }" >"$COPY/selftests/races/${race%% *}-race/race"
+	done
+	printf '[ends_it]\nkills = 9.9\nconsole = RIP: .*here\n' >>"$COPY/selftests/races/a-race/race"
 	touch "$O/selftests"/{a,b,c}_race_test "$O/modules/racegate.ko"
 	echo a-race >"$O/closed"
 	for kind in kasan kcsan; do

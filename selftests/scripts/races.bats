@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/tree/races.sh: which races and destructive cases a kernel has, and what of
-# selftests/ is for it.
+# scripts/tree/races.sh: which races and cases a kernel has, and which patches
+# of selftests/races are for it.
 
 setup()
 {
@@ -11,14 +11,31 @@ setup()
 	TOP=$BATS_TEST_TMPDIR BUILD=$BATS_TEST_TMPDIR/build
 	# shellcheck source=scripts/tree/races.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/tree/races.sh"
-	mkdir -p "$TOP"/selftests/races/early/{reopen,control}/6.1 "$BUILD/kernels/6.1"
-	printf '%s\t%s\t%s\t%s\n' '# ID' HOSTS LINES SUMMARY \
-		early bochs '5.10,6.1<6.1.177' closed-in-stable \
-		late qemu,bochs '6.1,6.12' never-closed >"$TOP/selftests/races/table"
-	printf '%s\t%s\t%s\t%s\t%s\n' \
-		early panics '5.19,6.1<6.1.177' 'RIP: x' what \
-		early oopses '6.1' 'RIP: y' what \
-		late panics '6.12<6.12.3,6.1' 'RIP: z' what >"$TOP/selftests/races/destructive"
+	mkdir -p "$TOP"/selftests/races/{early/{reopen,control}/6.1,late} "$BUILD/kernels/6.1"
+	cat >"$TOP/selftests/races/early/race" <<-'END'
+	# a comment
+	summary = closed = in stable
+	hosts = bochs
+	lines = 5.10,6.1<6.1.177
+
+	[panics]
+	kills = 5.19,6.1<6.1.177
+	console = RIP: .*(x|y)
+	[oopses]
+	kills = 6.1
+	console = RIP: z
+	[fails]
+	must_fail = 5.10,6.1<6.1.177
+	[fails_in_old]
+	must_fail = 5.10
+	END
+	cat >"$TOP/selftests/races/late/race" <<-'END'
+	summary = never closed
+	hosts = qemu,bochs
+	lines = 6.1,6.12
+	[panics]
+	kills = 6.12<6.12.3,6.1
+	END
 }
 
 @test "races: LINE<RELEASE has the releases of that line before that one" {
@@ -53,6 +70,39 @@ setup()
 	[ "$(destructive_cases late 6.12.2)" = panics ]
 	[ -z "$(destructive_cases late 6.12.3)" ]
 	[ -z "$(destructive_cases late 6.10.2)" ]
+}
+
+@test "races: a field is the race's or a case's, or empty" {
+	[ "$(race_ids | paste -sd ' ')" = "early late" ]
+	[ "$(race_field early summary)" = "closed = in stable" ]
+	[ "$(race_field early console panics)" = "RIP: .*(x|y)" ]
+	[ -z "$(race_field late console panics)" ]
+	[ -z "$(race_field early kills)" ]
+	[ -z "$(race_field no-such-race summary)" ]
+	[ "$(race_hosts late | paste -sd ' ')" = "qemu bochs" ]
+	[ "$(race_hosts late bochs)" = bochs ]
+	[ -z "$(race_hosts early qemu)" ]
+}
+
+@test "races: the cases that must fail are those of the line or release" {
+	[ "$(must_fail early 6.1.176-1)" = fails ]
+	[ "$(must_fail early 5.10.262-1 | paste -sd ' ')" = "fails fails_in_old" ]
+	[ -z "$(must_fail early 6.1.192-2)" ]
+	[ -z "$(must_fail late 6.1)" ]
+}
+
+@test "races: a host died of a case if it panicked and the console says so" {
+	mkdir "$BATS_TEST_TMPDIR/out"
+	echo 'RIP: 0010:y+0x1' >"$BATS_TEST_TMPDIR/out/console.log"
+	echo end=clean >"$BATS_TEST_TMPDIR/out/result"
+	run died_of early panics "$BATS_TEST_TMPDIR/out"
+	[ "$status" -eq 1 ]
+	echo end=panic >"$BATS_TEST_TMPDIR/out/result"
+	died_of early panics "$BATS_TEST_TMPDIR/out"
+	for name in oopses fails no_such_case; do
+		run died_of early $name "$BATS_TEST_TMPDIR/out"
+		[ "$status" -eq 1 ]
+	done
 }
 
 @test "races: a version uses what its line has, where that fits" {

@@ -101,7 +101,7 @@ chosen()
 	for id in apic-page-invalidation gpc-refresh tdp-mmu-zap; do
 		[ "$(row "$id")" = fixed ]
 	done
-	[ "$(wc -l <<<"$output")" -eq 5 ]
+	[ "$(wc -l <<<"$output")" -eq "$(find "$TOP/selftests/races" -mindepth 1 -maxdepth 1 -type d | wc -l)" ]
 }
 
 @test "status: 5.10 with our patches has none, and says where they are" {
@@ -141,7 +141,7 @@ chosen()
 }
 
 @test "status: no wrong fix is taken for one" {
-	races=$(sed -n 's/^\([a-z0-9-]*\)\t.*/\1/p' "$TOP/selftests/races/table")
+	races=$(cd "$TOP/selftests/races" && echo *)
 	# The nth of every race in one tree
 	for n in 1 2 3 4 5 6 7 8 9 10; do
 		rm -rf "$tree"

@@ -21,7 +21,7 @@ setup()
 @test "stress: an unknown race, kernel or host is refused, and the known ones named" {
 	run "$STRESS" --race no-such-race
 	[ "$status" -eq 2 ]
-	[[ $output == *no-such-race*nested-vmcs12-pages*gpc-refresh* ]]
+	[[ $output == *no-such-race*gpc-refresh*nested-vmcs12-pages* ]]
 	run "$STRESS" --kernel 4.99
 	[ "$status" -eq 2 ]
 	[[ $output == *4.99*5.10*6.1* ]]
