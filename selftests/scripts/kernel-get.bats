@@ -83,6 +83,13 @@ archive()
 	export O
 }
 
+@test "kernel-get: an image of which the archive has only the unsigned package is that one" {
+	archive "linux-image-6.1.0-57-amd64-unsigned 6.1.192-3" "linux-headers-6.1.0-57-amd64 6.1.192-3" \
+		"linux-source-6.1 6.1.192-3"
+	run kernel-get --want image 6.1
+	[[ $output == *"download linux-image-6.1.0-57-amd64-unsigned=6.1.192-3 "* ]]
+}
+
 @test "kernel-get: a version is named whole, or by its beginning where that is one version" {
 	archive "linux-image-6.1.0-50-amd64 6.1.176-1" "linux-image-6.1.0-50-amd64-unsigned 6.1.176-1" \
 		"linux-image-6.1.0-55-amd64 6.1.192-1" "linux-image-6.1.0-56-amd64 6.1.192-2" \
