@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The kernel's log since a moment, held against a deny list of warnings and
- * oopses (scripts/lab/log-deny, built in).
+ * oopses (selftests/lib/log-deny, built in).
  */
 #ifndef KLOG_H
 #define KLOG_H

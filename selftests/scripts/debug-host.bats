@@ -12,6 +12,7 @@ setup()
 	export O=$COPY/build
 	mkdir -p "$COPY/selftests/races" "$COPY/bin" "$O"/{modules,selftests}
 	cp -r "$TOP/scripts" "$COPY/"
+	mkdir "$COPY/selftests/lib" && cp "$TOP/selftests/lib/log-deny" "$COPY/selftests/lib/"
 	for race in "a qemu" "b qemu" "c bochs"; do
 		mkdir -p "$COPY/selftests/races/${race%% *}-race"
 		printf 'summary = a race\nhosts = %s\nlines = 6.1\n' "${race#* }" >"$COPY/selftests/races/${race%% *}-race/race"

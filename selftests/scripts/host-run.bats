@@ -116,7 +116,7 @@ is_gone()
 
 @test "log-scan: nothing found, and an exception" {
 	echo '[    1.000000] WARNING: CPU: 0 PID: 1 at here' >"$LOG"
-	{ cat "$TOP/scripts/lab/log-deny"; printf 'allow\tat here$\twhy\tuntil\n'; } >"$OUT"
+	{ cat "$TOP/selftests/lib/log-deny"; printf 'allow\tat here$\twhy\tuntil\n'; } >"$OUT"
 	run log-scan --deny "$OUT" "$LOG"
 	[ "$status" -eq 0 ]
 	[ -z "$output" ]
@@ -128,7 +128,7 @@ is_gone()
 }
 
 @test "log-deny: each exception has a reason and a condition for its removal" {
-	run awk -F'\t' '/^allow\t/ && (NF != 4 || !$3 || !$4)' "$TOP/scripts/lab/log-deny"
+	run awk -F'\t' '/^allow\t/ && (NF != 4 || !$3 || !$4)' "$TOP/selftests/lib/log-deny"
 	[ -z "$output" ]
 }
 

@@ -46,7 +46,7 @@ series()
 
 check()
 {
-	O=$BATS_TEST_TMPDIR/build run "$COPY/scripts/tree/upstream-check" "$@"
+	O=$BATS_TEST_TMPDIR/build run "$COPY/scripts/modules/upstream-check" "$@"
 }
 
 @test "upstream-check: a series that fits and is in style" {
