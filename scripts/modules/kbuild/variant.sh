@@ -47,7 +47,7 @@ find_lacking()
 	local key out rc=0
 
 	# Asked at each build, and the same as long as all that it depends on is.
-	key=$(tree_key "$KSRC" "$TOP/scripts" "$TOP"/selftests/races/*/*.cocci "$TOP/patches").list
+	key=$(tree_key "$KSRC" "$TOP/scripts/lib.sh" "$TOP/scripts/tree" "$TOP"/selftests/races/*/*.cocci "$TOP/patches").list
 	if [ -e "$BUILD/status/$key" ]; then
 		out=$(cat "$BUILD/status/$key")
 	else
