@@ -4,8 +4,15 @@
 # Shared by every script of the project: messages, exit codes, paths, and a way
 # to make a result appear whole or not at all.
 #
-# Source it first thing:
-#	. "$(dirname "$(readlink -f "$0")")/lib.sh"
+# Source it first thing, from a script in one of the folders:
+#	. "$(dirname "$(readlink -f "$0")")/../lib.sh"
+#
+# The folders are floors: what is in one uses what is in those before it (lint checks).
+#	tree/		a kernel's source: which races it has, what it lacks
+#	modules/	kernels, their sources, and the modules that are built for them
+#	host/		the machine that this runs on: what is loaded and installed
+#	lab/		emulated hosts, and what is shown in them; guest/ runs inside of one
+# Links here are the short names of what people run.
 #
 # Exit codes, the same in every script unless its header says otherwise:
 #	0  done		1  the answer is "no" (a test failed, a race shows)
