@@ -2,9 +2,12 @@
 /*
  * What the host under test is; see hostfacts.h.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -69,10 +72,30 @@ bool hostfacts_param(const char *module, const char *param)
 
 const char *hostfacts_need_kvm(void)
 {
+	cpu_set_t cpus;
+
 	if (access(KVM_DEV_PATH, R_OK | W_OK))
 		return "no access to /dev/kvm: load kvm_intel or kvm_amd, and be root";
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		return "one CPU online, two are needed for two threads to race";
+	if (!sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) < 2)
+		return "one CPU in this process's affinity mask, two are needed to race";
+	return NULL;
+}
+
+const char *hostfacts_need_stats(void)
+{
+	int fd, has;
+
+	fd = open(KVM_DEV_PATH, O_RDWR | O_CLOEXEC);
+	has = fd < 0 ? 0 : ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_BINARY_STATS_FD);
+	close(fd);
+	if (has > 0)
+		return NULL;
+	fd = open("/sys/kernel/debug/kvm/mmu_cache_miss", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return "no counters of KVM: no KVM_GET_STATS_FD, and debugfs cannot be read";
+	close(fd);
 	return NULL;
 }
 
@@ -85,7 +108,7 @@ const char *hostfacts_need_apicv(void)
 	if (!hostfacts_param("kvm_intel", "enable_apicv") &&
 	    !hostfacts_param("kvm_amd", "avic"))
 		return "APICv is off: see enable_apicv of kvm_intel, avic of kvm_amd";
-	return NULL;
+	return hostfacts_need_stats();
 }
 
 const char *hostfacts_need_nested_vid(void)

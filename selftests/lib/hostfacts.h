@@ -16,8 +16,11 @@ void hostfacts_print(void);
 /* hostfacts_param - is a boolean module parameter ("kvm_intel", "nested") on? */
 bool hostfacts_param(const char *module, const char *param);
 
-/* hostfacts_need_kvm - /dev/kvm, and at least two CPUs to race on */
+/* hostfacts_need_kvm - /dev/kvm, and at least two CPUs to race on, and leave to use them */
 const char *hostfacts_need_kvm(void);
+
+/* hostfacts_need_stats - KVM's counters of a VM, as vm_stat() reads them */
+const char *hostfacts_need_stats(void);
 
 /* hostfacts_need_apicv - kvm_intel, or kvm_amd, with APICv (AVIC) in use */
 const char *hostfacts_need_apicv(void);

@@ -454,10 +454,12 @@ static void run_race(struct __test_metadata *_metadata, const struct cause *caus
 	struct race race;
 
 	RACEFIX_REQUIRE(need_apic_access_page());
+	if (cause == &migration)
+		ksft_print_msg("this takes a page of memory out of use, until the host is booted again\n");
 	create_vm(&race, cause);
 	if (!race.page)
 		SKIP(return, "the APIC access page is not in /proc/self/maps");
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	before = page_frame(race.page);
 	if (rg_open(&race.rg) < 0)
 		SKIP(return, "%s", rg_strerror());

@@ -3,8 +3,7 @@
  * A VM whose vCPUs tell how they take their interrupts, and the inhibits of APICv
  * that userspace can toggle through one of them.
  *
- * KVM counts the interrupts that it injects by software (irq_injections in
- * debugfs), which is all of them where APICv is inhibited and none where the CPU
+ * KVM counts the interrupts that it injects by software (irq_injections), which is all of them where APICv is inhibited and none where the CPU
  * delivers them.
  */
 #ifndef APICV_VM_H
@@ -60,6 +59,12 @@ struct apicv_irqs apicv_vm_send_ipis(struct apicv_vm *vm, int id);
 
 /* Does the CPU deliver them?  Fails the case if one of them did not come. */
 bool apicv_vm_in_use(struct apicv_vm *vm, int id);
+
+/*
+ * NULL if the CPU delivers interrupts in a VM as it was created, or why not: AVIC does
+ * not where the guest may use x2APIC or SVM, whatever kvm_amd's parameter says.
+ */
+const char *apicv_vm_unused(struct apicv_vm *vm);
 
 /* How many of APICV_NR_AUTOEOI interrupts came, for which the guest does no EOI. */
 uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id);

@@ -172,8 +172,8 @@ TEST(autoeoi_raised)
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	apicv_vm_create(&race.vm);
-	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_REQUIRE(apicv_vm_unused(&race.vm));
+	RACEFIX_LOG_MARK();
 
 	RACEFIX_REQUIRE(force(&race, &apicv_autoeoi, true));
 	if (apicv_vm_in_use(&race.vm, WITNESS))
@@ -216,9 +216,9 @@ static void race_dropped(struct __test_metadata *_metadata,
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	apicv_vm_create(&race.vm);
-	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
+	RACEFIX_REQUIRE(apicv_vm_unused(&race.vm));
 	RACEFIX_REQUIRE(raise_droppable(&race.vm, inhibit));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 
 	RACEFIX_REQUIRE(force(&race, inhibit, false));
 	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
@@ -238,8 +238,8 @@ TEST(blockirq_raised)
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	RACEFIX_REQUIRE(apicv_blockirq_missing());
 	apicv_vm_create(&race.vm);
-	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_REQUIRE(apicv_vm_unused(&race.vm));
+	RACEFIX_LOG_MARK();
 
 	RACEFIX_REQUIRE(force(&race, &apicv_blockirq, true));
 	if (apicv_vm_in_use(&race.vm, WITNESS))
@@ -287,11 +287,11 @@ static void race_in_l2(struct __test_metadata *_metadata,
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
 	apicv_vm_create(&vm);
-	ASSERT_EQ(true, apicv_vm_in_use(&vm, WITNESS));
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
 	if (!on)
 		RACEFIX_REQUIRE(raise_droppable(&vm, inhibit));
 	apicv_vm_add_nested_vcpu(&vm, RACED, flags);
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	ASSERT_EQ(0, apicv_vm_run_l2(&vm, RACED));
 
 	begin_ladder("VMM");
@@ -398,11 +398,11 @@ TEST(autoeoi_dropped_after_eoi)
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	apicv_vm_create(&vm);
-	ASSERT_EQ(true, apicv_vm_in_use(&vm, WITNESS));
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
 	RACEFIX_REQUIRE(raise_droppable(&vm, &apicv_autoeoi));
 	apicv_autoeoi.set(vm.vcpu[TOGGLER], false);
 	apicv_vm_add_vcpu(&vm, RACED);
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 
 	begin_ladder("VMM, runs vCPU 2");
 	mark("KVM_SET_LAPIC: an interrupt is in service");
@@ -428,10 +428,10 @@ TEST(autoeoi_dropped_in_service)
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	apicv_vm_create(&vm);
-	ASSERT_EQ(true, apicv_vm_in_use(&vm, WITNESS));
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
 	RACEFIX_REQUIRE(raise_droppable(&vm, &apicv_autoeoi));
 	apicv_vm_add_vcpu(&vm, RACED);
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 
 	begin_ladder("VMM, runs vCPU 2");
 	mark("vCPU 2 takes an interrupt, and does not end it");

@@ -548,7 +548,7 @@ static void before_count(struct __test_metadata *_metadata,
 	struct race race;
 
 	RACEFIX_REQUIRE(create(&race, user));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	RACEFIX_REQUIRE(force_before_count(&race));
 	expect_new_page(_metadata, &race, 0, 1, word(&race, 0));
 }
@@ -595,7 +595,7 @@ static void before_publish(struct __test_metadata *_metadata,
 	int gate;
 
 	RACEFIX_REQUIRE(create(&race, user));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 
 	/* Without a race, for the cache to be in need of a refresh. */
 	RACEFIX_REQUIRE(replace(&race, 1));
@@ -624,7 +624,7 @@ static void before_end(struct __test_metadata *_metadata,
 	uint64_t old_word;
 
 	RACEFIX_REQUIRE(create(&race, user));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 
 	/* Without a race, for the cache to be in need of a refresh. */
 	RACEFIX_REQUIRE(replace(&race, 1));
@@ -711,7 +711,7 @@ TEST(xen_second_user)
 
 	RACEFIX_DESTRUCTIVE("a user of the cache goes through NULL: oops, with the cache's lock held");
 	RACEFIX_REQUIRE(create(&race, &xen));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 
 	RACEFIX_REQUIRE(replace(&race, 1));
 	old_word = word(&race, 0);
@@ -756,7 +756,7 @@ TEST(xen_inactive)
 	uint64_t old_word;
 
 	RACEFIX_REQUIRE(create(&race, &xen));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	record(&race, &race.writer, names->refresh, RG_RETURN,
 	       "a refresh returns", 0);
 	record_invalidation(&race);
@@ -805,7 +805,7 @@ TEST(xen_lock_made_anew)
 	bool anew;
 
 	RACEFIX_REQUIRE(create(&race, &xen));
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	create_worker(&race, &giver, "activates the cache", give_shared_info);
 	record(&race, &giver, names->refresh, RG_RETURN, "has mapped it", 0);
 	reads = rg_arm(race.rg, &(struct rg_point){

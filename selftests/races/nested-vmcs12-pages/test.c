@@ -66,7 +66,7 @@ static void arm_watch(void)
 #define BEGIN(vmm, posted_intr) \
 	do { \
 		RACEFIX_REQUIRE(hostfacts_need_nested_vid()); \
-		ASSERT_EQ(0, klog_mark()); \
+		RACEFIX_LOG_MARK(); \
 		vmm_create(vmm, l1_halts_l2, posted_intr); \
 		vmm_run_to_sync(vmm, SYNC_L2_HALTS); \
 		vmm_run_to_halt(vmm); \
@@ -212,7 +212,7 @@ TEST(posted_without_notification)
 	struct vmm vmm;
 
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	vmm_create(&vmm, l1_halts_l2, true);
 	vmm.config->post_first = true;
 	vmm_run_to_sync(&vmm, SYNC_L2_HALTS);
@@ -282,7 +282,7 @@ TEST(migration_loop)
 	struct nested_migration is;
 
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	nested_migration_run(&is, MIGRATIONS);
 	EXPECT_FALSE(is.asleep) {
 		TH_LOG("L2 sleeps after migration %u", is.rounds);
@@ -349,7 +349,7 @@ TEST(unbacked_vapic_by_guest)
 
 	RACEFIX_DESTRUCTIVE(READS_NULL);
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	vmm_create(&vmm, l1_unbacks_vapic, false);
 	vmm_run_to_sync(&vmm, SYNC_L1_UNBACKS);
 	nested_watch_begin();

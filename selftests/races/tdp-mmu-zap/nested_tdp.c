@@ -24,7 +24,7 @@ struct nested_tdp {
 
 const char *nested_tdp_missing(void)
 {
-	const char *why = hostfacts_need_kvm();
+	const char *why = hostfacts_need_kvm() ?: hostfacts_need_stats();
 
 	if (why)
 		return why;

@@ -463,7 +463,7 @@ static void race_tdp_faults(struct __test_metadata *_metadata, enum place place)
 	struct outcome outcome;
 	struct race race;
 
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	RACEFIX_REQUIRE(force(&race, true, place, FIRST, HOLD_US, &outcome));
 	EXPECT_EQ(false, outcome.zapped) {
 		TH_LOG("two vCPUs zap shadow pages at the same time");
@@ -497,7 +497,7 @@ TEST(zap_while_mapping)
 	struct outcome outcome;
 	struct race race;
 
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	RACEFIX_REQUIRE(force(&race, true, MAPS, FIRST, HOLD_US, &outcome));
 	EXPECT_EQ(false, outcome.zapped) {
 		TH_LOG("a vCPU zaps shadow pages while another one maps pages");
@@ -515,7 +515,7 @@ static void race_excluded(struct __test_metadata *_metadata, int first,
 	struct outcome outcome;
 	struct race race;
 
-	ASSERT_EQ(0, klog_mark());
+	RACEFIX_LOG_MARK();
 	RACEFIX_REQUIRE(force(&race, tdp_mmu, ZAPS, first, HOLD_LOCKED_US,
 			      &outcome));
 	EXPECT_EQ(false, outcome.zapped);
