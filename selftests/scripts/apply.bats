@@ -529,6 +529,32 @@ rhel_84()
 	[ "$(near 4.18.0)" = "4.18 5.19 6.0 6.1 6.1.170 6.1.177 6.2" ]
 }
 
+@test "apply: what fits only upon another patch comes after it, wherever a series has it" {
+	copy_project
+	rm -r "$COPY"/patches/*/
+	mkdir -p "$COPY/patches/6.1" "$COPY/patches/6.1.170" "$BATS_TEST_TMPDIR/before"
+	printf "one\n" >"$BATS_TEST_TMPDIR/before/file"
+	for step in "first one two 6.1" "then two three 6.1.170" "late three four 6.1"; do
+		read -r slug from to line <<<"$step"
+		printf "Race: race\n\n--- a/file\n+++ b/file\n@@ -1 +1 @@\n-%s\n+%s\n" "$from" "$to" >"$COPY/patches/$line/$slug.patch"
+	done
+	printf "%s.patch\n" late first >"$COPY/patches/6.1/series"
+	echo then.patch >"$COPY/patches/6.1.170/series"
+	run -0 bash -c '
+		. "$1/scripts/lib.sh"
+		for part in tree choose kinds; do . "$1/scripts/tree/series/$part.sh"; done
+		is_asked() { :; }
+		SCRATCH=$2
+		declare -A BEFORE=([first]=vulnerable [then]=vulnerable [late]=vulnerable) BANNED=() CANDIDATES=()
+		find_wanted 6.1.176
+		find_candidates 6.1.176
+		try_all
+		printf "%s;" "${CHOSEN[@]##*/}"
+		echo "stuck: ${STUCK[*]}"' - "$COPY" "$BATS_TEST_TMPDIR"
+	[ "$output" = "first.patch;then.patch;late.patch;stuck: " ]
+	[ "$(cat "$BATS_TEST_TMPDIR/after/file")" = four ]
+}
+
 @test "apply: a tree beyond the lines that there are patches for" {
 	new_tree 6.1
 	sed -i 's/^VERSION = .*/VERSION = 9/' "$TREE/Makefile"

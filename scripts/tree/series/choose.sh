@@ -20,14 +20,15 @@ read_status()
 }
 
 # find_wanted VERSION - set WANTED: vulnerable parts of the races asked for, in
-# the order that their patches have in the nearest series; and UNSURE: races of
-# which a part is not known, for which nothing is done
+# the order that their patches have in the nearest series of a whole release (those of
+# a stable release have what differs, and not what that comes after); and UNSURE: races
+# of which a part is not known, for which nothing is done
 find_wanted()
 {
-	local line slug race order=()
+	local line slug race order=() whole='[0-9]+\.[0-9]+'
 	local -A seen=()
 
-	for line in $(lines_near "$1"); do
+	for line in $(lines_near "$1" | grep -xE "$whole") $(lines_near "$1" | grep -vxE "$whole"); do
 		for slug in $(series_of "$line"); do
 			[ -z "${seen[$slug]-}" ] || continue
 			[ -n "$(slug_race "$slug")" ] ||
@@ -142,26 +143,32 @@ find_candidates()
 }
 
 # try_all - patch a fresh copy of SCRATCH/before with what WANTED needs, of the first
-# of its candidates that fits; set CHOSEN, and STUCK to what none fits
+# of its candidates that fits, and what fits only with others in place after those; set
+# CHOSEN, and STUCK to what none fits
 try_all()
 {
-	local slug file
+	local slug file rest=("${WANTED[@]}")
 
 	rm -rf "$SCRATCH/after"
 	cp -a "$SCRATCH/before" "$SCRATCH/after" || die "$EX_USAGE" "cannot write $SCRATCH (is the disk full?)"
-	CHOSEN=() STUCK=()
-	for slug in "${WANTED[@]}"; do
-		while IFS= read -r file; do
-			if ! usable "$file" || ! fits "$file" "$SCRATCH/after" ||
-				breaks "$file" "$SCRATCH/after" >/dev/null; then
-				continue
-			fi
-			patch -d "$SCRATCH/after" -p1 -F0 -N -f -s --no-backup-if-mismatch <"$file" ||
-				die "$EX_USAGE" "cannot write $SCRATCH (is the disk full?)"
-			CHOSEN+=("$file")
-			continue 2
-		done <<<"${CANDIDATES[$slug]}"
-		STUCK+=("$slug")
+	CHOSEN=()
+	while :; do
+		STUCK=()
+		for slug in "${rest[@]}"; do
+			while IFS= read -r file; do
+				if ! usable "$file" || ! fits "$file" "$SCRATCH/after" ||
+					breaks "$file" "$SCRATCH/after" >/dev/null; then
+					continue
+				fi
+				patch -d "$SCRATCH/after" -p1 -F0 -N -f -s --no-backup-if-mismatch <"$file" ||
+					die "$EX_USAGE" "cannot write $SCRATCH (is the disk full?)"
+				CHOSEN+=("$file")
+				continue 2
+			done <<<"${CANDIDATES[$slug]}"
+			STUCK+=("$slug")
+		done
+		[ ${#STUCK[@]} -lt ${#rest[@]} ] || return
+		rest=("${STUCK[@]}")
 	done
 }
 
