@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Race: apicv-vcpu-creation
-// Functions: kvm_vcpu_update_apicv __kvm_vcpu_update_apicv kvm_apic_update_apicv kvm_apic_update_hwapic_isr vmx_hwapic_isr_update nested_vmx_vmexit __nested_vmx_vmexit kvm_hv_activate_synic vmx_check_apicv_inhibit_reasons
+// Functions: kvm_vcpu_update_apicv __kvm_vcpu_update_apicv kvm_apic_update_apicv apic_find_highest_isr kvm_apic_update_hwapic_isr vmx_hwapic_isr_update nested_vmx_vmexit __nested_vmx_vmexit kvm_hv_activate_synic vmx_check_apicv_inhibit_reasons
 // Absent: kvm_apicv_activated: APICv is turned off for a vCPU, and never on again
 // Needs: CONFIG_KVM_INTEL
 // Closed-by: taken: a vCPU whose APICv is activated gets a new SVI
@@ -220,4 +220,34 @@ vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
 +	/* racefix vulnerable: put off, and never made up for when L2 exits */
 	to_vmx(V)->nested.later = true;
 	...+>
+}
+
+// What is found first in the ISR may be a cache, which nobody keeps up while APICv is
+// active: an activation must forget it, or the next one takes SVI from it.
+@cached@
+expression A;
+@@
+apic_find_highest_isr(...)
+{
+	<+...
+	A->highest_isr_cache
+	...+>
+}
+
+@forgotten@
+expression A;
+@@
+kvm_apic_update_apicv(...)
+{
+	<+...
+	A->highest_isr_cache = -1;
+	...+>
+}
+
+@depends on cached && !forgotten && !for_good@
+@@
+kvm_apic_update_apicv(...)
+{
++	/* racefix vulnerable: the cache of the highest vector in the ISR is kept, and SVI is taken from it */
+	...
 }

@@ -2,7 +2,7 @@
 // Race: nested-vmcs12-pages
 // Functions: nested_get_vmcs12_pages
 // Users: get_nested_state_pages get_vmcs12_pages nested_get_vmcs12_pages
-// Absent: pi_pending KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES nested_get_pages_pending: L2's posted interrupts cannot be restored
+// Absent: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES nested_get_pages_pending: L2's posted interrupts cannot be restored
 // Closed-by: on: a posted interrupt that was pending when the state was saved is found when it is restored
 
 // Which function maps the pages of a state that was set?
