@@ -25,10 +25,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "klog.h"
-#include "module.h"
-#include "racegate_client.h"
 
 #define GETPPID		"__x64_sys_getppid"
 #define TRACEFS		"/sys/kernel/tracing/"
@@ -40,15 +38,6 @@
 #define REAP_SECONDS	6
 /* More threads than a ladder has columns. */
 #define CROWD		20
-
-#define ASSERT_OK(expr)							\
-	do {								\
-		long __ok = (expr);					\
-									\
-		ASSERT_LE(0, __ok) {					\
-			TH_LOG("%s: %s", #expr, rg_strerror());		\
-		}							\
-	} while (0)
 
 static int write_file(const char *path, int flags, const char *text)
 {
@@ -350,15 +339,4 @@ TEST_F(neighbours, locked_down)
 	EXPECT_NE(NULL, strstr(rg_strerror(), "locked down"));
 }
 
-static void __attribute__((constructor)) __constructor_order_last(void)
-{
-	if (!__constructor_order)
-		__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD;
-}
-
-int main(int argc, char **argv)
-{
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	module_require();
-	return test_harness_run(argc, argv);
-}
+RACEGATE_MAIN()

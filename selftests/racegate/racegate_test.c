@@ -31,9 +31,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
-#include "module.h"
-#include "racegate_client.h"
+#include "harness.h"
 
 #define GETPPID	"__x64_sys_getppid"
 #define READ	"ksys_read"
@@ -42,15 +40,6 @@
 #define PATIENCE_US	15000000ULL
 /* Long enough for a thread that is not stopped to be seen going on. */
 #define MOMENT_US	20000
-
-#define ASSERT_OK(expr)							\
-	do {								\
-		long __ok = (expr);					\
-									\
-		ASSERT_LE(0, __ok) {					\
-			TH_LOG("%s: %s", #expr, rg_strerror());		\
-		}							\
-	} while (0)
 
 static unsigned long long now_us(void)
 {
@@ -1498,15 +1487,4 @@ TEST(only_for_root)
 		EXPECT_EQ(0, module_unload("racegate"));
 }
 
-static void __attribute__((constructor)) __constructor_order_last(void)
-{
-	if (!__constructor_order)
-		__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD;
-}
-
-int main(int argc, char **argv)
-{
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	module_require();
-	return test_harness_run(argc, argv);
-}
+RACEGATE_MAIN()
