@@ -3,7 +3,7 @@
 # Part of collect: the results of one boot, from its rows, wall and output.log. Given are
 # dir, end, reason, release and boot_wall of the boot, whether there is one `again` for what
 # a host that died has left, the line `dead` of console.log in which the kernel says that it
-# dies, and the rows that `died` as their plan expects.
+# dies, or 0, and the rows that `died` as their plan expects.
 #
 # A step's output is between
 #	@lab@ begin ROW
@@ -76,14 +76,14 @@ function result_of(status)
 	if (status == "setup")
 		return "setup"
 	if (status ~ /^(124|137|143)$/)
-		return "timeout"
+		return "unfinished"
 	if (status == 4)
 		return "skip"
 	if (status == 0)
-		return count["pass"] ? "pass" : count["skip"] + count["unnamed"] ? "skip" : "crash"
+		return count["pass"] ? "pass" : count["skip"] + count["unnamed"] ? "skip" : "error"
 	if (status == 1)
-		return count["fail"] ? "fail" : count["timeout"] ? "timeout" : "crash"
-	return "crash"
+		return count["fail"] ? "fail" : count["timeout"] ? "timeout" : count["crash"] ? "crash" : "error"
+	return "error"
 }
 
 FNR == 1 { file++ }
@@ -120,8 +120,7 @@ now == "" { next }
 	split($0, word, " ")
 	case_ends("unfinished", "")
 	result = result_of(word[4])
-	why = result == "fail" || bad ? bad : result == "skip" ? skipped :
-		result ~ /^(crash|timeout)$/ ? "exit status " word[4] : ""
+	why = bad ? bad : result == "skip" ? skipped : result ~ /^(error|unfinished)$/ ? "exit status " word[4] : ""
 	step_ends(now, result, word[5] / 10, why, dir "/output.log:" (bad_line ? bad_line : begin))
 	next
 }
@@ -183,7 +182,8 @@ END {
 			row = now
 		result = end == "panic" && (" " died " ") ~ (" " row " ") ? "dies" : end
 		in_case = name
-		where = dir "/console.log:" dead
+		# A host that hangs need not say so.
+		where = dead ? dir "/console.log:" dead : dir "/output.log:" (name ? case_line : begin)
 		if (name)
 			out(row, name, expected(row, name), result, "", "", stress, where)
 		done[name]

@@ -13,10 +13,11 @@
 #	CASES	default (all but fatal ones and stress), every (all but stress), the names
 #		of cases, separated by commas, or stress:SECONDS
 #	RUN	a number, or the name of a mutation
-#	STAGE	before, closed, after: a triple; others are named by their plan
+#	STAGE	before, closed, after: a triple; once: a fatal case; others are named by
+#		their plan
 #	EXPECT	pass (every case that can be forced), fail or fail:CASE,... (at least one, or
-#		at least these), dies (the host, of this case), caught (fail, or the host
-#		dies), any
+#		at least these), dies (the host, of this case), caught (a case does not end
+#		well, or the host dies), any
 #	SECONDS	of the host's time, after which the test is ended
 #	ARGS	what the boot adds to the kernel's command line, or -
 #
@@ -31,7 +32,10 @@
 #	unfinished	the test ended before it
 #	dies, panic	the host did, of what the race's list of fatal cases says, or otherwise
 #	lost		it did not run
-# RESULT of a step: pass, fail, skip, timeout, crash, dies, panic, lost as above, and
+# RESULT of a step: pass, skip; fail: a case did; timeout, crash: no case failed, but the
+# harness had to end one, or one ended by a signal; dies, panic, lost as above; and
+#	unfinished	the test was ended after SECONDS
+#	error		it ended otherwise, without a case that says anything: crash, bad usage
 #	setup		the modules did not load or unload
 #	oops, hang, killed, no-boot	as host-run says of the host
 
@@ -47,4 +51,44 @@ plan_row()
 field()
 {
 	sed -n "s/^$2=//p" "$1" 2>/dev/null
+}
+
+# in_group COMMAND... - run it in a process group of its own, which is told to end when this
+# shell is: Ctrl-C then reaches this shell alone, and the group only through it
+in_group()
+{
+	local rc=0 group
+
+	set -m
+	"$@" </dev/null 8>&- &
+	set +m
+	group=$!
+	trap 'kill -TERM -- "-$group" 2>/dev/null; wait; exit 130' INT
+	trap 'kill -TERM -- "-$group" 2>/dev/null; wait; exit 143' TERM
+	trap 'kill -TERM -- "-$group" 2>/dev/null; wait; exit 129' HUP
+	wait $group || rc=$?
+	trap - INT TERM HUP
+	return $rc
+}
+
+# only_one NAME - one of them at a time in build/, until this process ends; fd 8 holds the lock
+only_one()
+{
+	mkdir -p "$BUILD" || die "$EX_USAGE" "cannot create $BUILD"
+	exec 8>"$BUILD/$1.lock"
+	flock -n 8 || die "$EX_USAGE" \
+		"another $1 runs in $BUILD; wait for it, or give this one a place of its own with O="
+}
+
+# run_and_report VIEW OUT [RUN-OPTION]... - run OUT/plan.tsv, print what the view makes of the
+# results, and keep it in OUT/table; report's exit code
+run_and_report()
+{
+	local view=$1 out=$2 code=0
+
+	shift 2
+	in_group "$TOP/scripts/lab/run" "$@" "$out/plan.tsv" "$out" || return
+	"$TOP/scripts/lab/report" "$view" "$out/results.tsv" >"$out/table" || code=$?
+	cat "$out/table"
+	return $code
 }

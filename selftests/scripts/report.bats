@@ -17,42 +17,50 @@ r()
 	local name=$4
 
 	[ "$name" != step ] || name='*'
-	printf '%s\t' 6.1 6.1.0-56-amd64 qemu "$1" gpc-refresh "$2" "$3" "$name" "$5" "$6" 1.5 7 "${7-}"
-	printf '%s\n' "log:$(wc -l <"$RESULTS")"
+	printf '%s\t' "${KERNEL-6.1}" "${RELEASE-6.1.0-56-amd64}" qemu "$1" gpc-refresh "$2" "$3" "$name" "$5" "$6" 1.5 7 "${7-}"
+	echo log
 }
 
-# demo_results - of a demo in which all is well: one race, two runs, a fatal case, control
-demo_results()
+# demo_rows - of a demo in which all is well: one race, two runs, a fatal case, control
+demo_rows()
 {
 	local run stage
 
-	: >"$RESULTS"
-	{
-		for run in 1 2; do
-			for stage in before closed after; do
-				if [ $stage = closed ]; then
-					r patched closed $run forced pass pass
-					r patched closed $run xen pass skip "no KVM_XEN"
-					r patched closed $run fatal pass skip "no KVM_XEN"
-					r patched closed $run step pass pass
-				else
-					r reopen-gpc-refresh $stage $run forced fail fail
-					r reopen-gpc-refresh $stage $run harmless any pass
-					r reopen-gpc-refresh $stage $run xen any fail
-					r reopen-gpc-refresh $stage $run fatal any unnamed "name it"
-					r reopen-gpc-refresh $stage $run step fail fail "forced xen"
-				fi
-			done
+	for run in 1 2; do
+		for stage in before closed after; do
+			if [ $stage = closed ]; then
+				r patched closed $run forced pass pass
+				r patched closed $run xen pass skip "no KVM_XEN"
+				r patched closed $run fatal pass skip "no KVM_XEN"
+				r patched closed $run step pass pass
+			else
+				r reopen-gpc-refresh $stage $run forced fail fail
+				r reopen-gpc-refresh $stage $run harmless any pass
+				r reopen-gpc-refresh $stage $run xen any fail
+				r reopen-gpc-refresh $stage $run fatal any unnamed "name it"
+				r reopen-gpc-refresh $stage $run step fail fail "forced xen"
+			fi
 		done
-		r control-gpc-refresh control 1 forced pass pass
-		r control-gpc-refresh control 1 xen pass pass
-		r control-gpc-refresh control 1 fatal pass pass
-		r control-gpc-refresh control 1 step pass pass
-		r stock shipped 1 forced any fail
-		r stock shipped 1 step fail fail forced
-		r reopen-gpc-refresh fatal fatal fatal dies dies | sed 's/\tfatal\t/\tonce\t/'
-		r reopen-gpc-refresh fatal fatal step dies dies "in fatal: Fatal exception" | sed 's/\tfatal\t/\tonce\t/'
-	} >>"$RESULTS"
+	done
+	r control-gpc-refresh control 1 forced pass pass
+	r control-gpc-refresh control 1 xen pass pass
+	r control-gpc-refresh control 1 fatal pass pass
+	r control-gpc-refresh control 1 step pass pass
+	r stock shipped 1 forced any fail
+	r stock shipped 1 step fail fail forced
+	r reopen-gpc-refresh once fatal fatal dies dies
+	r reopen-gpc-refresh once fatal step dies dies "in fatal: Fatal exception"
+}
+
+setup_file()
+{
+	demo_rows | sed = | sed 'N; s/\(.*\)\n\(.*\)/\2:\1/' >"$BATS_FILE_TMPDIR/demo.tsv"
+}
+
+# demo_results - those, with log:1 and so on in the last column
+demo_results()
+{
+	cp "$BATS_FILE_TMPDIR/demo.tsv" "$RESULTS"
 }
 
 # change STAGE RUN CASE RESULT - of those in the results
@@ -102,7 +110,7 @@ demo_says()
 }
 
 @test "report demo: a case that must fail on an unfixed kernel and does not is an error" {
-	for result in pass skip unnamed timeout crash unfinished lost; do
+	for result in pass skip lost; do
 		demo_results
 		change after 2 forced $result
 		at=$(awk -F '\t' '$6 == "after" && $7 == 2 && $8 == "forced" { print $14 }' "$RESULTS")
@@ -113,14 +121,14 @@ demo_says()
 }
 
 @test "report demo: a test that ends otherwise than by a failing case does not show" {
-	for result in pass skip timeout crash setup lost; do
+	for result in pass error lost; do
 		demo_results
 		change before 1 step $result
 		change before 2 step $result
 		demo_says 1
 		[[ $output == *"does not show 0/2 (reopened)"* ]]
 	done
-	[[ $output == *"run 1, before: lost (forced xen): log:4"* ]]
+	[[ $output == *"run 1, before: lost (forced xen): log:5"* ]]
 }
 
 @test "report demo: on fixed modules a case that fails shows, and one that does not end is unclear" {
@@ -128,14 +136,14 @@ demo_says()
 	change closed 1 forced fail
 	change closed 1 step fail
 	demo_says 1
-	[[ $output == *"SHOWS 1/2"*"run 1, fixed: forced: fail, not pass: log:5"* ]]
-	for result in timeout crash unfinished lost; do
+	[[ $output == *"SHOWS 1/2"*"run 1, fixed: forced: fail, not pass: log:6"* ]]
+	for result in unfinished lost; do
 		demo_results
 		change closed 1 forced $result
 		demo_says 1
-		[[ $output == *"unclear 1/2"*"run 1, fixed: forced: $result, not pass: log:5"* ]]
+		[[ $output == *"unclear 1/2"*"run 1, fixed: forced: $result, not pass: log:6"* ]]
 	done
-	for result in skip timeout crash setup lost; do
+	for result in skip unfinished; do
 		demo_results
 		change closed 1 step $result
 		demo_says 1
@@ -147,7 +155,7 @@ demo_says()
 	demo_results
 	change control 1 xen skip
 	demo_says 1
-	[[ $output == *"unclear 0/2"*"xen: skip, but it fails on unfixed modules: log:6"* ]]
+	[[ $output == *"unclear 0/2"*"xen: skip, but it fails on unfixed modules: log:7"* ]]
 	# One that showed nothing anywhere may skip.
 	for stage in before after; do
 		for run in 1 2; do
@@ -177,7 +185,7 @@ demo_says()
 }
 
 @test "report demo: a fatal case must kill the host, and of what it is said to" {
-	for result in panic hang oops no-boot killed pass fail skip lost; do
+	for result in panic pass; do
 		demo_results
 		change once fatal step $result
 		demo_says 1
@@ -186,7 +194,7 @@ demo_says()
 }
 
 @test "report demo: a host that dies and should not have is 3" {
-	for result in panic oops hang killed no-boot dies; do
+	for result in panic hang; do
 		demo_results
 		change closed 2 step $result
 		demo_says 3
@@ -199,6 +207,164 @@ demo_says()
 	sed -i '/\tbefore\t2\t/d' "$RESULTS"
 	demo_says 1
 	[[ $output == *"shows 1/2"*"run 2, before: it did not run"* ]]
+}
+
+# mutation NAME RESULT [REASON] - that step on a mutation, or on patched modules
+mutation()
+{
+	local stage=mutation expect=caught
+
+	case $1 in patched|control) stage=$1 expect=pass ;; esac
+	r "set-$1" "$stage" "$1" step $expect "$2" "${3-}" >>"$RESULTS"
+}
+
+# mutations_say STATUS TEXT... - that view ends so, and says of the mutations in order
+mutations_say()
+{
+	local want=$1
+
+	shift
+	run "$TOP/scripts/lab/report" mutations "$RESULTS"
+	echo "$output"
+	[ "$status" -eq "$want" ] || return 1
+	diff <(printf '%s\n' "$@") <(sed -n 's/.* qemu   //p' <<<"$output")
+}
+
+@test "report mutations: caught is a failing case or a dead host; all else is named" {
+	: >"$RESULTS"
+	mutation patched pass
+	mutation control pass
+	mutation a fail "forced xen"
+	mutation b panic "in xen: Fatal exception"
+	mutation c panic "Fatal exception"
+	mutation d timeout forced
+	mutations_say 0 "passes, as it should" "passes, as it should" "caught: forced xen" \
+		"caught: the host dies of xen" "caught: the host dies of it" "caught: forced"
+	mutation e pass
+	mutations_say 1 "passes, as it should" "passes, as it should" "caught: forced xen" \
+		"caught: the host dies of xen" "caught: the host dies of it" "caught: forced" SURVIVES
+	for result in skip unfinished; do
+		: >"$RESULTS"
+		mutation a $result why
+		mutations_say 1 "NOT TRIED: $result (why)"
+	done
+	for result in hang no-boot; do
+		: >"$RESULTS"
+		mutation a $result why
+		mutations_say 3 "NOT TRIED: $result (why)"
+	done
+}
+
+@test "report mutations: a test that fails or skips on patched modules is an error" {
+	for result in fail skip; do
+		for set in patched control; do
+			: >"$RESULTS"
+			mutation $set $result why
+			mutation a fail forced
+			mutations_say 1 "FAILS on $set modules: $result (why)" "caught: forced"
+		done
+	done
+	: >"$RESULTS"
+	mutation patched panic why
+	mutations_say 3 "FAILS on patched modules: panic (why)"
+	# It ended well, and one of its cases did not.
+	: >"$RESULTS"
+	mutation patched pass
+	r set-patched patched patched forced pass lost >>"$RESULTS"
+	mutations_say 1 "FAILS on patched modules: pass"
+}
+
+# tree_step STAGE RUN RESULT [REASON] - that one on a tree
+tree_step()
+{
+	local set=stock expect=any KERNEL=/build/trees/6.1.7 RELEASE=6.1.7-racefix
+
+	[ "$1" != closed ] || set=patched expect=pass
+	r $set "$1" "$2" step "$expect" "$3" "${4-}" >>"$RESULTS"
+}
+
+# tree_says STATUS UNPATCHED PATCHED - of one race
+tree_says()
+{
+	run "$TOP/scripts/lab/report" --tsv tree "$RESULTS"
+	echo "$output"
+	[ "$status" -eq "$1" ] || return 1
+	diff - <(echo "$output") <<<"6.1.7	gpc-refresh	qemu	$2	$3"
+	: >"$RESULTS"
+}
+
+@test "report tree: what a tree has as it is, and with patches" {
+	: >"$RESULTS"
+	for result in fail pass; do
+		tree_step before 1 fail
+		tree_step closed 1 pass
+		tree_step after 1 $result
+		tree_says 0 "shows $([ $result = fail ] && echo 2 || echo 1)/2" "closed 1/1"
+	done
+	tree_step before 1 pass
+	tree_step closed 1 pass
+	tree_step after 1 pass
+	tree_says 0 "does not show 0/2" "closed 1/1"
+	tree_step as-is 1 pass
+	tree_says 0 "does not show 0/1" "no patch"
+	tree_step as-is 1 skip "no such thing"
+	tree_says 0 "not tried: no such thing" "no patch"
+	tree_step before 1 skip "no such thing"
+	tree_step closed 1 skip "no such thing"
+	tree_step after 1 skip "no such thing"
+	tree_says 0 "not tried: no such thing" "not tried"
+}
+
+@test "report tree: a race without patches, or that shows with them, is an error" {
+	: >"$RESULTS"
+	tree_step as-is 1 fail
+	tree_says 1 "shows 1/1" "no patch"
+	tree_step before 1 fail
+	tree_step closed 1 fail
+	tree_step after 1 fail
+	tree_says 1 "shows 2/2" "SHOWS 1/1"
+	for result in skip unfinished; do
+		tree_step before 1 fail
+		tree_step closed 1 $result
+		tree_step after 1 fail
+		tree_says 1 "shows 2/2" "$([ $result = skip ] && echo "not tried" || echo "failed: $result")"
+	done
+	tree_step as-is 1 error
+	tree_says 1 "failed: error" "no patch"
+	# A case did not end well where the test did.
+	tree_step before 1 fail
+	tree_step closed 1 pass
+	KERNEL=/build/trees/6.1.7 r patched closed 1 forced pass lost >>"$RESULTS"
+	tree_step after 1 fail
+	tree_says 1 "shows 2/2" "unclear 0/1"
+}
+
+@test "report tree: a host that dies is 3, unless of its fatal case" {
+	: >"$RESULTS"
+	tree_step before 1 panic
+	tree_step closed 1 lost
+	tree_step after 1 lost
+	tree_says 3 "the host died" "the host died"
+	for result in dies fail pass skip hang; do
+		tree_step as-is 1 pass
+		tree_step once fatal $result
+		run "$TOP/scripts/lab/report" --tsv tree "$RESULTS"
+		case $result in
+		dies) want=0 text="host dies 1/1" ;;
+		fail|pass) want=0 text="does not show 0/1" ;;
+		skip) want=0 text="not tried" ;;
+		hang) want=1 text="failed: hang" ;;
+		esac
+		[ "$status" -eq $want ]
+		[[ $output == *"gpc-refresh: fatal	qemu	$text	as above" ]]
+		: >"$RESULTS"
+	done
+	# A tree of another name, for a person.
+	tree_step as-is 1 fail
+	sed -i 's,6.1.7\t,mine\t,' "$RESULTS"
+	run "$TOP/scripts/lab/report" tree "$RESULTS"
+	[ "$status" -eq 1 ]
+	[[ $output == "6.1.7 (mine) "*"    run 1, as-is"* || $output == "6.1.7 (mine) "*"no patch" ]]
 }
 
 @test "report: bad input is refused" {

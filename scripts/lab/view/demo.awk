@@ -63,14 +63,17 @@ function triples(at, race, kernel, host,  run, shows, closed, open, time, before
 		tell(at SUBSEP "closed" SUBSEP key, "run " key ", fixed")
 		tell(at SUBSEP "after" SUBSEP key, "run " key ", after")
 	}
+	told_all()
 }
 
 # once AT NAME - the row of a fatal case, which has a boot of its own
 function once(at, name, kernel, host, key,  verdict, fixed, last, run)
 {
 	verdict = good(key) ? "host dies 1/1 (" how(key) ")" : "does not show 0/1"
+	# Of the last run that came so far.
 	for (run = 1; (at, "closed", run) in result; run++)
-		last = at SUBSEP "closed" SUBSEP run
+		if (last == "" || (at, "closed", run, name) in case_result)
+			last = at SUBSEP "closed" SUBSEP run
 	# Not every kernel has what the case needs.
 	fixed = case_result[last, name] == "pass" ? "as above" :
 		case_result[at, "control", 1, name] == "pass" ? "by control" : "not shown"
@@ -78,6 +81,7 @@ function once(at, name, kernel, host, key,  verdict, fixed, last, run)
 	if (!good(key)) {
 		code = 1
 		tell(key, "unfixed")
+		told_all()
 	}
 	if (fixed == "not shown") {
 		code = 1
@@ -88,7 +92,8 @@ function once(at, name, kernel, host, key,  verdict, fixed, last, run)
 function note(at, race, kernel, host,  run, key, text)
 {
 	for (run = 1; (at, "closed", run) in result; run++)
-		key = at SUBSEP "closed" SUBSEP run
+		if (key == "" || names[at, "closed", run] != "")
+			key = at SUBSEP "closed" SUBSEP run
 	text = skips(key)
 	if (text)
 		notes = notes race ", " kernel ", " host ", patched: " text "\n"
@@ -121,6 +126,7 @@ function of_race(race, hosts,  k, h, n, host, at, i, part)
 				if (!i) {
 					code = 1
 					tell(at SUBSEP "shipped" SUBSEP 1, "as shipped")
+					told_all()
 				}
 			}
 			for (i = 1; i <= nr_steps; i++)

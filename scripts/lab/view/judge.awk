@@ -8,12 +8,15 @@
 BEGIN {
 	FS = OFS = "\t"
 	SUBSEP = "|"
+	TELL_MAX = 8
 }
 
-# complain KEY TEXT WHERE - one more thing there that is not as expected
-function complain(key, text, where)
+# complain KEY TEXT WHERE [LOST] - one more thing there that is not as expected; of a case that
+# is LOST tell() says nothing where the step did not come to its end either
+function complain(key, text, where, is_lost)
 {
 	complaint[key, ++complaints[key]] = text ": " where
+	lost[key, complaints[key]] = is_lost
 }
 
 # host_died RESULT - is that what became of the host?
@@ -26,7 +29,7 @@ function host_died(result)
 function as_expected(result, expect)
 {
 	if (expect == "caught")
-		return result ~ /^(fail|dies|panic)$/
+		return result ~ /^(fail|timeout|crash|dies|panic)$/
 	if (expect == "any")
 		return result ~ /^(pass|fail|skip|dies|panic)$/
 	return result == expect
@@ -54,7 +57,7 @@ $8 == "*" {
 	where[key] = $14
 	if (!as_expected($10, $9))
 		complain(key, ($9 == "fail" && $10 == "pass" ? "no case fails" : $10) ($13 != "" ? " (" $13 ")" : ""), $14)
-	if (host_died($10) && $9 != "dies" && $9 != "caught")
+	if (host_died($10) && $6 != "once" && !($9 == "caught" && as_expected($10, $9)))
 		dead_hosts++
 	next
 }
@@ -66,7 +69,7 @@ $8 == "*" {
 	case_where[key, $8] = $14
 	# A skip on fixed modules is no pass, and no error of theirs: views look whether it matters.
 	if (($9 == "fail" && $10 != "fail") || ($9 == "pass" && $10 !~ /^(pass|skip|unnamed)$/))
-		complain(key, $8 ": " $10 ", not " $9, $14)
+		complain(key, $8 ": " $10 ", not " $9, $14, $10 == "lost")
 }
 
 # good KEY - was it run, and all as expected?
@@ -75,13 +78,29 @@ function good(key)
 	return key in result && !complaints[key]
 }
 
-# tell KEY TEXT - what is not as expected there, a line each
+# tell KEY TEXT - what is not as expected there, a line each, of which a row of the table
+# has at most TELL_MAX; told counts them
 function tell(key, text,  i)
 {
 	if (!(key in result))
-		print "    " text ": it did not run"
+		tell_line(text ": it did not run")
 	for (i = 1; i <= complaints[key]; i++)
-		print "    " text ": " complaint[key, i]
+		if (!lost[key, i] || result[key] ~ /^(pass|fail)$/)
+			tell_line(text ": " complaint[key, i])
+}
+
+function tell_line(text)
+{
+	if (++told <= TELL_MAX)
+		print "    " text
+}
+
+# told_all - that was all of a row
+function told_all()
+{
+	if (told > TELL_MAX)
+		print "    and " told - TELL_MAX " more"
+	told = 0
 }
 
 # skips KEY - "N of M cases skipped: REASON; REASON", or nothing

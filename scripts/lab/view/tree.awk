@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What races kernel trees have as they are, after judge.awk: rows of doc's table if tsv is
+# set, or lines for a person. Given is order, "RACE:HOST RACE:HOST ...".
+
+# name_of KERNEL - its release, and the name of its directory if that is another
+function name_of(dir,  name, rel)
+{
+	name = dir
+	sub(/.*[\/]/, "", name)
+	rel = release[dir]
+	sub(/-racefix.*/, "", rel)
+	return name == rel ? rel : rel " (" name ")"
+}
+
+function row(dir, race, host, unfixed, fixed)
+{
+	if (tsv)
+		print name_of(dir), race, host, unfixed, fixed
+	else
+		printf "%-12s %-37s %-6s %-20s %s\n", name_of(dir), race, host, unfixed, fixed
+	if (!(unfixed ~ /^(does not show|shows) / && fixed ~ /^closed / ||
+	      unfixed ~ /^does not show / && fixed ~ /^(no patch|as above)$/ ||
+	      unfixed ~ /^not tried/ || unfixed ~ /^host dies /)) {
+		code = 1
+		return 1
+	}
+}
+
+# steps_of AT STAGE - count its results in n[RESULT]; all of them are in their order in
+# results, and the reason of the first that skipped is in why
+function steps_of(at, stage,  run, key)
+{
+	for (run = 1; (at, stage, run) in result; run++) {
+		key = at SUBSEP stage SUBSEP run
+		n["all"]++
+		n[result[key]]++
+		results = results (results == "" ? "" : " ") result[key]
+		if (result[key] == "skip" && why == "")
+			why = reason[key]
+	}
+}
+
+function clear()
+{
+	split("", n)
+	n["all"] = n["fail"] = n["pass"] = 0
+	results = why = ""
+}
+
+function unfixed(at)
+{
+	clear()
+	steps_of(at, "before")
+	steps_of(at, "after")
+	steps_of(at, "as-is")
+	if (n["fail"])
+		return "shows " n["fail"] "/" n["all"]
+	if (results ~ /^pass/)
+		return "does not show 0/" n["all"]
+	if (results ~ /^skip/)
+		return "not tried: " why
+	return n["lost"] == n["all"] || results ~ /^(panic|oops|hang|killed|no-boot)/ ? "the host died" : "failed: " results
+}
+
+function fixed(at,  run, closed)
+{
+	if (!((at, "closed", 1) in result))
+		return "no patch"
+	clear()
+	steps_of(at, "closed")
+	if (n["fail"])
+		return "SHOWS " n["fail"] "/" n["all"]
+	if (results ~ /^skip/)
+		return "not tried"
+	if (n["lost"] == n["all"] || results ~ /^(panic|oops|hang|killed|no-boot)/)
+		return "the host died"
+	if (results !~ /^pass/)
+		return "failed: " results
+	for (run = 1; run <= n["all"]; run++)
+		closed += good(at SUBSEP "closed" SUBSEP run)
+	return (closed == n["all"] ? "closed " : "unclear ") closed + 0 "/" n["all"]
+}
+
+function once(key)
+{
+	if (result[key] == "dies")
+		return "host dies 1/1"
+	if (result[key] ~ /^(pass|fail)$/)
+		return "does not show 0/1"
+	return result[key] == "skip" ? "not tried" : "failed: " result[key]
+}
+
+# tell_all AT - what is not as it should be there, for a person
+function tell_all(at,  i, part)
+{
+	if (tsv)
+		return
+	for (i = 1; i <= nr_steps; i++)
+		if (index(steps[i], at SUBSEP) == 1) {
+			split(substr(steps[i], length(at) + 2), part, "|")
+			tell(steps[i], "run " part[2] ", " part[1])
+		}
+	told_all()
+}
+
+END {
+	n_entries = split(order, entry, " ")
+	for (k = 1; k <= kernels; k++) {
+		for (e = 1; e <= n_entries; e++) {
+			split(entry[e], part, ":")
+			at = kernel[k] SUBSEP part[2] SUBSEP part[1]
+			if (!((at, "before", 1) in result) && !((at, "as-is", 1) in result))
+				continue
+			if (row(kernel[k], part[1], part[2], unfixed(at), fixed(at)))
+				tell_all(at)
+		}
+		for (i = 1; i <= nr_steps; i++) {
+			split(steps[i], part, "|")
+			if (part[1] == kernel[k] && part[4] == "once" &&
+			    row(part[1], part[3] ": " part[5], part[2], once(steps[i]), "as above") && !tsv)
+				print "    " result[steps[i]] " (" reason[steps[i]] "): " where[steps[i]]
+		}
+	}
+	exit dead_hosts ? 3 : code
+}

@@ -1,0 +1,236 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/lab/run: what it builds and boots, and how it goes on. Kernels, modules, tests and
+# hosts are stubs here.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	COPY=$BATS_TEST_TMPDIR/copy
+	export O=$COPY/build
+	OUT=$BATS_TEST_TMPDIR/out
+	PLAN=$BATS_TEST_TMPDIR/plan.tsv
+	mkdir -p "$COPY/selftests" "$COPY/bin" "$O/kernels"/{6.1,5.10} "$O/selftests" "$O/sets/racegate"
+	cp -r "$TOP/scripts" "$COPY/"
+	cp -r "$TOP/selftests/races" "$COPY/selftests/"
+	echo 6.1.0-x >"$O/kernels/6.1/release"
+	echo 5.10.0-x >"$O/kernels/5.10/release"
+	touch "$O/selftests"/{tdp_mmu_zap,gpc_refresh}_test "$O/sets/racegate/racegate.ko"
+	stub scripts/modules/kernel-get 'echo "kernel $*" >>"$O/did"'
+	stub scripts/lab/bochs-build 'echo bochs >>"$O/did"'
+	# --kernel KERNEL --variant SET
+	stub scripts/modules/modules-build 'echo "set $2 $4" >>"$O/did"; mkdir -p "$O/sets/$4"; echo "$O/sets/$4"'
+	stub bin/make 'exit 0'
+	# host-run: every step does what says/BOOT says of its row, or passes
+	stub scripts/lab/host-run '
+		while [ $# -gt 0 ]; do
+			case $1 in --out) out=$2 ;; --append) append=$2 ;; --timeout) timeout=$2 ;; esac
+			shift
+		done
+		boot=${out##*/}
+		echo "boot $boot:$append: $(cut -d " " -f 1 "$out/payload/plan" | tr "\n" " ")" >>"$O/did"
+		end=clean rc=0
+		while read -r row _ set cases seconds; do
+			echo "@lab@ begin $row"
+			says=$(cat "$O/says/$boot-$row" 2>/dev/null || echo "ok 1 global.one")
+			echo "#  RUN           global.one ..."
+			case $says in
+			dies|hang) end=$says rc=3; [ "$says" = hang ] || end=panic; break ;;
+			wait) echo $$ >"$O/waits"; exec sleep 100 ;;
+			esac
+			echo "$says"
+			status=0
+			case $says in *"not ok"*) status=1 ;; esac
+			echo "@lab@ end $row $status 10"
+		done <"$out/payload/plan" >"$out/output.log"
+		echo "RIP: somewhere" >"$out/console.log"
+		printf "end=%s\nreason=why\nseconds=3.0\n" "$end" >"$out/result"
+		exit $rc'
+	export PATH=$COPY/bin:$PATH
+	mkdir "$O/says"
+	# shellcheck source=scripts/lab/lab.sh
+	. "$TOP/scripts/lab/lab.sh"
+	{
+		plan_row a 6.1 qemu stock tdp-mmu-zap default 1 before fail 100 -
+		plan_row a 6.1 qemu patched tdp-mmu-zap every 1 closed pass 100 -
+		plan_row a 6.1 qemu stock tdp-mmu-zap default 1 after fail 100 -
+		plan_row b 6.1 bochs patched gpc-refresh default 1 closed pass 100 oops=panic
+		plan_row c 5.10 qemu patched gpc-refresh default 1 closed pass 100 -
+	} >"$PLAN"
+}
+
+# stub FILE TEXT - make it a script of the copy
+stub()
+{
+	rm -f "$COPY/$1"
+	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
+	chmod +x "$COPY/$1"
+}
+
+# says BOOT-ROW TEXT - what the test is to say there; dies, hang, or wait for ever
+says()
+{
+	printf '%s\n' "$2" >"$O/says/$1"
+}
+
+lab_run()
+{
+	run "$COPY/scripts/lab/run" "$@" "$PLAN" "$OUT"
+	echo "$output"
+}
+
+# steps - STAGE and RESULT of each step in the results
+steps()
+{
+	awk -F '\t' '$8 == "*" { print $1, $3, $6, $10 }' "$OUT/results.tsv"
+}
+
+@test "run: each kernel and set once, each boot with its rows" {
+	lab_run --jobs 1
+	[ "$status" -eq 0 ]
+	diff - <(sort "$O/did") <<-'END'
+	bochs
+	boot a:: 1 2 3 
+	boot b:oops=panic: 4 
+	boot c:: 5 
+	kernel 5.10
+	kernel 6.1
+	set 5.10 patched
+	set 5.10 racegate
+	set 6.1 patched
+	set 6.1 racegate
+	END
+	diff - <(steps) <<-'END'
+	6.1 qemu before pass
+	6.1 qemu closed pass
+	6.1 qemu after pass
+	6.1 bochs closed pass
+	5.10 qemu closed pass
+	END
+	# What the boot needs, and nothing else.
+	[ "$(ls "$OUT/a/payload/modules" "$OUT/a/payload/tests" | tr '\n' ' ')" = "$OUT/a/payload/modules: patched  $OUT/a/payload/tests: tdp_mmu_zap_test " ]
+	diff "$OUT/a/payload/plan" - <<-'END'
+	1 tdp-mmu-zap stock default 100
+	2 tdp-mmu-zap patched every 100
+	3 tdp-mmu-zap stock default 100
+	END
+}
+
+@test "run: after a dead host the rest has another boot" {
+	says a-1 dies
+	says a@2-2 hang
+	lab_run
+	[ "$status" -eq 0 ]
+	grep -qx 'boot a@2:: 2 3 ' "$O/did"
+	grep -qx 'boot a@3:: 3 ' "$O/did"
+	diff - <(steps | head -n 3) <<-'END'
+	6.1 qemu before panic
+	6.1 qemu closed hang
+	6.1 qemu after pass
+	END
+	# One that is not there for the next to be told of.
+	[[ $output == *"a@3: tdp-mmu-zap, run 1, after: does not show"* ]]
+}
+
+@test "run: one that does not boot is not tried for ever" {
+	stub scripts/lab/host-run '
+		while [ "$1" != --out ]; do shift; done
+		echo "boot $2" >>"$O/did"
+		printf "end=no-boot\nreason=why\n" >"$2/result"
+		exit 3'
+	lab_run
+	[ "$status" -eq 0 ]
+	[ "$(grep -c ^boot "$O/did")" -eq 3 ]
+	[ "$(steps | cut -d ' ' -f 4 | tr '\n' ' ')" = "no-boot lost lost no-boot no-boot " ]
+}
+
+@test "run --shard: every boot is in one part, whole" {
+	for k in 1 2; do
+		rm -f "$O/did"
+		lab_run --shard $k/2
+		[ "$status" -eq 0 ]
+		grep ^boot "$O/did" >>"$BATS_TEST_TMPDIR/boots"
+		cp "$OUT/results.tsv" "$BATS_TEST_TMPDIR/results-$k"
+	done
+	diff - <(sort "$BATS_TEST_TMPDIR/boots") <<-'END'
+	boot a:: 1 2 3 
+	boot b:oops=panic: 4 
+	boot c:: 5 
+	END
+	[ "$(cat "$BATS_TEST_TMPDIR"/results-* | grep -c -P '\t\*\t')" -eq 5 ]
+	lab_run --shard 4/4
+	[ "$status" -eq 2 ]
+	[[ $output == *"no boot for --shard 4/4"* ]]
+	for shard in 0/2 3/2 1 a/b; do
+		lab_run --shard $shard
+		[ "$status" -eq 2 ]
+	done
+}
+
+@test "run --ladders: the first of each race, as it is" {
+	ladder=$(printf '#         us  vCPU 1\n#             ------\n#        0.0  kvm_mmu_page_fault\n# it shows')
+	says a-1 "$ladder"$'\nnot ok 1 global.one'
+	says a-3 "$ladder"$'\nnot ok 1 global.one'
+	lab_run --ladders
+	[ "$status" -eq 0 ]
+	[ "$(grep -c '#        0.0  kvm_mmu_page_fault' <<<"$output")" -eq 1 ]
+	[[ $output == *"a: tdp-mmu-zap, run 1, before: shows"*"# it shows"*"a: tdp-mmu-zap, run 1, after: shows"* ]]
+	# The last, by its name.
+	run "$COPY/scripts/lab/ladder" --results "$OUT/results.tsv" tdp-mmu-zap
+	[ "$status" -eq 0 ]
+	diff - <(echo "$output") <<-END
+	# tdp-mmu-zap, one: 6.1.0-x, qemu, as shipped
+	$ladder
+	END
+	run "$COPY/scripts/lab/ladder" --results "$OUT/results.tsv" gpc-refresh
+	[ "$status" -eq 2 ]
+	[[ $output == *"no ladder of gpc-refresh"* ]]
+	run "$COPY/scripts/lab/ladder" --results /nonexistent gpc-refresh
+	[ "$status" -eq 2 ]
+	[[ $output == *"make demo RACE=gpc-refresh first"* ]]
+}
+
+@test "run: what does not build ends it, and says where the log is" {
+	stub scripts/modules/modules-build 'echo "no such thing" >&2; exit 1'
+	lab_run
+	[ "$status" -eq 2 ]
+	[[ $output == *"no such thing"*"building failed"*"$OUT"* ]]
+	run grep ^boot "$O/did"
+	[ "$status" -ne 0 ]
+}
+
+@test "run: told to end, it ends what it has started" {
+	for signal in INT TERM; do
+		rm -f "$O/waits"
+		says a-1 wait
+		# SIGINT is ignored in what bats puts into the background.
+		env --default-signal=INT "$COPY/scripts/lab/run" "$PLAN" "$OUT" 3>&- &
+		local pid=$! rc=0 i
+		for ((i = 0; i < 100; i++)); do
+			[ ! -s "$O/waits" ] || break
+			sleep 0.1
+		done
+		kill -0 "$(cat "$O/waits")"
+		kill -s $signal $pid
+		wait $pid || rc=$?
+		[ $rc -eq $([ $signal = INT ] && echo 130 || echo 143) ]
+		run kill -0 "$(cat "$O/waits")"
+		[ "$status" -ne 0 ]
+	done
+}
+
+@test "run: bad input is refused" {
+	run "$COPY/scripts/lab/run" "$PLAN"
+	[ "$status" -eq 2 ]
+	[[ $output == *usage:* ]]
+	lab_run --jobs 0
+	[ "$status" -eq 2 ]
+	echo "no plan" >"$PLAN"
+	lab_run
+	[ "$status" -eq 2 ]
+	[[ $output == *"is no plan"* ]]
+	PLAN=/nonexistent lab_run
+	[ "$status" -eq 2 ]
+}
