@@ -410,11 +410,11 @@ static const char *force(struct race *race)
 	/* What says that the page is out of the EPT, or its reload requested. */
 	reload = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm_intel:vmx_set_apic_access_page_addr",
-		.label = "reloads the APIC page",
+		.label = "vmx_set_apic_access_page_addr()",
 		.tid = race->runner_tid, .max_hits = 2 * MAX_HOLDS });
 	fault = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_mmu_page_fault",
-		.label = "page fault",
+		.label = "kvm_mmu_page_fault()",
 		.tid = race->runner_tid, .max_hits = 2 });
 	/* Only to count: the ladder would be full of them. */
 	pass = rg_arm(rg, &(struct rg_point){
@@ -422,7 +422,7 @@ static const char *force(struct race *race)
 		.tid = race->runner_tid, .skip = UINT32_MAX });
 	gate = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_mmu_notifier_invalidate_range_start",
-		.where = RG_RETURN, .label = "invalidated, not unmapped",
+		.where = RG_RETURN, .label = "invalidate_range_start() is done, the page still mapped",
 		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
 		.tid = race->invalidator_tid, .max_hits = MAX_HOLDS });
 	if (reload < 0 || fault < 0 || pass < 0 || gate < 0)

@@ -65,10 +65,10 @@ static const struct rg_point landmarks[] = {
 	{ .symbol = "kvm:__kvm_set_or_clear_apicv_inhibit" },
 	{ .symbol = "kvm:kvm_make_all_cpus_request" },
 	{ .symbol = "kvm:kvm_vcpu_update_apicv" },
-	{ .symbol = "kvm:kvm_arch_vcpu_ioctl_run", .label = "KVM_RUN" },
+	{ .symbol = "kvm:kvm_arch_vcpu_ioctl_run", .label = "kvm_arch_vcpu_ioctl_run()" },
 	{ .symbol = "kvm_intel:vmx_refresh_apicv_exec_ctrl" },
-	{ .symbol = "kvm_intel:vmx_hwapic_isr_update", .label = "SVI is to be written" },
-	{ .symbol = "kvm_intel:nested_vmx_vmexit", .label = "L2 exits to L1" },
+	{ .symbol = "kvm_intel:vmx_hwapic_isr_update", .label = "vmx_hwapic_isr_update(): SVI" },
+	{ .symbol = "kvm_intel:nested_vmx_vmexit", .label = "nested_vmx_vmexit() to L1" },
 };
 
 static struct rg *rg;
@@ -104,7 +104,7 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 
 	gate = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_arch_vcpu_create", .where = RG_RETURN,
-		.label = "inhibits judged, vCPU not online",
+		.label = "kvm_arch_vcpu_create(): not in online_vcpus yet",
 		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
 		.tid = race->creator_tid, .max_hits = 1 });
 	if (gate < 0)
@@ -117,7 +117,7 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 	if (!why) {
 		rg_mark(rg, on ? "raises the inhibit" : "drops the inhibit");
 		inhibit->set(race->vm.vcpu[TOGGLER], on);
-		rg_mark(rg, "done: online vCPUs are told");
+		rg_mark(rg, "done: all of online_vcpus have it");
 		rg_release(rg, gate);
 	}
 	pthread_join(race->creator, NULL);

@@ -376,7 +376,8 @@ static int arm(struct race *race, struct runner *runner, const char *symbol,
 static void arm_zapped(struct race *race, struct runner *runner)
 {
 	rg_arm(race->rg, &(struct rg_point){
-		.symbol = ZAP, .where = RG_RETURN, .label = "done zapping",
+		.symbol = ZAP, .where = RG_RETURN,
+		.label = "kvm_mmu_zap_oldest_mmu_pages()",
 		.tid = runner->tid });
 }
 
