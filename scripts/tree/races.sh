@@ -6,7 +6,8 @@
 # A race is a folder, selftests/races/ID: test.c and what only that test uses, the
 # semantic patches that scripts/status judges a tree by (*.cocci, one for each part),
 # reopen/LINE/, patches that open it on a kernel that is closed as shipped; control/LINE/,
-# patches that add what cases need; mutations/LINE/, wrong fixes; and the file race,
+# patches that add what cases need; mutations/LINE/, wrong fixes; signatures, how logs look
+# (scripts/explain); and the file race,
 # lines KEY = VALUE and comments:
 #
 #	summary	what goes wrong, in a few words

@@ -1,0 +1,201 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/explain: what it says of each log in selftests/logs, of forms that a log
+# can have, and of what is none.
+
+setup()
+{
+	TOP=$(dirname "$(dirname "$(dirname "$(readlink -f "$BATS_TEST_FILENAME")")")")
+	EXPLAIN=$TOP/scripts/explain
+	LOGS=$TOP/selftests/logs
+}
+
+# findings - from explain's text on stdin: "RACE:VERDICT:SIGNATURE" of each, or none
+findings()
+{
+	local line verdict all=''
+
+	while IFS= read -r line; do
+		case $line in
+		"  not "*": "*) verdict=other ;;
+		"  "*" (sure): "*) verdict=sure ;;
+		"  "*" (likely): "*) verdict=likely ;;
+		"  "*" (possible): "*) verdict=possible ;;
+		"  signature: "*)
+			line=${line#  signature: }
+			line=${line%%, from *}
+			all+=${all:+ }${line#* of }:$verdict:${line%% of *}
+			;;
+		esac
+	done
+	printf "%s\n" "${all:-none}"
+}
+
+# told LOG - the findings of it
+told()
+{
+	"$EXPLAIN" "$@" | findings
+}
+
+# all_right PREFIX - are all logs of this part of the list told as it says?
+all_right()
+{
+	local name want got rc wrong=0 expected
+
+	while IFS=$'\t' read -r name want; do
+		rc=0
+		"$EXPLAIN" "$LOGS/$name.log" >"$BATS_TEST_TMPDIR/text" || rc=$?
+		got=$(findings <"$BATS_TEST_TMPDIR/text")
+		expected=1
+		case $want in *:sure:*|*:likely:*|*:possible:*) expected=0 ;; esac
+		if [ "$got" != "$want" ] || [ $rc -ne $expected ]; then
+			echo "$name: wants $want ($expected), is told $got ($rc)"
+			wrong=$((wrong + 1))
+		fi
+	done < <(grep -E "^$1" "$LOGS/expected")
+	[ $wrong -eq 0 ]
+}
+
+@test "explain: each log of nested-vmcs12-pages and what looks like it" { all_right nested-; }
+@test "explain: each log of tdp-mmu-zap and what looks like it" { all_right tdp-; }
+@test "explain: each log of gpc-refresh and what looks like it" { all_right gpc-; }
+@test "explain: each log of apicv-vcpu-creation and what looks like it" { all_right apicv-; }
+@test "explain: each log of apic-page-invalidation and what looks like it" { all_right apic-; }
+@test "explain: logs of other defects name no race" { all_right other-; }
+
+@test "explain: the logs are at least 40, each in the list, with each race" {
+	[ "$(find "$LOGS" -name '*.log' | wc -l)" -ge 40 ]
+	diff <(find "$LOGS" -name '*.log' -printf '%f\n' | sed 's/\.log$//' | sort) \
+		<(grep -v '^#' "$LOGS/expected" | cut -f 1 | sort)
+	for race in "$TOP"/selftests/races/*/race; do
+		race=$(basename "${race%/race}")
+		grep -qE "	$race:(sure|likely):" "$LOGS/expected"
+		grep -q "	$race:other:" "$LOGS/expected"
+	done
+}
+
+@test "explain: every signature is met by a log, or by words below" {
+	local seen missing
+	seen=$(grep -v '^#' "$LOGS/expected" | sed 's/.*://' | sort -u)
+	missing=$(sed -n 's/^Signature: //p' "$TOP"/selftests/races/*/signatures | sort -u |
+		comm -23 - <(printf '%s\n' "$seen" words number bug-line gpf-line | sort -u))
+	[ -z "$missing" ] || { echo "without a log: $missing"; false; }
+}
+
+@test "explain: words of reports lead somewhere" {
+	while IFS=$'\t' read -r race words; do
+		run told - <<<"$words"
+		[[ $output == "$race":* ]] || { echo "$words: $output, not $race"; false; }
+	done <<-'END'
+	tdp-mmu-zap	pte_list_remove many->many
+	tdp-mmu-zap	kernel BUG at arch/x86/kvm/mmu/mmu.c:963!
+	tdp-mmu-zap	0xdead000000000122 in kvm_mmu_commit_zap_page
+	tdp-mmu-zap	general protection fault, probably for non-canonical address 0xdead000000000122: 0000 [#1]
+	tdp-mmu-zap	__list_add_valid under kvm_tdp_mmu_map
+	tdp-mmu-zap	handle_removed_tdp_mmu_page
+	nested-vmcs12-pages	WARNING in vmx_guest_apic_has_interrupt
+	nested-vmcs12-pages	NULL dereference at 0xa0 in vmx_guest_apic_has_interrupt
+	nested-vmcs12-pages	KVM internal error after a restore
+	nested-vmcs12-pages	guest hangs after live migration
+	apicv-vcpu-creation	kvm_apicv_activated
+	apicv-vcpu-creation	kvm_vcpu_apicv_active
+	gpc-refresh	kvm_xen_set_evtchn_fast
+	gpc-refresh	kvm_setup_guest_pvclock
+	apic-page-invalidation	CRITICAL_STRUCTURE_CORRUPTION
+	apic-page-invalidation	0x109
+	END
+}
+
+@test "explain: a CVE leads to its race and its part" {
+	[ "$(told CVE-2022-45869)" = tdp-mmu-zap:sure:CVE-2022-45869 ]
+	run "$EXPLAIN" CVE-2022-49884
+	[ "$status" -eq 0 ]
+	[[ $output == *gpc-refresh-lock-init* ]]
+	run "$EXPLAIN" CVE-2022-0001
+	[ "$status" -eq 1 ]
+	run "$EXPLAIN" CVE-2022
+	[ "$status" -eq 2 ]
+}
+
+@test "explain: it says what decides, what is next, what avoids it and what else it can be" {
+	run "$EXPLAIN" "$LOGS/gpc-evtchn.log"
+	[ "$status" -eq 0 ]
+	[[ $output == *"gpc-refresh (likely)"* ]]
+	[[ $output == *"RIP: 0010:kvm_xen_set_evtchn_fast"* ]]
+	[[ $output == *"CVE-2022-49882"* ]]
+	[[ $output == *"patches/5.19/gpc-refresh.patch"* ]]
+	[[ $output == *"meanwhile: "* ]]
+	[[ $output == *"signature: evtchn-null "* ]]
+}
+
+@test "explain: compressed, UTF-16, on the standard input, and in several files" {
+	gzip -c "$LOGS/tdp-many-many.log" >"$BATS_TEST_TMPDIR/log.gz"
+	[ "$(told "$BATS_TEST_TMPDIR/log.gz")" = tdp-mmu-zap:sure:zap-oldest ]
+	iconv -f UTF-8 -t UTF-16 "$LOGS/apic-windbg-17.log" >"$BATS_TEST_TMPDIR/utf16"
+	[ "$(told "$BATS_TEST_TMPDIR/utf16")" = apic-page-invalidation:likely:bugcheck-109-apic ]
+	[ "$(told <"$LOGS/tdp-many-many.log")" = tdp-mmu-zap:sure:zap-oldest ]
+	run told "$LOGS/other-zfs.log" "$LOGS/gpc-evtchn.log"
+	[ "$output" = gpc-refresh:likely:evtchn-null ]
+}
+
+@test "explain: the same by mawk as by gawk" {
+	command -v mawk >/dev/null || skip "there is no mawk"
+	command -v gawk >/dev/null || skip "there is no gawk"
+	mkdir "$BATS_TEST_TMPDIR/m" "$BATS_TEST_TMPDIR/g"
+	ln -s "$(command -v mawk)" "$BATS_TEST_TMPDIR/m/awk"
+	ln -s "$(command -v gawk)" "$BATS_TEST_TMPDIR/g/awk"
+	for log in "$LOGS"/*-{wrapped-bare,pstore,crash,kasan,reported}*.log; do
+		[ -e "$log" ] || continue
+		diff <(PATH=$BATS_TEST_TMPDIR/m:$PATH "$EXPLAIN" "$log") <(PATH=$BATS_TEST_TMPDIR/g:$PATH "$EXPLAIN" "$log")
+	done
+}
+
+@test "explain: what is no log gets a sentence" {
+	run "$EXPLAIN" /nowhere
+	[ "$status" -eq 2 ]
+	[[ $output == *"does not exist"* ]]
+	run "$EXPLAIN" "$BATS_TEST_TMPDIR"
+	[ "$status" -eq 2 ]
+	[[ $output == *"is a directory"* ]]
+	run "$EXPLAIN" </dev/null
+	[ "$status" -eq 2 ]
+	[[ $output == *"empty"* ]]
+	head -c 4096 /dev/urandom >"$BATS_TEST_TMPDIR/noise"
+	run "$EXPLAIN" "$BATS_TEST_TMPDIR/noise"
+	[ "$status" -eq 2 ]
+	[[ $output == *"not text"* ]]
+	{ printf 'KDUMP   '; head -c 4096 /dev/zero; } >"$BATS_TEST_TMPDIR/vmcore"
+	run "$EXPLAIN" "$BATS_TEST_TMPDIR/vmcore"
+	[ "$status" -eq 2 ]
+	[[ $output == *"makedumpfile"* ]]
+	{ printf 'LPKSHHRH'; head -c 4096 /dev/zero; } >"$BATS_TEST_TMPDIR/journal"
+	run "$EXPLAIN" "$BATS_TEST_TMPDIR/journal"
+	[ "$status" -eq 2 ]
+	[[ $output == *"journalctl"* ]]
+	printf '{"MESSAGE":"a"}\n{"MESSAGE":\n' >"$BATS_TEST_TMPDIR/half.json"
+	run "$EXPLAIN" "$BATS_TEST_TMPDIR/half.json"
+	[ "$status" -eq 2 ]
+	run "$EXPLAIN" --wrong
+	[ "$status" -eq 2 ]
+}
+
+@test "explain: a file of signatures that is wrong is not taken for an answer" {
+	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/"
+	mkdir -p "$BATS_TEST_TMPDIR/selftests/races/a" "$BATS_TEST_TMPDIR/patches/6.1"
+	cp "$TOP/patches/upstream.tsv" "$BATS_TEST_TMPDIR/patches/"
+	cp "$TOP"/patches/6.1/*.patch "$BATS_TEST_TMPDIR/patches/6.1/"
+	for text in 'Race: a
+Signature: b
+Verdict: sure
+Unknown: field' 'Race: a
+Signature: b
+Verdict: maybe
+Is: c
+Source: d' 'Race: a
+no field'; do
+		printf '%s\n' "$text" >"$BATS_TEST_TMPDIR/selftests/races/a/signatures"
+		run "$BATS_TEST_TMPDIR/scripts/host/explain" "$LOGS/other-panic.log"
+		[ "$status" -eq 2 ]
+	done
+}
