@@ -7,7 +7,7 @@
 # semantic patches that scripts/status judges a tree by (*.cocci, one for each part),
 # reopen/LINE/, patches that open it on a kernel that is closed as shipped; control/LINE/,
 # patches that add what cases need; mutations/LINE/, wrong fixes; signatures, how logs look
-# (scripts/explain); and the file race,
+# (scripts/explain); about.md and ladder, for its page (scripts/race-pages); and the file race,
 # lines KEY = VALUE and comments:
 #
 #	summary	what goes wrong, in a few words
