@@ -135,3 +135,29 @@ file_of()
 	done
 	distro_module "$KVER" "$name"
 }
+
+# unreachable RACE - what of the modules in use keeps it from being reached, as configured:
+# a parameter that is off, or a vendor's module that does not have it; nothing, and
+# failure, if nothing does
+unreachable()
+{
+	local vendor setting sys=${SYS_MODULE:-/sys/module}
+
+	vendor=$(race_field "$1" vendor)
+	for setting in kvm_intel kvm_amd; do
+		if [ -n "$vendor" ] && [ $setting != "$vendor" ] && [ -e "$sys/$setting" ] && [ ! -e "$sys/$vendor" ]; then
+			echo "$setting is in use, and only $vendor has it"
+			return
+		fi
+	done
+	for setting in $(race_field "$1" off_by); do
+		value_of "$sys/${setting%%.*}/parameters/${setting#*.}"
+		case $REPLY in
+		N|0)
+			echo "$setting=$REPLY"
+			return
+			;;
+		esac
+	done
+	return 1
+}

@@ -13,6 +13,9 @@
 #	summary	what goes wrong, in a few words
 #	hosts	the emulated hosts that can show it, the one to prefer first: bochs
 #		(Intel), qemu (AMD)
+#	vendor	the only module of a CPU's vendor that has it
+#	off_by	parameters, MODULE.NAME, with which nothing gets to it if one of a loaded module is
+#		off (N or 0); from the code
 #	lines	the kernel lines that have it, as shipped or reopened: those of the
 #		demo, and 6.6 and 6.18, of which Debian has no kernel
 #	forced	the case that shows it first, and leaves the host alive
@@ -188,4 +191,24 @@ fit()
 closes()
 {
 	grep -qxF -- "$2" < <(modinfo -F version "$1/kvm.ko" | sed 's/^[^(]*(//; s/)$//; s/, /\n/g')
+}
+
+# cve_parts - "CVE<TAB>PART<TAB>RACE" for each that a patch of a part names, or a commit
+# that it is a backport of has
+cve_parts()
+{
+	awk -F'\t' -v OFS='\t' '
+		FILENAME == ARGV[1] { if ($3 ~ /^CVE-/) of[$1] = $3; next }
+		FNR == 1 { part = FILENAME; sub(/.*\//, "", part); sub(/\.patch$/, "", part) }
+		/^diff / { nextfile }
+		/^Race: / { race[part] = $0; sub(/^Race: */, "", race[part]) }
+		/^(CVE|Upstream): / {
+			n = split($0, word, /[^-A-Za-z0-9]+/)
+			for (i = 2; i <= n; i++) {
+				cve = word[i] in of ? of[word[i]] : word[i]
+				if (cve ~ /^CVE-[0-9]+-[0-9]+$/) row[cve OFS part] = part
+			}
+		}
+		END { for (i in row) print i, race[row[i]] }' \
+		"$TOP/patches/upstream.tsv" "$TOP"/patches/*/*.patch | sort
 }
