@@ -90,9 +90,11 @@ passed()
 
 @test "status-host: what is in use, in words and as JSON, and with tests" {
 	passed status-host
-	sed -n "s/^@json@ //p" "$OUT/output.log" | perl -MJSON::PP -e '
+	sed -n "s/^@json@ //p" "$OUT/output.log" >"$BATS_TEST_TMPDIR/json"
+	[ ! -x /usr/bin/jsonschema ] || /usr/bin/jsonschema -i "$BATS_TEST_TMPDIR/json" "$TOP/doc/schema/status-host.json"
+	perl -MJSON::PP -e '
 		my $it = decode_json(<STDIN>);
-		exit !(@{$it->{modules}} == 2 && @{$it->{races}} >= 5);'
+		exit !(@{$it->{modules}} == 2 && @{$it->{races}} >= 5);' <"$BATS_TEST_TMPDIR/json"
 }
 
 @test "load: the kernel has nothing to complain of" {
