@@ -32,7 +32,7 @@ help:
 	@echo '                     KVER=RELEASE  another installed kernel'
 	@echo '                     DESTDIR=DIR   only put the modules there'
 	@echo '  make sign KEY=FILE CERT=FILE   sign them, for Secure Boot and the like'
-	@echo '  make deb         build/deb/kvm-racefix-dkms_*.deb: the same as a package,'
+	@echo '  make deb         build/deb/kvm-racefix_*.deb: the same as a package,'
 	@echo '                   which builds them for each installed kernel [1]'
 	@echo '  make selftests   the race tests as static binaries, into build/selftests'
 	@echo '  make -C selftests run_tests   run them on this machine [2]'

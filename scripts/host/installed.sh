@@ -33,7 +33,7 @@ depmod_for()
 {
 	local out
 
-	if ! out=$(depmod "$1" 2>&1) || grep -q '^depmod: ERROR' <<<"$out"; then
+	if ! out=$(depmod "$1" 2>&1 9>&-) || grep -q '^depmod: ERROR' <<<"$out"; then
 		say "error: depmod $1 failed: $(grep . <<<"$out" | tail -n 1) (is the disk full?)"
 		return 1
 	fi
@@ -53,9 +53,10 @@ distro_sums()
 # all_taken_from KVER DIR - does modprobe take the whole set from there?
 all_taken_from()
 {
-	local name
+	local name names
 
-	for name in $(set_names "$1"); do
+	names=$(set_names "$1") || return
+	for name in $names; do
 		case $(taken "$1" "$name") in "$2"/*) ;; *) return 1 ;; esac
 	done
 }
@@ -63,13 +64,14 @@ all_taken_from()
 # prefer_distro KVER - have modprobe take the distro's modules, whatever is in updates/
 prefer_distro()
 {
-	local file release=${1//./[.]}
+	local file names release=${1//./[.]}
 
 	file=$(override_of "$1")
 	mkdir -p /run/depmod.d || return
 	# depmod reads the release as a regular expression.
 	release=${release//+/[+]}
-	set_names "$1" | sed "s|.*|override & ^$release\$ kernel/arch/x86/kvm|" >"$file" &&
+	names=$(set_names "$1") || return
+	sed "s|.*|override & ^$release\$ kernel/arch/x86/kvm|" <<<"$names" >"$file" &&
 		depmod_for "$1" || return
 	all_taken_from "$1" "/lib/modules/$1/kernel" && return
 	say "error: modprobe takes $(taken "$1" kvm) for kernel $1, and not the distro's modules though" \
@@ -102,20 +104,32 @@ refresh_initramfs()
 
 	say "kernel $1 has kvm in its initramfs: making that anew"
 	# What it says of firmware and the like is about other drivers.
-	log=$(update-initramfs -u -k "$1" 2>&1) && return
+	# It may leave a daemon behind, which must not keep the lock.
+	log=$(update-initramfs -u -k "$1" 2>&1 9>&-) && return
 	tail -n 3 <<<"$log" >&2
 	say "error: update-initramfs -u -k $1 failed (is /boot full?)"
 	return 1
 }
 
-# lock_modules - one change of a machine's modules at a time
+INSTALL_LOCK=$RUN/install.lock
+# Where the package keeps what it knows; scripts/host/package/lib.sh has more.
+PACKAGE_STATE=/var/lib/kvm-racefix
+# Seconds that a person waits for another install, which may make an initramfs.
+INSTALL_SECONDS=600
+
+# lock_modules SECONDS - one change of what is installed at a time: wait that long for
+# another, and say so. A caller that has the lock passes it on as descriptor 9.
 lock_modules()
 {
-	mkdir -p /run/lock
-	exec 9>/run/lock/kvm-racefix.lock || die "$EX_USAGE" "cannot write /run/lock/kvm-racefix.lock; this needs root"
+	make_run || return
+	[ ! /proc/self/fd/9 -ef $INSTALL_LOCK ] || return 0
+	exec 9>>$INSTALL_LOCK || return
 	flock -n 9 && return
-	say "another install, uninstall or package run is at work; waiting for it"
-	flock 9
+	say "another install, uninstall or package run is at work; waiting for it, $1 s at most"
+	flock -w "$1" 9 && return
+	exec 9>&-
+	say "error: it is still at work; nothing was changed. See who has $INSTALL_LOCK open: fuser -v $INSTALL_LOCK"
+	return 1
 }
 
 HOOKS=(/etc/kernel/postinst.d/aa-kvm-racefix /etc/kernel/postrm.d/aa-kvm-racefix)

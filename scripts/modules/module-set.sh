@@ -5,6 +5,18 @@
 # modules whole, for this kernel, and one that it would load? Each check prints
 # on stderr what is wrong and what to do, and fails. Nothing is changed.
 
+# What is known while the machine runs, and the locks: only root can write there. In a
+# directory that is for everybody, anybody could hold a lock, or put a link in its place.
+RUN=/run/kvm-racefix
+
+# make_run - RUN, a directory of root's
+make_run()
+{
+	mkdir -p $RUN && [ ! -L $RUN ] && [ -d $RUN ] && [ -O $RUN ] && return
+	say "error: $RUN cannot be made, or is not a directory of root's"
+	return 1
+}
+
 # What a set may hold, in the order in which they are loaded.
 SET_MODULES=(kvm kvm-intel kvm-amd)
 
@@ -20,16 +32,25 @@ distro_module()
 	done
 }
 
-# set_names KVER - the modules that a set has to have: those that it replaces
+# set_names KVER - the modules that a set has to have: those that the kernel came with, by
+# what its package says of it, and not by what is there: files can be moved away. It fails
+# if that is not known.
 set_names()
 {
-	local name
+	local name names=()
 
 	for name in "${SET_MODULES[@]}"; do
-		if [ -n "$(distro_module "$1" "$name")" ]; then
-			printf '%s\n' "$name"
+		if grep -qsx "kernel/arch/x86/kvm/$name[.]ko" "/lib/modules/$1/modules.order"; then
+			names+=("$name")
 		fi
 	done
+	if [ ${#names[@]} -eq 0 ]; then
+		for name in "${SET_MODULES[@]}"; do
+			[ -z "$(distro_module "$1" "$name")" ] || names+=("$name")
+		done
+	fi
+	[ ${#names[@]} -gt 0 ] || return
+	printf '%s\n' "${names[@]}"
 }
 
 # describe FILE - a line for people: name, version, srcversion, where from
@@ -48,12 +69,18 @@ check_set()
 {
 	local dir=$1 kver=$2 name file magic want version first='' names
 
-	names=$(set_names "$kver")
-	if ! [[ $names = kvm$'\n'* ]]; then
-		say "error: kernel $kver has no kvm modules below /lib/modules/$kver/kernel;" \
+	if ! names=$(set_names "$kver") || ! [[ $names = kvm$'\n'* ]]; then
+		say "error: kernel $kver has no kvm modules, by /lib/modules/$kver/modules.order;" \
 			"is its package, linux-image-$kver, installed whole?"
 		return 1
 	fi
+	for name in $names; do
+		[ -z "$(distro_module "$kver" "$name")" ] || continue
+		say "error: the distro's own $name.ko is missing below /lib/modules/$kver/kernel: without it there" \
+			"is no way back (DKMS from 3.2 on moves it away; \`dkms status\` says for what). Put it back:" \
+			"apt-get install --reinstall linux-image-$kver"
+		return 1
+	done
 	want=$(modinfo -F vermagic "$(distro_module "$kver" kvm)")
 	for name in $names; do
 		file=$dir/$name.ko

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# kvm-racefix-dkms on the Debian release of a kernel: built, installed and upgraded
+# The package kvm-racefix on the Debian release of a kernel: built, installed and upgraded
 # in a chroot, then that is booted in an emulated host, where the package's modules
 # must be in use, and the distro's again after purging it and a reboot.
 #
@@ -9,35 +9,27 @@
 
 setup_file()
 {
-	local dir version
+	local dir
 
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	# shellcheck source=selftests/scripts/package.sh
+	. "$BATS_TEST_DIRNAME/package.sh"
 	LINE=${PACKAGE_LINE:-6.1}
 	dir=$BUILD/host-package/$LINE
 	export LINE OUT=$dir/out DEBS=$BUILD/host-package/debs
 	rm -rf "$dir" "$DEBS"
 	mkdir -p "$dir/setup" "$dir/payload"
-	"$TOP/scripts/host/deb" --out "$DEBS"
-	cp "$DEBS"/kvm-racefix-dkms_*_all.deb "$dir/setup/old.deb"
-
-	# Another version, of what is committed.
-	git clone -q "$TOP" "$dir/next"
-	version=$(<"$TOP/VERSION")+next
-	echo "$version" >"$dir/next/VERSION"
-	sed -i "1s/(.*)/($version)/" "$dir/next/debian/changelog"
-	cp "$("$dir/next/scripts/host/deb" --out "$dir/debs")" "$dir/setup/new.deb"
-
+	package_setup "$dir" "$DEBS"
 	"$TOP/scripts/modules/kernel-get" --want image "$LINE"
 	read -r release <"$BUILD/kernels/$LINE/release"
 	read -r kernel_version <"$BUILD/kernels/$LINE/version"
-	cp "$TOP/scripts/lab/guest/package/setup" "$dir/setup/run"
 	cp "$TOP"/scripts/lab/guest/package/{run,cases} "$dir/payload/"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
 	# What the package depends on; apt is not at hand in there.
 	"$TOP/scripts/lab/debian-image" --own-release --setup "$dir/setup" "$LINE" "$dir/disk" \
 		"linux-headers-$release=$kernel_version" "linux-source-$LINE=$kernel_version" \
-		dkms gcc make binutils patch kmod xz-utils coccinelle universal-ctags
+		gcc make binutils patch kmod xz-utils coccinelle universal-ctags
 	rm -f "$dir/disk.made-from"
 	"$TOP/scripts/lab/debian-host" --kernel "$LINE" --disk "$dir/disk" \
 		--payload "$dir/payload" --out "$OUT" --timeout 2000 || :
