@@ -26,17 +26,20 @@ racegate_file()
 	GATE=$1/racegate.ko
 	[ ! -e "$GATE" ] || return 0
 	GATE=$BUILD/modules/$KVER/racegate/racegate.ko
-	until_told "$TOP/scripts/modules/modules-build" --kver "$KVER" --variant racegate >/dev/null || exit "$EX_USAGE"
+	build_options "$KVER"
+	until_told "$TOP/scripts/modules/modules-build" "${OPTIONS[@]}" --variant racegate >/dev/null || exit "$EX_USAGE"
 }
 
 # load_racegate - unless it is there; GATED says whether that was done
 # shellcheck disable=SC2034
 load_racegate()
 {
-	local out
+	local out why
 
 	GATED=''
 	[ ! -e /sys/module/racegate ] || return 0
+	why=$(enforced_by)
+	[ -z "$why" ] || check_signature "$(dirname "$GATE")" "$GATE" "$why" || exit "$EX_USAGE"
 	# First: who is interrupted now unloads it.
 	GATED=yes
 	out=$(insmod "$GATE" 2>&1) && return
@@ -44,11 +47,16 @@ load_racegate()
 	die "$EX_USAGE" "$GATE does not load (${out#insmod: ERROR: }); see dmesg"
 }
 
-# source_dir - the source that the distro's modules were built from, if it is at hand
+# source_dir [DIR] - the source of this kernel, if it is at hand: DIR, or Debian's of that very
+# version, or the tree that replacement modules were built from
 source_dir()
 {
 	local version dir
 
+	if [ -n "${1-}" ]; then
+		printf '%s\n' "$1"
+		return
+	fi
 	version=$(uname -v | sed -n 's/.* Debian \([^ ]*\) .*/\1/p')
 	for dir in "$BUILD"/kernels/*/; do
 		if [ -n "$version" ] && [ "$(cat "$dir/version" 2>/dev/null)" = "$version" ] && [ -d "$dir/source/virt/kvm" ]; then
@@ -58,7 +66,10 @@ source_dir()
 	done
 	if [ -n "$version" ] && [ -d "$BUILD/sources/$version/virt/kvm" ]; then
 		echo "$BUILD/sources/$version"
+		return
 	fi
+	dir=$(sed -n 's/^ksrc //p' "$(built_set "$KVER")/.from" 2>/dev/null)
+	[ ! -d "$dir/virt/kvm" ] || printf '%s\n' "$dir"
 }
 
 # not_tried - from a test's output on stdin: why it skipped, by the first case that is

@@ -53,6 +53,26 @@ set_names()
 	printf '%s\n' "${names[@]}"
 }
 
+# built_set KVER - the directory of the modules that \`make modules\` has made, or is to make
+built_set()
+{
+	printf '%s\n' "$BUILD/modules/$1/patched"
+}
+
+# build_options KVER - set OPTIONS, for modules-build: KSRC and KBUILD as in the environment,
+# or as the set that is there was built with
+build_options()
+{
+	local from ksrc kbuild
+
+	from=$(built_set "$1")/.from
+	ksrc=${KSRC:-$(sed -n 's/^ksrc //p' "$from" 2>/dev/null)}
+	kbuild=${KBUILD:-$(sed -n 's/^kbuild //p' "$from" 2>/dev/null)}
+	OPTIONS=(--kver "$1")
+	[ -z "$ksrc" ] || OPTIONS+=(--ksrc "$ksrc")
+	[ -z "$kbuild" ] || OPTIONS+=(--kbuild "$kbuild")
+}
+
 # describe FILE - a line for people: name, version, srcversion, where from
 describe()
 {
@@ -192,27 +212,55 @@ enforced_by()
 	esac
 }
 
+# is_trusted DIR FILE - does the running kernel know the certificate that signed it? By the
+# id that its description has in /proc/keys, "SUBJECT: ID", which is the certificate's key
+# identifier, or its serial number if it has none. A signature names the issuer and the
+# serial number; DIR/.signed-by, which sign leaves, has what belongs to that.
+is_trusted()
+{
+	local serial id known
+
+	known=$(grep -F ' asymmetri ' /proc/keys)
+	serial=$(modinfo -F sig_key "$2" | tr -d ': ' | tr A-F a-f | sed 's/^0*//')
+	if [ "$(sed -n 's/^serial 0*//p' "$1/.signed-by" 2>/dev/null)" = "$serial" ]; then
+		id=$(sed -n 's/^id //p' "$1/.signed-by")
+		grep -qF ": ${id:-$serial}: " <<<"$known"
+		return
+	fi
+	# Signed by others: by the number, or, if that is not how keys are called here, the name,
+	# which is the issuer's, and the certificate's own only if it is self-signed.
+	grep -qE ": 0*$serial: " <<<"$known" || grep -qF " $(modinfo -F signer "$2"): " <<<"$known"
+}
+
 # check_signatures DIR KVER - the running kernel's rules let them in
 check_signatures()
 {
-	local dir=$1 kver=$2 name why signer
+	local dir=$1 kver=$2 name why names
 
 	why=$(enforced_by)
 	[ -n "$why" ] && [ "$kver" = "$(uname -r)" ] || return 0
-	for name in $(set_names "$kver"); do
-		signer=$(modinfo -F signer "$dir/$name.ko")
-		if [ -z "$signer" ]; then
-			say "error: this kernel takes signed modules only ($why), and $name.ko is not signed:" \
-				"make sign KEY=... CERT=..., with a key that the machine trusts;" \
-				"for a new key: mokutil --import CERT (in DER), and confirm it at the next boot"
-			return 1
-		fi
-		# Descriptions of keys end in ": NAME: ID".
-		if [ -r /proc/keys ] && ! grep -qF " $signer: " < <(grep -F ' asymmetri ' /proc/keys); then
-			say "error: this kernel takes signed modules only ($why), and does not know the key of" \
-				"'$signer', which signed $name.ko: mokutil --import CERT (in DER), reboot," \
-				"and confirm it; or sign with a key that it knows (grep asymmetri /proc/keys)"
-			return 1
-		fi
+	names=$(set_names "$kver") || return
+	for name in $names; do
+		check_signature "$dir" "$dir/$name.ko" "$why" || return
 	done
+}
+
+# check_signature DIR FILE WHY - the same for one of DIR, where WHY is what insists on it
+check_signature()
+{
+	local signer
+
+	signer=$(modinfo -F signer "$2")
+	if [ -z "$signer" ]; then
+		say "error: this kernel takes signed modules only ($3), and ${2##*/} is not signed:" \
+			"make sign KEY=... CERT=..., with a key that the machine trusts;" \
+			"for a new key: mokutil --import CERT (in DER), and confirm it at the next boot"
+		return 1
+	fi
+	[ ! -r /proc/keys ] || is_trusted "$1" "$2" && return
+	say "error: this kernel takes signed modules only ($3), and does not know the key of" \
+		"'$(sed -n 's/^subject //p' "$1/.signed-by" 2>/dev/null | grep . || echo "$signer")', which signed ${2##*/}:" \
+		"mokutil --import CERT (in DER; the certificate that signed, and not the one that issued it), reboot," \
+		"and confirm it; or sign with a key that it knows (grep asymmetri /proc/keys)"
+	return 1
 }
