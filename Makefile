@@ -6,7 +6,11 @@
 # `make -C /lib/modules/$(uname -r)/build M=$PWD` works too; see Kbuild.
 
 O	?= $(CURDIR)/build
-export O RACE KERNEL HOST RUNS WITHOUT
+export O RACE KERNEL HOST RUNS WITHOUT KSRC KBUILD
+
+# What root builds in another user's checkout is to be theirs, after Ctrl-C, too.
+OWNED	= trap : INT TERM;
+THEIRS	= ; rc=$$?; [ "$$(id -u)" -ne 0 ] || bash -c '. scripts/lib.sh; give_back'; exit $$rc
 
 help:
 	@echo 'Show and close KVM x86 races:'
@@ -51,20 +55,20 @@ help:
 	@echo '    failure the modules from before are in use, or it says what is not'
 
 demo:
-	@scripts/lab/demo
+	@$(OWNED) scripts/lab/demo $(THEIRS)
 
 modules:
-	@scripts/modules/modules-build $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(KVER),--kver $(KVER)) \
-		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)')
+	@$(OWNED) scripts/modules/modules-build $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(KVER),--kver $(KVER)) \
+		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)') $(THEIRS)
 
 load:
-	@scripts/host/load $(if $(DRY_RUN),--dry-run) $(PARAMS)
+	@$(OWNED) scripts/host/load $(if $(DRY_RUN),--dry-run) $(PARAMS) $(THEIRS)
 
 unload:
 	@scripts/host/unload $(if $(DRY_RUN),--dry-run)
 
 status-host:
-	@scripts/host/status-host
+	@scripts/host/status-host $(if $(KSRC),--tree '$(KSRC)')
 
 install:
 	@scripts/host/install $(if $(KVER),--kver '$(KVER)')
@@ -73,19 +77,19 @@ uninstall:
 	@scripts/host/uninstall $(if $(KVER),--kver '$(KVER)')
 
 sign:
-	@scripts/host/sign --key '$(KEY)' --cert '$(CERT)' $(if $(KVER),--kver '$(KVER)')
+	@$(OWNED) scripts/host/sign --key '$(KEY)' --cert '$(CERT)' $(if $(KVER),--kver '$(KVER)') $(THEIRS)
 
 deb:
-	@scripts/host/deb
+	@$(OWNED) scripts/host/deb $(THEIRS)
 
 selftests:
-	@$(MAKE) -s -C selftests
+	@$(OWNED) $(MAKE) -s -C selftests $(THEIRS)
 
 check:
-	@scripts/check
+	@$(OWNED) scripts/check $(THEIRS)
 
 check-quick:
-	@scripts/check --quick
+	@$(OWNED) scripts/check --quick $(THEIRS)
 
 # What plain kbuild leaves at the top goes too.
 clean:

@@ -121,6 +121,25 @@ need_space()
 		die $EX_USAGE "$dir has $have MiB free and $want MiB are needed; free some space or set O= to another disk"
 }
 
+# give_back - after work as root in somebody else's checkout: what is in build/ is to be
+# theirs, who could neither change nor remove it otherwise
+give_back()
+{
+	local owner
+
+	[ "$(id -u)" -eq 0 ] && [ -d "$BUILD" ] || return 0
+	owner=$(stat -c %u:%g "$TOP")
+	case $(readlink -f "$BUILD")/ in "$TOP"/*) ;; *) return 0 ;; esac
+	[ "${owner%:*}" != 0 ] || return 0
+	find "$BUILD" -xdev -uid 0 -exec chown -h "$owner" {} +
+}
+
+# need_own DIR - refuse to work in what another user, such as root, has left
+need_own()
+{
+	[ ! -e "$1" ] || [ -w "$1" ] || die $EX_USAGE "$1 belongs to $(stat -c %U "$1"): sudo chown -R $(id -un) $1, or set O= to another directory"
+}
+
 # until_told COMMAND... - run it, and end it if this shell is told to end: bash would only
 # hear of that when the command is over
 until_told()

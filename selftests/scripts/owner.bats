@@ -1,0 +1,45 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Root builds in the checkout of another user, who must be able to go on. Takes root.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	unset O
+	DIR=$(mktemp -d)
+	chmod 755 "$DIR"
+	cp -r "$TOP/scripts" "$TOP/VERSION" "$TOP/Makefile" "$DIR/"
+	chown -R 65534:65534 "$DIR"
+}
+
+teardown()
+{
+	rm -rf "$DIR"
+}
+
+@test "owner: what root leaves in build/ becomes theirs, and nothing else does" {
+	mkdir -p "$DIR/build/work/x"
+	touch "$DIR/build/work/x/file" "$DIR/outside"
+	ln -s "$DIR/outside" "$DIR/build/link"
+	bash -c '. "$1/scripts/lib.sh"; give_back' - "$DIR"
+	[ -z "$(find "$DIR/build" -uid 0)" ]
+	[ "$(stat -c %u "$DIR/outside")" -eq 0 ]
+}
+
+@test "owner: so after a make target that fails" {
+	mkdir -p "$DIR/build"
+	run make -C "$DIR" load DRY_RUN=1
+	[ "$status" -ne 0 ]
+	[ -z "$(find "$DIR/build" -uid 0)" ]
+}
+
+@test "owner: a build in what is root's is refused in one sentence" {
+	mkdir -p "$DIR/build/work"
+	run setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/scripts/modules/modules-build" --kver 9.9.9
+	[ "$status" -eq 2 ]
+	echo "$output"
+	[[ $output == *"$DIR/build belongs to root: sudo chown -R "* ]]
+	[ "${#lines[@]}" -eq 1 ]
+}
