@@ -6,14 +6,14 @@
 #
 # What was in use before the first load is remembered in /run, which a reboot
 # clears, as it does the modules:
-#	before    lines "file MODULE PATH" and "param MODULE NAME VALUE"; is there
-#	          while modules of ours are loaded
+#	before    the record (record.sh) of what was in use before: there while modules
+#	          of ours are loaded
+#	now, last records of the set that load has put there, and of what the last
+#	          exchange took out
+#	tinyvm    the VM for the proof, so that unload needs no compiler
 #	loaded    the directory of ours that load was given, for status-host
 #	swapping  is there while modules are being exchanged: if it is found by a
 #	          later run, the one that made it was killed
-
-# shellcheck disable=SC2034 # for those who source this
-RUN=/run/kvm-racefix
 
 # vendor_module - kvm_intel or kvm_amd, whichever this machine's CPU is for
 vendor_module()
@@ -122,18 +122,21 @@ read_parameters()
 	done
 }
 
-# file_of MODULE - the file that a loaded module is from, as far as it can be told
+# file_of MODULE - the file that a loaded module is from. It fails if that is not known.
+# BEFORE is a directory in which to look, too.
 file_of()
 {
 	local name=${1//_/-} file
 
-	for file in "$(modinfo -n "$1" 2>/dev/null)" "$(distro_module "$KVER" "$name")"; do
+	for file in "$(modinfo -n "$1" 2>/dev/null)" "$(distro_module "$KVER" "$name")" "${BEFORE:-/nowhere}/$name".ko* \
+		"$(cat "$RUN/loaded" 2>/dev/null || echo /nowhere)/$name.ko" "$RUN"/{now,last,before}/"$1.ko" \
+		"$BUILD/modules/$KVER"/*/"$name.ko"; do
 		if is_loaded_from "$1" "$file"; then
 			printf '%s\n' "$file"
 			return
 		fi
 	done
-	distro_module "$KVER" "$name"
+	return 1
 }
 
 # unreachable RACE - what of the modules in use keeps it from being reached, as configured:

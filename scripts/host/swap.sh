@@ -3,32 +3,16 @@
 #
 # Shared by load and unload: who uses the kvm modules that are loaded, and how to put
 # others in their place with the same parameters, or go back. Sourced after lib.sh,
-# module-set.sh and loaded.sh.
+# module-set.sh, loaded.sh and record.sh.
 
-# 4 as exit code: kvm does not work now
+# Exit codes: no kvm is loaded; it is, and no VM proves that it works; what was to be
+# taken out is still in use by somebody
 EX_BROKEN=4
+EX_UNPROVEN=5
+EX_IN_USE=6
 PROOF_SECONDS=60
 # A program that opens /dev/kvm in between makes the kernel load the distro's.
 TRIES=3
-
-# remember - write what is in use to RUN/before, unless it is ours: then what was
-# before it is known already, or is the distro's
-remember()
-{
-	local module
-
-	[ -e "$RUN/before" ] && is_ours kvm && return
-	{
-		for module in $(loaded_modules | tac); do
-			if is_ours "$module"; then
-				printf 'file %s %s\n' "$module" "$(distro_module "$KVER" "${module//_/-}")"
-			else
-				printf 'file %s %s\n' "$module" "$(file_of "$module")"
-			fi
-		done
-		read_parameters
-	} >"$RUN/before.new" && mv "$RUN/before.new" "$RUN/before"
-}
 
 # Parameters that modules are to have: WANT[MODULE.NAME]=VALUE. Those in EXPLICIT
 # ("MODULE.NAME") are given to insmod.
@@ -162,57 +146,116 @@ prove()
 		say "error: the modules in use are not those of ${1%/*}"
 		return 1
 	fi
+	if [ -z "$TINYVM" ]; then
+		say "error: there is no small VM to run: it is made at load, or by gcc"
+		return 1
+	fi
 	out=$(timeout $PROOF_SECONDS "$TINYVM" 2>&1 9>&-) && return
 	say "error: a small VM does not run: ${out:-it did not end in $PROOF_SECONDS s}"
 	return 1
 }
 
-# go_back - load what RUN/before says and prove that it works
-go_back()
+# put_in RECORD - load that set, with its parameters
+put_in()
 {
 	local kvm vendor file
 
-	kvm=$(sed -n 's/^file kvm //p' "$RUN/before")
-	vendor=$(sed -nE 's/^file (kvm_(intel|amd)) .*/\1/p' "$RUN/before")
-	file=$(sed -n "s/^file $vendor //p" "$RUN/before")
-	want_parameters <"$RUN/before"
-	if [ -z "$vendor" ]; then
-		# No VM could run before, so there is nothing to prove.
-		unload_all || return
-		[ -z "$kvm" ] || insert kvm "$kvm" || return
-	else
-		# What could not be unloaded is still there.
-		if is_loaded_from kvm "$kvm" && [ ! -e "/sys/module/$vendor" ]; then
-			insert "$vendor" "$file"
-		fi
-		if ! is_loaded_from kvm "$kvm" || ! is_loaded_from "$vendor" "$file" ||
-		   [ -n "$(lost_parameters)" ]; then
-			swap_in "$kvm" "$vendor" "$file" || return
-		fi
-		prove "$kvm" "$vendor" "$file" || return
+	kvm=$(record_file "$1" kvm)
+	vendor=$(record_vendor "$1")
+	file=$(record_file "$1" "$vendor")
+	want_parameters <"$RUN/$1/parameters"
+	if is_in_use "$1" && [ -z "$(lost_parameters)" ]; then
+		return
 	fi
-	rm -f "$RUN/swapping" "$RUN/before" "$RUN/loaded"
+	if [ -z "$vendor" ]; then
+		unload_all || return
+		[ -z "$kvm" ] || insert kvm "$kvm"
+		return
+	fi
+	# What could not be unloaded is still there.
+	if is_loaded_from kvm "$kvm" && [ ! -e "/sys/module/$vendor" ] && insert "$vendor" "$file" &&
+	   [ -z "$(lost_parameters)" ]; then
+		return
+	fi
+	swap_in "$kvm" "$vendor" "$file"
 }
 
-# go_back_or_die - the same; what to do where that fails
-go_back_or_die()
+# taken - does somebody use what is loaded?
+taken()
 {
+	local module
+
+	for module in kvm_intel kvm_amd; do
+		[ "$(cat "/sys/module/$module/refcnt" 2>/dev/null || echo 0)" = 0 ] || return 0
+	done
+	return 1
+}
+
+# bring_back RECORD... - load the first of these sets that can be loaded, and prove that it
+# works; BACK is its name. Status: 0, EX_BROKEN, EX_UNPROVEN or EX_IN_USE.
+bring_back()
+{
+	local vendor rc=$EX_BROKEN
+
 	# It is what an interrupt should lead to; nobody need be there to read of it.
 	trap '' INT TERM HUP
 	trap : PIPE
-	go_back && return
-	die $EX_BROKEN "kvm does not work now: the modules from before could not be loaded again;" \
-		"what was in use is in $RUN/before; try: modprobe -r kvm_intel kvm_amd kvm;" \
-		"modprobe $(vendor_module); or reboot: nothing on the disk was changed"
+	for BACK; do
+		[ -d "$RUN/$BACK" ] || continue
+		if put_in "$BACK"; then
+			vendor=$(record_vendor "$BACK")
+			rc=0
+			# Without one no VM could run before, so there is nothing to prove.
+			[ -z "$vendor" ] ||
+				prove "$RUN/$BACK/kvm.ko" "$vendor" "$RUN/$BACK/$vendor.ko" || rc=$EX_UNPROVEN
+			break
+		fi
+		if taken; then
+			rc=$EX_IN_USE
+			break
+		fi
+		say "the modules that were in use $([ "$BACK" = before ] && echo before || echo last) could not be loaded"
+	done
+	bring_surroundings last
+	return $rc
+}
+
+# end_broken - kvm is gone: say what is known, and end. The next load or unload tries again.
+end_broken()
+{
+	die $EX_BROKEN "no kvm works now: neither set could be loaded, for the reasons above. Loaded is:" \
+		"$(loaded_modules | paste -sd ' ' | grep . || echo nothing). Copies of the modules from before are in" \
+		"$RUN/before; try: modprobe -r kvm_intel kvm_amd kvm; modprobe $(vendor_module); or reboot:" \
+		"nothing on the disk was changed"
+}
+
+# prove_now - a VM runs on what is in use, if anything is
+prove_now()
+{
+	local out
+
+	[ -e /sys/module/kvm_intel ] || [ -e /sys/module/kvm_amd ] || return 0
+	out=$(timeout $PROOF_SECONDS "$TINYVM" 2>&1 9>&-) && return
+	say "error: no small VM runs here even now, on the modules in use: ${out:-it did not end in $PROOF_SECONDS s}." \
+		"What keeps it from running would hide whether the new ones work. Does another hypervisor use VMX or SVM?"
+	return 1
 }
 
 # recover - if an earlier run was killed half-way: go back to what it found
 recover()
 {
+	local rc=0
+
 	[ -e "$RUN/swapping" ] || return 0
-	say "an earlier $(cat "$RUN/swapping") was killed before it ended; going back to the modules from before it"
+	say "an earlier $(cat "$RUN/swapping") did not come to its end; going back to the modules from before it"
 	check_unused || exit "$EX_USAGE"
-	go_back_or_die
+	bring_back last before || rc=$?
+	case $rc in
+	0) ;;
+	"$EX_BROKEN") end_broken ;;
+	*) die $rc "the earlier run could not be mended, for the reason above" ;;
+	esac
+	rm -f "$RUN/swapping"
 }
 
 # check_unused - nobody uses kvm; otherwise say who does
@@ -252,24 +295,52 @@ check_unused()
 open_state()
 {
 	[ "$(id -u)" -eq 0 ] || die "$EX_USAGE" "this needs root: sudo make $PROG"
-	mkdir -p "$RUN" /run/lock || die "$EX_USAGE" "cannot create $RUN"
-	[ /proc/self/fd/9 -ef /run/lock/kvm-racefix.lock ] || exec 9>>/run/lock/kvm-racefix.lock
-	flock -n 9 || die "$EX_USAGE" "another load, unload or install is at work; wait until it has ended"
+	make_run || exit "$EX_USAGE"
+	[ /proc/self/fd/9 -ef "$RUN/lock" ] || exec 9>>"$RUN/lock" || exit "$EX_USAGE"
+	flock -n 9 || die "$EX_USAGE" "another load, unload or demo is at work; wait until it has ended (fuser -v $RUN/lock)"
 }
 
-# find_tinyvm DIR - set TINYVM: DIR/tinyvm where it is built already, or make it
-find_tinyvm()
+# runnable FILE - set TINYVM to it, or to a copy where programs may be run: /run often is not
+# such a place
+runnable()
 {
-	TINYVM=$1/tinyvm
+	local dir
+
+	TINYVM=$1
 	[ ! -x "$TINYVM" ] || return 0
-	TINYVM=$BUILD/tinyvm
-	[ "$TINYVM" -nt "$TOP/src/tinyvm/tinyvm.c" ] && return
-	if ! command -v gcc >/dev/null || ! [ -e /usr/include/stdio.h ]; then
-		need_packages gcc libc6-dev
+	for dir in /tmp /var/tmp /root /dev/shm; do
+		SCRATCH=$(mktemp -d "$dir/kvm-racefix.XXXXXX" 2>/dev/null) || continue
+		trap 'rm -rf "$SCRATCH"' EXIT
+		TINYVM=$SCRATCH/tinyvm
+		install -m 700 "$1" "$TINYVM" 2>/dev/null && [ -x "$TINYVM" ] && return
+		rm -rf "$SCRATCH"
+	done
+	TINYVM=''
+	return 1
+}
+
+# have_tinyvm DIR - set TINYVM: DIR/tinyvm, what load has kept, or what is built already
+have_tinyvm()
+{
+	local file
+
+	for file in "$1/tinyvm" "$RUN/tinyvm" "$BUILD/tinyvm"; do
+		[ -f "$file" ] || continue
+		[ "$file" != "$BUILD/tinyvm" ] || [ "$file" -nt "$TOP/src/tinyvm/tinyvm.c" ] || continue
+		runnable "$file" && return
+	done
+	TINYVM=''
+	return 1
+}
+
+# make_tinyvm - build it, and set TINYVM; for root only, outside of the checkout, which may be
+# another user's
+make_tinyvm()
+{
+	if ! gcc -O2 -Wall -static -o "$RUN/tinyvm.new" "$TOP/src/tinyvm/tinyvm.c" ||
+	   ! mv "$RUN/tinyvm.new" "$RUN/tinyvm"; then
+		say "error: cannot build $RUN/tinyvm"
+		return 1
 	fi
-	mkdir -p "$BUILD"
-	if ! { gcc -O2 -Wall -static -o "$TINYVM.$$" "$TOP/src/tinyvm/tinyvm.c" &&
-		mv "$TINYVM.$$" "$TINYVM"; }; then
-		die "$EX_USAGE" "cannot build $TINYVM"
-	fi
+	runnable "$RUN/tinyvm"
 }

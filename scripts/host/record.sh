@@ -1,0 +1,192 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Records of kvm modules that were in use, from which they can be loaded again whatever
+# becomes of the files that they are from, and of what goes with them: the access to
+# /dev/kvm, and what tracing was on. Sourced after lib.sh, module-set.sh and loaded.sh;
+# KVER is set.
+#
+# A record is a directory in RUN:
+#	files		lines "MODULE PATH", in the order of loading
+#	MODULE.ko	a copy of that file, unpacked
+#	parameters	lines "param MODULE NAME VALUE"
+#	device		mode, owner and ACL of /dev/kvm
+#	tracing		lines "FILE VALUE", files of tracefs
+
+# record_part DIR MODULE FILE - add the module to the record that is being made there
+record_part()
+{
+	module_bytes "$3" >"$1/$2.ko" && printf '%s %s\n' "$2" "$3" >>"$1/files" && return
+	say "error: cannot keep a copy of $3 in $1"
+	return 1
+}
+
+# record NAME - of what is in use now. It fails if that could not be loaded again.
+record()
+{
+	local dir=$RUN/.$1.new module file
+
+	rm -rf "$dir"
+	mkdir "$dir" || return
+	: >"$dir/files"
+	for module in $(loaded_modules | tac); do
+		if ! file=$(file_of "$module"); then
+			say "error: the $module in use, build id $(loaded_id "$module"), is from no file that is known," \
+				"and could not be loaded again. Name the directory that it is from: --before DIR;" \
+				"or, if it is not needed, load the distro's first: modprobe -r $(loaded_modules | paste -sd ' ')" \
+				"&& modprobe $(loaded_modules | head -n 1)"
+			return 1
+		fi
+		record_part "$dir" "$module" "$file" || return
+	done
+	read_parameters >"$dir/parameters" && device_access >"$dir/device" && tracing_state >"$dir/tracing" &&
+		rm -rf "${RUN:?}/$1" && mv "$dir" "$RUN/$1"
+}
+
+# record_distro NAME - of the distro's modules, with the parameters of those in use. It fails
+# if they cannot be loaded in place of those.
+record_distro()
+{
+	local dir=$RUN/.$1.new module file
+
+	rm -rf "$dir"
+	mkdir "$dir" || return
+	for module in $(loaded_modules | tac); do
+		file=$(distro_module "$KVER" "${module//_/-}")
+		if [ -z "$file" ]; then
+			say "error: the distro's own ${module//_/-}.ko is missing below /lib/modules/$KVER/kernel" \
+				"(DKMS from 3.2 on moves modules away): apt-get install --reinstall linux-image-$KVER"
+			return 1
+		fi
+		record_part "$dir" "$module" "$file" || return
+		[ "$(modinfo -F vermagic "$dir/$module.ko" 2>/dev/null | cut -d ' ' -f 1)" = "$KVER" ] && continue
+		say "error: $file is damaged, or not for the kernel that runs, $KVER"
+		return 1
+	done
+	read_parameters >"$dir/parameters" && : >"$dir/device" && : >"$dir/tracing" &&
+		rm -rf "${RUN:?}/$1" && mv "$dir" "$RUN/$1"
+}
+
+# copy_record NAME NEW
+copy_record()
+{
+	rm -rf "${RUN:?}/$2" "$RUN/.$2.new"
+	cp -r "$RUN/$1" "$RUN/.$2.new" && mv "$RUN/.$2.new" "$RUN/$2"
+}
+
+# record_vendor NAME - its vendor module
+record_vendor()
+{
+	sed -nE 's/^(kvm_(intel|amd)) .*/\1/p' "$RUN/$1/files"
+}
+
+# record_file NAME MODULE - the file that it is from if that is as it was, or the copy;
+# nothing if it has no such module
+record_file()
+{
+	local path
+
+	path=$(sed -n "s/^$2 //p" "$RUN/$1/files")
+	[ -n "$path" ] || return 0
+	if [ -f "$path" ] && cmp -s "$RUN/$1/$2.ko" <(module_bytes "$path"); then
+		printf '%s\n' "$path"
+	else
+		printf '%s\n' "$RUN/$1/$2.ko"
+	fi
+}
+
+# is_in_use NAME - is what is loaded just that set?
+is_in_use()
+{
+	local module
+
+	[ "$(cut -d ' ' -f 1 "$RUN/$1/files")" = "$(loaded_modules | tac)" ] || return
+	for module in $(loaded_modules); do
+		is_loaded_from "$module" "$RUN/$1/$module.ko" || return
+	done
+}
+
+# drop_records NAME...
+drop_records()
+{
+	local name
+
+	for name; do
+		rm -rf "${RUN:?}/$name" "$RUN/.$name.new"
+	done
+}
+
+# device_access - mode, owner and group of /dev/kvm, and its ACL if it has one
+device_access()
+{
+	local acl
+
+	[ -c /dev/kvm ] || return 0
+	stat -c '%a %u:%g' /dev/kvm
+	if command -v getfacl >/dev/null; then
+		acl=$(getfacl -cnp /dev/kvm 2>/dev/null)
+		case $acl in *mask::*) printf '%s\n' "$acl" ;; esac
+	elif [[ $(stat -c %A /dev/kvm)$(ls -l /dev/kvm) == *+\ * ]]; then
+		warn "/dev/kvm has an ACL, and there is no getfacl (package acl): it will not be brought back"
+	fi
+}
+
+# tracing_dir - where tracefs is
+tracing_dir()
+{
+	local dir
+
+	for dir in /sys/kernel/tracing /sys/kernel/debug/tracing; do
+		[ ! -e "$dir/trace" ] || { printf '%s\n' "$dir"; return; }
+	done
+}
+
+# tracing_state - "FILE VALUE" of kvm's events that are on, filtered or have triggers, and of
+# kvm's functions that are picked for tracing; all of it goes with the modules
+tracing_state()
+{
+	local dir top file line
+
+	top=$(tracing_dir)
+	[ -n "$top" ] || return 0
+	for dir in "$top" "$top"/instances/*; do
+		for file in "$dir"/events/kvm*/*/{filter,trigger,enable}; do
+			[ -r "$file" ] || continue
+			while IFS= read -r line; do
+				case ${file##*/}:$line in
+				filter:none|trigger:'#'*|enable:0*|*:) ;;
+				*) printf '%s %s\n' "$file" "${line%\*}" ;;
+				esac
+			done <"$file"
+		done 2>/dev/null
+		for file in "$dir"/set_ftrace_{filter,notrace}; do
+			[ -r "$file" ] || continue
+			sed -nE "s,^([^ ]+) \[kvm(_intel|_amd)?\].*,$file \1,p" "$file" 2>/dev/null
+		done
+	done
+}
+
+# bring_surroundings NAME - the access to /dev/kvm and the tracing of that record; what cannot
+# be brought back is named
+bring_surroundings()
+{
+	local dir=$RUN/$1 file value acl
+
+	[ -s "$dir/files" ] && [ -n "$(loaded_modules)" ] || return 0
+	# udev has its own idea of a device that has come, and is to have had it.
+	! command -v udevadm >/dev/null || udevadm settle --timeout=10 2>/dev/null 9>&-
+	if [ -c /dev/kvm ] && [ -s "$dir/device" ] && [ "$(device_access 2>/dev/null)" != "$(cat "$dir/device")" ]; then
+		read -r value file <"$dir/device"
+		acl=$(tail -n +2 "$dir/device")
+		chown "$file" /dev/kvm && chmod "$value" /dev/kvm
+		[ -z "$acl" ] || setfacl --set-file=- /dev/kvm <<<"$acl"
+		[ "$(device_access 2>/dev/null)" = "$(cat "$dir/device")" ] ||
+			warn "/dev/kvm was" "$(paste -sd ' ' "$dir/device")" "and is" "$(device_access | paste -sd ' ')"
+	fi
+	while read -r file value; do
+		case $file in
+		*/set_ftrace_*) (printf '%s\n' "$value" >>"$file") 2>/dev/null ;;
+		*) (printf '%s\n' "$value" >"$file") 2>/dev/null ;;
+		esac || warn "tracing: $file had $value, and cannot be set to that now"
+	done <"$dir/tracing"
+}

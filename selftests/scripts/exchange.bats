@@ -1,0 +1,227 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# How load and unload end where the way forth or the way back fails, in a made-up host,
+# selftests/scripts/fake-host: exit codes, messages, and what is in use then. host-load.bats
+# tries the same on a kernel.
+
+setup_file()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	if [ -z "${EXCHANGE_SET-}" ]; then
+		"$TOP/scripts/modules/kernel-get" --want image 6.1
+		EXCHANGE_SET=$("$TOP/scripts/modules/modules-build" --kernel 6.1)
+		EXCHANGE_STOCK=$BUILD/kernels/6.1/modules/kernel/arch/x86/kvm
+		EXCHANGE_KVER=$(<"$BUILD/kernels/6.1/release")
+	fi
+	export EXCHANGE_SET EXCHANGE_STOCK EXCHANGE_KVER
+}
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	export LOAD=$TOP/scripts/host/load UNLOAD=$TOP/scripts/host/unload O=$BATS_TEST_TMPDIR/build
+	SCRIPT=$BATS_TEST_TMPDIR/case
+}
+
+# in_host - run the text on stdin there
+in_host()
+{
+	cat >"$SCRIPT"
+	run "$BATS_TEST_DIRNAME/fake-host" "$EXCHANGE_STOCK" "$EXCHANGE_SET" "$EXCHANGE_KVER" "$SCRIPT"
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+@test "exchange: load, again, and unload; nothing is left; access is as before" {
+	in_host <<-'END'
+	vm_runs true
+	chmod 646 /dev/kvm; chown 0:1 /dev/kvm
+	echo 77 >/sys/module/kvm/parameters/halt_poll_ns
+	expect 0 "now:" $LOAD --modules $TMP/set
+	is ours
+	is [ "$(cat /sys/module/kvm/parameters/halt_poll_ns)" = 77 ]
+	is [ "$(stat -c '%a %g' /dev/kvm)" = "646 1" ]
+	expect 0 "nothing to do" $LOAD --modules $TMP/set
+	chmod 600 /dev/kvm
+	expect 0 "the distro's own" $UNLOAD
+	is distros
+	is [ "$(stat -c '%a %g' /dev/kvm)" = "600 1" ]
+	is [ "$(ls /run/kvm-racefix)" = "$(printf 'lock\ntinyvm')" ]
+	expect 0 "nothing to do" $UNLOAD
+	END
+}
+
+@test "exchange: a dry run builds nothing, and touches nothing" {
+	in_host <<-'END'
+	vm_runs true
+	expect 2 "a dry run builds none" $LOAD --dry-run
+	is [ ! -e "$O" ]
+	expect 0 "would load:" $LOAD --dry-run --modules $TMP/set
+	is distros
+	END
+}
+
+@test "exchange: what make modules has made is loaded, as it is" {
+	in_host <<-'END'
+	vm_runs true
+	mkdir -p $O/modules/$KVER
+	cp -r $TMP/set $O/modules/$KVER/patched
+	expect 0 "now:" $LOAD
+	is ours
+	is [ "$(cat /run/kvm-racefix/loaded)" = "$O/modules/$KVER/patched" ]
+	END
+}
+
+@test "exchange: the distro's modules are moved away while ours are in use" {
+	in_host <<-'END'
+	vm_runs true
+	expect 0 "now:" $LOAD --modules $TMP/set
+	mv $DISTRO $TMP/moved
+	expect 0 "the distro's own" $UNLOAD
+	is distros
+	expect 2 "the distro's own kvm.ko is missing" $LOAD --modules $TMP/set
+	is distros
+	END
+}
+
+@test "exchange: ours were loaded at boot, and the distro's are missing" {
+	in_host <<-'END'
+	fake_rmmod kvm_amd; fake_rmmod kvm
+	fake_insmod $SET/kvm.ko; fake_insmod $SET/kvm-amd.ko
+	rm $DISTRO/kvm-amd.ko
+	expect 2 "the distro's own kvm-amd.ko is missing" $UNLOAD
+	is ours
+	END
+}
+
+@test "exchange: modules of a developer's own" {
+	in_host <<-'END'
+	vm_runs true
+	mkdir $TMP/own
+	for name in kvm kvm-amd; do
+		objcopy -O binary -j .note.gnu.build-id $DISTRO/$name.ko $TMP/note
+		printf own | dd of=$TMP/note bs=1 seek=20 conv=notrunc status=none
+		objcopy --update-section .note.gnu.build-id=$TMP/note $DISTRO/$name.ko $TMP/own/$name.ko
+	done
+	fake_rmmod kvm_amd; fake_rmmod kvm
+	fake_insmod $TMP/own/kvm.ko; fake_insmod $TMP/own/kvm-amd.ko nested=0
+	expect 2 "is from no file that is known" $LOAD --dry-run --modules $TMP/set
+	expect 2 "nothing was touched" $LOAD --modules $TMP/set
+	id=$(cksum </sys/module/kvm_amd/notes/.note.gnu.build-id)
+	expect 0 "now:" $LOAD --modules $TMP/set --before $TMP/own
+	is ours
+	rm -r $TMP/own
+	expect 0 "now:" $UNLOAD
+	is [ "$(cksum </sys/module/kvm_amd/notes/.note.gnu.build-id)" = "$id" ]
+	is [ "$(cat /sys/module/kvm_amd/parameters/nested)" = 0 ]
+	END
+}
+
+@test "exchange: no VM runs even before" {
+	in_host <<-'END'
+	vm_runs 'echo somebody has it; false'
+	expect 2 "no small VM runs here even now" $LOAD --modules $TMP/set
+	is distros
+	END
+}
+
+@test "exchange: no VM runs on the new ones" {
+	in_host <<-'END'
+	vm_runs '! [ -e /sys/module/kvm/version ]'
+	expect 1 "those from before are, and a VM runs on them" $LOAD --modules $TMP/set
+	is distros
+	END
+}
+
+@test "exchange: a VM starts on the new ones, which are then to go" {
+	in_host <<-'END'
+	vm_runs '[ -e /sys/module/kvm/version ] || exit 0; echo 1 >/sys/module/kvm_amd/refcnt; exit 1'
+	expect 6 "the new modules are still in use" $LOAD --modules $TMP/set
+	is ours
+	is [ ! -e /run/kvm-racefix/swapping ]
+	expect 2 "kvm_amd is in use 1 times" $UNLOAD
+	echo 0 >/sys/module/kvm_amd/refcnt
+	vm_runs true
+	expect 0 "the distro's own" $UNLOAD --modules $TMP/set
+	is distros
+	END
+}
+
+@test "exchange: a second load fails; the first set is in use again" {
+	in_host <<-'END'
+	vm_runs true
+	expect 0 "now:" $LOAD --modules $TMP/set kvm.halt_poll_ns=4242
+	cp -r $TMP/set $TMP/next
+	rm $TMP/next/.sums
+	for name in kvm kvm-amd; do
+		objcopy -O binary -j .note.gnu.build-id $TMP/set/$name.ko $TMP/note
+		printf next | dd of=$TMP/note bs=1 seek=20 conv=notrunc status=none
+		objcopy --update-section .note.gnu.build-id=$TMP/note $TMP/next/$name.ko
+	done
+	echo 'next/kvm-amd' >$TMP/FAIL
+	rm -rf $TMP/set.gone; mv $TMP/set $TMP/set.gone
+	expect 1 "those from before are" $LOAD --modules $TMP/next kvm.halt_poll_ns=1
+	is ours
+	is [ "$(cat /sys/module/kvm/parameters/halt_poll_ns)" = 4242 ]
+	expect 0 "the distro's own" $UNLOAD
+	is distros
+	END
+}
+
+@test "exchange: those from before do not load; ours are in use again; then nothing loads" {
+	in_host <<-'END'
+	vm_runs true
+	expect 0 "now:" $LOAD --modules $TMP/set
+	echo '/kernel/arch/|/before/' >$TMP/FAIL
+	expect 1 "the replacement modules are in use again" $UNLOAD
+	is ours
+	echo . >$TMP/FAIL
+	expect 4 "no kvm works now" $UNLOAD
+	is none
+	is [ -e /run/kvm-racefix/before/kvm.ko ]
+	rm $TMP/FAIL
+	expect 0 "an earlier unload did not come to its end" $UNLOAD
+	is distros
+	END
+}
+
+@test "exchange: there is no VM for the proof, and no compiler" {
+	in_host <<-'END'
+	fake_rmmod kvm_amd; fake_rmmod kvm
+	fake_insmod $SET/kvm.ko; fake_insmod $SET/kvm-amd.ko
+	for one in gcc apt-get; do printf '#!/bin/sh\nexit 1\n' >$TMP/bin/$one; chmod +x $TMP/bin/$one; done
+	expect 5 "no VM proves that they work" $UNLOAD
+	is distros
+	END
+}
+
+@test "exchange: killed where nothing is loaded; the next one mends it" {
+	in_host <<-'END'
+	vm_runs true
+	mv $TMP/bin/insmod $TMP/bin/insmod.real
+	printf "#!/bin/sh\nkill -9 0\n" >$TMP/bin/insmod
+	chmod +x $TMP/bin/insmod
+	setsid -w $LOAD --modules $TMP/set >/dev/null 2>&1 || :
+	is none
+	mv $TMP/bin/insmod.real $TMP/bin/insmod
+	expect 0 "an earlier load did not come to its end" $UNLOAD
+	is distros
+	END
+}
+
+@test "exchange: a lock and a link of somebody else are not looked at" {
+	in_host <<-'END'
+	vm_runs true
+	mkdir -m 1777 /run/lock
+	echo precious >$TMP/precious
+	ln -s $TMP/precious /run/lock/kvm-racefix.lock
+	flock $TMP/precious sleep 100 &
+	expect 0 "now:" timeout 60 $LOAD --modules $TMP/set
+	is [ "$(cat $TMP/precious)" = precious ]
+	is [ "$(stat -c '%A %U' /run/kvm-racefix)" = "drwxr-xr-x root" ]
+	kill $!
+	END
+}
