@@ -75,6 +75,7 @@ function read_signature(line,   key, value)
 function unprefix(line,   before)
 {
 	had_prefix = 0
+	sub(/^\357\273\277/, "", line)
 	gsub(/\033\[[0-9;]*[A-Za-z]/, "", line)
 	gsub(/[\r\007]/, "", line)
 	sub(/[ \t]+$/, "", line)
@@ -100,7 +101,9 @@ function unprefix(line,   before)
 		    sub(/^\[(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [^]]*\] ?/, "", line) ||
 		    sub(/^[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?:? /, "", line) ||
 		    sub(/^(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +[0-9]+ [0-9:.]+ /, "", line) ||
-		    sub(/^([A-Za-z0-9._-]+ )?kernel(\[[0-9]+\])?: ?/, "", line))
+		    sub(/^([A-Za-z0-9._-]+ )?([A-Za-z0-9._-]+ )?kernel(\[[0-9]+\])?: ?/, "", line) ||
+		    sub(/^([A-Za-z0-9._-]+ )?kernel - - (-|\[[^\]]*\]) /, "", line) ||
+		    sub(/^<[0-9]+>1 /, "", line))
 			had_prefix = 1
 		sub(/^<[0-9]+> ?/, "", line)
 		sub(/^(kern|user|daemon|syslog) *:(emerg|alert|crit|err|warn|notice|info|debug) *: /, "", line)
@@ -695,7 +698,7 @@ function shown(i,   text)
 	return text
 }
 
-function print_text(   f, s, e, i, race, verdict, patch, release)
+function print_text(   f, s, e, i, race, verdict, patch, release, times)
 {
 	for (f = 1; f <= nr_findings; f++) {
 		s = finding_sig[f]
@@ -732,11 +735,18 @@ function print_text(   f, s, e, i, race, verdict, patch, release)
 		printf "  signature: %s of %s, from %s\n", field[s, "Signature"], race,
 			fold(field[s, "Source"], "    ", 23 + length(field[s, "Signature"] race))
 	}
+	split("", times)
+	for (i = 1; i <= nr_unknown; i++)
+		times[title(unknown[i])]++
 	for (i = 1; i <= nr_unknown; i++) {
 		e = unknown[i]
+		if (!times[title(e)])
+			continue
 		if (i == 1 && nr_findings)
 			print ""
-		printf "line %d: %s: not one of the races that are known here\n", line_of[ev_first[e]], title(e)
+		printf "line %d: %s%s: not one of the races that are known here\n", line_of[ev_first[e]], title(e),
+			(times[title(e)] > 1 ? ", " times[title(e)] " times" : "")
+		times[title(e)] = 0
 		if (ev_rip[e] == "" && ev_nameless[e])
 			print "  its addresses have no names; give the log of a kernel that has CONFIG_KALLSYMS, or decode it first"
 	}

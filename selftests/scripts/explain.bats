@@ -145,7 +145,7 @@ all_right()
 	mkdir "$BATS_TEST_TMPDIR/m" "$BATS_TEST_TMPDIR/g"
 	ln -s "$(command -v mawk)" "$BATS_TEST_TMPDIR/m/awk"
 	ln -s "$(command -v gawk)" "$BATS_TEST_TMPDIR/g/awk"
-	for log in "$LOGS"/*-{wrapped-bare,pstore,crash,kasan,reported}*.log; do
+	for log in "$LOGS"/*-{wrapped-bare,pstore,crash,kasan,again}*.log; do
 		[ -e "$log" ] || continue
 		diff <(PATH=$BATS_TEST_TMPDIR/m:$PATH "$EXPLAIN" "$log") <(PATH=$BATS_TEST_TMPDIR/g:$PATH "$EXPLAIN" "$log")
 	done
