@@ -93,7 +93,8 @@ static unsigned int racefix_seconds = 60;
 	do { \
 		int __err = -klog_mark(); \
 		if (__err) \
-			SKIP(return, "/dev/kmsg cannot be read (%s), and a warning would not be seen: be root, with /dev/kmsg", \
+			SKIP(return, "/dev/kmsg cannot be read (%s), and a warning " \
+			     "would not be seen: be root, with /dev/kmsg", \
 			     strerror(__err)); \
 	} while (0)
 

@@ -300,7 +300,7 @@ bool apicv_vm_in_use(struct apicv_vm *vm, int id)
 const char *apicv_vm_unused(struct apicv_vm *vm)
 {
 	return apicv_vm_in_use(vm, WITNESS) ? NULL :
-	       "APICv is inhibited from the start for this guest, though it is on: so AVIC is where a guest may use x2APIC or SVM";
+	       "APICv is inhibited from the start: AVIC is, where a guest may use x2APIC or SVM";
 }
 
 uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id)

@@ -3,8 +3,8 @@
  * A VM whose vCPUs tell how they take their interrupts, and the inhibits of APICv
  * that userspace can toggle through one of them.
  *
- * KVM counts the interrupts that it injects by software (irq_injections), which is all of them where APICv is inhibited and none where the CPU
- * delivers them.
+ * KVM counts the interrupts that it injects by software (irq_injections), which is all
+ * of them where APICv is inhibited and none where the CPU delivers them.
  */
 #ifndef APICV_VM_H
 #define APICV_VM_H
