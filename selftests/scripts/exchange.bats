@@ -9,6 +9,7 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	unshare -m -p -f --mount-proc --propagation private true || skip "this takes namespaces, and root"
 	if [ -z "${EXCHANGE_SET-}" ]; then
 		"$TOP/scripts/modules/kernel-get" --want image 6.1
 		EXCHANGE_SET=$("$TOP/scripts/modules/modules-build" --kernel 6.1)
