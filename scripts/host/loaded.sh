@@ -15,13 +15,29 @@
 #	swapping  is there while modules are being exchanged: if it is found by a
 #	          later run, the one that made it was killed
 
+# is_builtin - is kvm part of the kernel that runs, and no module?
+is_builtin()
+{
+	[ -d /sys/module/kvm ] && [ ! -e /sys/module/kvm/initstate ]
+}
+
 # vendor_module - kvm_intel or kvm_amd, whichever this machine's CPU is for
 vendor_module()
 {
+	if is_builtin; then
+		say "error: kvm is built into this kernel, $(uname -r): there is no module to exchange." \
+			"scripts/status DIR says which races its source has, and scripts/apply DIR puts in what closes them"
+		return 1
+	fi
 	if grep -qw vmx /proc/cpuinfo; then
 		echo kvm_intel
 	elif grep -qw svm /proc/cpuinfo; then
 		echo kvm_amd
+	elif [ -c /dev/kvm ]; then
+		say "error: /dev/kvm is there, and this CPU has neither VMX nor SVM: it is by another module than" \
+			"kvm_intel and kvm_amd ($(find /sys/module/kvm/holders -mindepth 1 -printf '%f ' 2>/dev/null | grep . ||
+				echo "none that uses kvm.ko")), which is not replaced"
+		return 1
 	else
 		say "error: this CPU has neither VMX nor SVM, or the firmware has turned it off:" \
 			"there is nothing to use kvm with"

@@ -90,6 +90,11 @@ check_set()
 	local dir=$1 kver=$2 name file magic want version first='' names
 
 	if ! names=$(set_names "$kver") || ! [[ $names = kvm$'\n'* ]]; then
+		if grep -qs '/kvm/kvm[.]ko$' "/lib/modules/$kver/modules.builtin"; then
+			say "error: kvm is built into kernel $kver: there is no module to replace; scripts/apply puts" \
+				"what closes its races into its source"
+			return 1
+		fi
 		say "error: kernel $kver has no kvm modules, by /lib/modules/$kver/modules.order;" \
 			"is its package, linux-image-$kver, installed whole?"
 		return 1

@@ -226,3 +226,22 @@ in_host()
 	kill $!
 	END
 }
+
+@test "exchange: kvm is built into the kernel, or of another vendor module" {
+	in_host <<-'END'
+	vm_runs true
+	rm -r /sys/module/kvm_amd /sys/module/kvm/initstate
+	expect 2 "kvm is built into this kernel" $LOAD --modules $TMP/set
+	echo live >/sys/module/kvm/initstate
+	touch /sys/module/kvm/holders/kvm_pvm
+	echo "flags : none" >$TMP/cpuinfo
+	expect 2 "by another module than kvm_intel and kvm_amd (kvm_pvm" $LOAD --modules $TMP/set
+	rm -r /sys/module/kvm /dev/kvm
+	expect 2 "neither VMX nor SVM" $LOAD --modules $TMP/set
+	echo "flags : svm" >$TMP/cpuinfo
+	: >/lib/modules/$KVER/modules.order
+	rm $DISTRO/*
+	echo kernel/arch/x86/kvm/kvm.ko >/lib/modules/$KVER/modules.builtin
+	expect 2 "kvm is built into kernel $KVER" $LOAD --modules $TMP/set
+	END
+}
