@@ -176,12 +176,23 @@ static bool rg_ftrace_enabled(void)
 	return value != '0';
 }
 
+static bool rg_module_loaded(const char *name)
+{
+	char path[64 + RG_MODULE_LEN];
+
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", name);
+	return !access(path, F_OK);
+}
+
 static int rg_arm_failed(const struct rg_arm *arm)
 {
 	int err = errno;
 
 	switch (err) {
 	case ENOENT:
+		if (*arm->from && !rg_module_loaded(arm->from))
+			return rg_fail(-err, "no gate for calls out of '%s': no such module is loaded",
+				       arm->from);
 		return rg_fail(-err, "no function '%s' in this kernel; if it is a module's, is that loaded?",
 			       arm->symbol);
 	case EOPNOTSUPP:
@@ -223,6 +234,10 @@ int rg_arm(struct rg *rg, const struct rg_point *point)
 		return rg_fail(-EINVAL, "a gate needs the name of a function, shorter than %zu characters",
 			       sizeof(arm.symbol));
 	strcpy(arm.symbol, point->symbol);
+	if (point->from && strlen(point->from) >= sizeof(arm.from))
+		return rg_fail(-EINVAL, "'%s' is no name of a module", point->from);
+	if (point->from)
+		strcpy(arm.from, point->from);
 	if (!arm.timeout_us && arm.action == RG_HOLD_SLEEP)
 		arm.timeout_us = RG_DEFAULT_SLEEP_US;
 	if (!arm.timeout_us && arm.action == RG_HOLD_SPIN)

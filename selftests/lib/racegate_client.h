@@ -52,6 +52,7 @@ struct rg_point {
 	unsigned int skip;
 	unsigned int max_hits;
 	unsigned long long timeout_us;	/* 0: the default of the action */
+	const char *from;	/* only calls out of this module; NULL: any caller */
 };
 
 /* Opens a session; rg_close() ends it and frees @rg.  NULL is fine to close. */

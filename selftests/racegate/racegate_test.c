@@ -56,6 +56,7 @@ struct worker {
 	sem_t born, go;
 	long (*call)(struct worker *worker);
 	long arg, result;
+	int own_gate;
 	atomic_int done;
 	atomic_bool stop;
 };
@@ -420,6 +421,7 @@ TEST_F(racegate, bad_input)
 	REFUSED(arm.gate = 1);
 	REFUSED(arm.reserved[0] = 1);
 	REFUSED(arm.reserved[2] = 1);
+	REFUSED(memset(arm.from, 'x', sizeof(arm.from)));
 
 	arm = good;
 	ASSERT_EQ(0, ioctl(fd, RG_ARM, &arm));
@@ -1212,6 +1214,111 @@ TEST_F(racegate, a_gate_keeps_the_function_s_module)
 	ASSERT_EQ(0, module_load(path));
 	ASSERT_OK(rg_open(&self->rg));
 	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){ .symbol = symbol }));
+	rg_close(self->rg);
+	self->rg = NULL;
+	ASSERT_EQ(0, module_unload(name));
+}
+
+/* Arms a gate for itself, makes the call, and has it away again. */
+static long call_own_gate(struct worker *worker)
+{
+	struct rg *rg = (struct rg *)worker->arg;
+	long result;
+	int gate;
+
+	gate = rg_arm(rg, &(struct rg_point){
+		.symbol = GETPPID, .where = worker->done & 1,
+		.action = RG_HOLD_SLEEP, .tid = worker->tid, .max_hits = 1 });
+	if (gate < 0)
+		return gate;
+	worker->own_gate = gate;
+	sem_post(&worker->born);
+	result = syscall(SYS_getppid);
+	rg_disarm(rg, gate);
+	return result;
+}
+
+static void *hammer_main(void *arg)
+{
+	while (!*(atomic_bool *)arg)
+		syscall(SYS_getppid);
+	return NULL;
+}
+
+/*
+ * While one gate stays, others come and go at the function without a change of code,
+ * also for the thread that arms them, and with calls of other threads going on.
+ */
+TEST_F_TIMEOUT(racegate, beside_a_gate_that_stays, 120)
+{
+	unsigned long long begin, us;
+	atomic_bool stop = false;
+	pthread_t hammer;
+	int i, stays, rounds;
+	pid_t parent = getppid();
+
+	stays = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .tid = rg_gettid() });
+	ASSERT_OK(stays);
+	ASSERT_EQ(0, pthread_create(&hammer, NULL, hammer_main, &stop));
+	self->a.arg = (long)self->rg;
+	begin = now_us();
+	for (rounds = 0; rounds < 200; rounds++) {
+		self->a.call = call_own_gate;
+		worker_go(&self->a);
+		while (sem_wait(&self->a.born))
+			;
+		ASSERT_OK(rg_wait(self->rg, self->a.own_gate, 1, PATIENCE_US));
+		ASSERT_EQ(rounds, self->a.done);
+		ASSERT_OK(rg_release(self->rg, self->a.own_gate));
+		ASSERT_TRUE(worker_wait(&self->a, rounds + 1));
+		ASSERT_EQ(parent, self->a.result);
+		ASSERT_EQ(-ENOENT, rg_disarm(self->rg, self->a.own_gate));
+	}
+	us = now_us() - begin;
+	stop = true;
+	pthread_join(hammer, NULL);
+	TH_LOG("%d gates in %llu ms", rounds, us / 1000);
+
+	/* The one that stayed saw nothing of it, and still works. */
+	ASSERT_OK(rg_status(self->rg, stays, &self->st));
+	EXPECT_EQ(0, self->st.hits);
+	syscall(SYS_getppid);
+	ASSERT_OK(rg_wait(self->rg, stays, 1, 0));
+	/* Who was held was let go: no hold of all these ran out. */
+	rounds = rg_events(self->rg, &self->ev);
+	for (i = 0; i < rounds; i++)
+		EXPECT_NE(RG_EV_TIMEOUT, self->ev[i].kind);
+}
+
+TEST_F(racegate, only_calls_out_of_a_module)
+{
+	const char *path = getenv("RACEGATE_OTHER");
+	char name[64], *end;
+	int gate;
+
+	EXPECT_EQ(-ENOENT, rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .from = "no_such_module" }));
+	EXPECT_NE(NULL, strstr(rg_strerror(), "no such module"));
+	EXPECT_EQ(-EINVAL, rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID,
+		.from = "a name that is far longer than that of any module can ever be" }));
+	if (!path)
+		SKIP(return, "RACEGATE_OTHER names no module");
+	snprintf(name, sizeof(name), "%s", strrchr(path, '/') + 1);
+	end = strchr(name, '.');
+	ASSERT_NE(NULL, end);
+	*end = '\0';
+	ASSERT_EQ(0, module_load(path));
+	gate = rg_arm(self->rg, &(struct rg_point){
+		.symbol = GETPPID, .from = name, .tid = rg_gettid() });
+	ASSERT_OK(gate);
+	/* It is the kernel that calls it. */
+	syscall(SYS_getppid);
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	EXPECT_EQ(0, self->st.hits);
+	/* The gate keeps the module, though the function is elsewhere. */
+	EXPECT_EQ(-EAGAIN, module_unload(name));
 	rg_close(self->rg);
 	self->rg = NULL;
 	ASSERT_EQ(0, module_unload(name));

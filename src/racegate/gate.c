@@ -33,19 +33,35 @@ static void rg_post_handler(struct kprobe *kp, struct pt_regs *regs,
 }
 
 /*
+ * The module of that name, with a reference, or an error.
+ *
+ * Nothing that finds a module is exported to modules any more; sysfs does.
+ */
+static struct module *rg_module_get(const char *name)
+{
+	struct kobject *kobj = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, name);
+	struct module *mod;
+
+	if (!kobj)
+		return ERR_PTR(-ENOENT);
+	mod = container_of(kobj, struct module_kobject, kobj)->mod;
+	/* Not while it starts: what it does once is freed afterwards. */
+	if (!mod || mod->state != MODULE_STATE_LIVE || !try_module_get(mod))
+		mod = ERR_PTR(-ENOENT);
+	kobject_put(kobj);
+	return mod;
+}
+
+/*
  * Takes a reference on the module that the probe's function is in.  Without it
  * the function could go away under an armed probe, and kernels as young as 6.1
  * then leave its address in ftrace's filter: the next module that is loaded
  * there makes ftrace give up for good.
- *
- * Nothing that finds a module is exported to modules any more; sysfs does.
  */
 static int rg_probe_get_module(struct rg_probe *probe)
 {
 	char where[KSYM_SYMBOL_LEN], *name;
-	struct kobject *kobj;
 	struct module *mod;
-	int ret = 0;
 
 	/* "function+offset/size [module]" */
 	sprint_symbol(where, (unsigned long)probe->kp.addr);
@@ -55,20 +71,12 @@ static int rg_probe_get_module(struct rg_probe *probe)
 	name++;
 	name[strcspn(name, " ]")] = '\0';
 
-	kobj = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, name);
-	if (!kobj)
-		return -ENOENT;
-	mod = container_of(kobj, struct module_kobject, kobj)->mod;
-	/* Not while it starts: what it does once is freed afterwards. */
-	if (!mod || mod->state != MODULE_STATE_LIVE || !try_module_get(mod))
-		ret = -ENOENT;
-	else
-		probe->mod = mod;
-	kobject_put(kobj);
+	mod = rg_module_get(name);
+	if (IS_ERR(mod))
+		return PTR_ERR(mod);
+	probe->mod = mod;
 	/* It may have been unloaded, and loaded again, in between. */
-	if (!ret && kprobe_gone(&probe->kp))
-		ret = -ENOENT;
-	return ret;
+	return kprobe_gone(&probe->kp) ? -ENOENT : 0;
 }
 
 static void rg_probe_free(struct rg_probe *probe)
@@ -176,15 +184,17 @@ free:
 	return ERR_PTR(ret);
 }
 
-/* Waits for all handlers that may see a gate which was taken off the probe. */
-static void rg_probe_put(struct rg_probe *probe)
+/*
+ * After a gate was taken off the probe: the last one takes the probe with it, and
+ * that waits for all handlers.  Otherwise returns false: some may still see the gate.
+ */
+static bool rg_probe_put(struct rg_probe *probe)
 {
-	if (!list_empty(&probe->gates)) {
-		synchronize_rcu();
-		return;
-	}
+	if (!list_empty(&probe->gates))
+		return false;
 	list_del(&probe->link);
 	rg_probe_free(probe);
+	return true;
 }
 
 static int rg_arm_check(const struct rg_arm *arm)
@@ -205,6 +215,7 @@ static int rg_arm_check(const struct rg_arm *arm)
 		return -EINVAL;
 	}
 	if (!len || len == sizeof(arm->symbol) || arm->where > RG_RETURN ||
+	    strnlen(arm->from, sizeof(arm->from)) == sizeof(arm->from) ||
 	    arm->tid < 0 || arm->tgid < 0 || arm->gate ||
 	    arm->timeout_us > max || (max && !arm->timeout_us) ||
 	    memchr_inv(arm->reserved, 0, sizeof(arm->reserved)))
@@ -237,7 +248,8 @@ static int rg_gate_attach(struct rg_gate *gate)
 		goto unlock;
 	list_del_rcu(&gate->probe_link);
 put:
-	rg_probe_put(probe);
+	if (!rg_probe_put(probe))
+		synchronize_rcu();
 unlock:
 	mutex_unlock(&rg_probe_mutex);
 	return ret;
@@ -254,6 +266,13 @@ struct rg_gate *rg_gate_find(struct rg_session *session, u32 id)
 	return NULL;
 }
 
+static void rg_gate_free(struct rg_gate *gate)
+{
+	if (gate->from)
+		module_put(gate->from);
+	kfree(gate);
+}
+
 /* Frees gates that are disarmed and that nobody uses; are there any left? */
 bool rg_gate_sweep(struct rg_session *session)
 {
@@ -262,10 +281,12 @@ bool rg_gate_sweep(struct rg_session *session)
 
 	mutex_lock(&session->mutex);
 	list_for_each_entry_safe(gate, next, &session->gates, session_link) {
-		if (gate->probe || atomic_read_acquire(&gate->users))
+		/* In this order: a handler that sees the gate may become a user. */
+		if (smp_load_acquire(&gate->probe) ||
+		    atomic_read_acquire(&gate->users))
 			continue;
 		list_del(&gate->session_link);
-		kfree(gate);
+		rg_gate_free(gate);
 	}
 	left = !list_empty(&session->gates);
 	mutex_unlock(&session->mutex);
@@ -291,6 +312,14 @@ int rg_gate_arm(struct rg_session *session, struct rg_arm *arm)
 		return -ENOMEM;
 	gate->session = session;
 	init_waitqueue_head(&gate->wq);
+	if (*arm->from) {
+		gate->from = rg_module_get(arm->from);
+		if (IS_ERR(gate->from)) {
+			ret = PTR_ERR(gate->from);
+			kfree(gate);
+			return ret;
+		}
+	}
 
 	mutex_lock(&session->mutex);
 	if (session->nr_gates == RG_MAX_GATES) {
@@ -314,7 +343,7 @@ int rg_gate_arm(struct rg_session *session, struct rg_arm *arm)
 	if (!ret)
 		return 0;
 free:
-	kfree(gate);
+	rg_gate_free(gate);
 	return ret;
 }
 
@@ -338,25 +367,40 @@ static void rg_gate_kill(struct rg_gate *gate)
 	wake_up_all(&gate->session->wq);
 }
 
-/* The second: nobody comes in any more, and who is inside leaves. */
+/* No handler sees the gate any more: rg_gate_sweep() may have it. */
+static void rg_gate_unseen(struct rcu_head *rcu)
+{
+	struct rg_gate *gate = container_of(rcu, struct rg_gate, rcu);
+
+	/* After all that a handler did with it. */
+	smp_store_release(&gate->probe, NULL);
+}
+
+/*
+ * The second: nobody comes in any more, and who is inside leaves.  That other
+ * handlers may still look at the gate keeps its memory, not the caller: while
+ * another gate stays there, disarming is to be as quick as arming.
+ */
 static void rg_gate_bury(struct rg_gate *gate)
 {
 	unsigned long end = jiffies + RG_LEAVE_JIFFIES;
 
+	/* Not to be freed under us by another thread of the session. */
+	atomic_inc(&gate->users);
 	mutex_lock(&rg_probe_mutex);
+	gate->buried = true;
 	list_del_rcu(&gate->probe_link);
-	rg_probe_put(gate->probe);
+	if (rg_probe_put(gate->probe))
+		rg_gate_unseen(&gate->rcu);
+	else
+		call_rcu(&gate->rcu, rg_gate_unseen);
 	mutex_unlock(&rg_probe_mutex);
 
 	/* Against rg_visit_enter(): either it sees a dead gate or we see it. */
 	smp_mb();
 	while (atomic_read_acquire(&gate->busy) && time_before(jiffies, end))
 		schedule_timeout_uninterruptible(1);
-
-	/* Now rg_gate_sweep() may have it. */
-	mutex_lock(&gate->session->mutex);
-	gate->probe = NULL;
-	mutex_unlock(&gate->session->mutex);
+	atomic_dec_return_release(&gate->users);
 }
 
 int rg_gate_disarm(struct rg_session *session, u32 id)
@@ -375,7 +419,7 @@ int rg_gate_disarm(struct rg_session *session, u32 id)
 	return 0;
 }
 
-/* For a session that nobody else uses any more. */
+/* For a session that nobody else uses any more; rg_gate_sweep() has all of it then. */
 void rg_gate_disarm_all(struct rg_session *session)
 {
 	struct rg_gate *gate;
@@ -388,6 +432,7 @@ void rg_gate_disarm_all(struct rg_session *session)
 	mutex_unlock(&session->mutex);
 
 	list_for_each_entry(gate, &session->gates, session_link)
-		if (gate->probe)
+		if (!gate->buried)
 			rg_gate_bury(gate);
+	rcu_barrier();
 }

@@ -10,6 +10,7 @@
 #include <linux/ftrace.h>
 #include <linux/hrtimer.h>
 #include <linux/kernel.h>
+#include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
@@ -17,11 +18,12 @@
 
 #include "internal.h"
 
-static bool rg_gate_matches(const struct rg_gate *gate)
+static bool rg_gate_matches(const struct rg_gate *gate, unsigned long caller)
 {
 	const struct rg_arm *arm = &gate->arm;
 
-	if (READ_ONCE(gate->dead))
+	if (READ_ONCE(gate->dead) ||
+	    (gate->from && !within_module(caller, gate->from)))
 		return false;
 	if (!arm->tid && !arm->tgid)
 		return true;
@@ -222,6 +224,23 @@ static void rg_admit(struct rg_gate *gate, struct rg_visit **visit,
 		rg_miss(gate, RG_MISS_BUSY, args);
 }
 
+/*
+ * Where the call came from.  A function that ends in a jump to this one left it its own
+ * return address, in place of which ours may stand.
+ */
+static unsigned long rg_caller(const struct pt_regs *regs)
+{
+	unsigned long caller = *(unsigned long *)regs->sp;
+	struct rg_visit *visit;
+
+	if (caller == (unsigned long)rg_return_stub) {
+		visit = rg_visit_find(RG_VISIT_RETURN, regs->sp);
+		if (visit)
+			caller = visit->resume;
+	}
+	return caller;
+}
+
 int rg_pre_handler(struct kprobe *kp, struct pt_regs *regs)
 {
 	struct rg_probe *probe = container_of(kp, struct rg_probe, kp);
@@ -229,11 +248,12 @@ int rg_pre_handler(struct kprobe *kp, struct pt_regs *regs)
 	struct rg_visit *entry = NULL, *ret = NULL;
 	/* At the entry the stack pointer points to it. */
 	unsigned long *return_address = (unsigned long *)regs->sp;
+	unsigned long caller = rg_caller(regs);
 	struct rg_gate *gate;
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(gate, &probe->gates, probe_link) {
-		if (!rg_gate_matches(gate) || rg_visit_nested())
+		if (!rg_gate_matches(gate, caller) || rg_visit_nested())
 			continue;
 		if (in_nmi()) {
 			/* Not even the record may be written here. */

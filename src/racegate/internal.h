@@ -54,12 +54,15 @@ struct rg_session {
 
 struct rg_gate {
 	struct rg_session *session;
-	struct rg_probe *probe;
+	struct rg_probe *probe;		/* NULL: rg_gate_sweep() may have it */
 	struct list_head probe_link;	/* RCU */
 	struct list_head session_link;
 	struct rg_arm arm;
+	struct module *from;		/* whose calls are hits, NULL: everybody's */
+	struct rcu_head rcu;
 
 	bool dead;			/* disarmed */
+	bool buried;			/* and taken off its probe */
 	bool open;			/* released */
 	unsigned int round;		/* +1 at every release */
 	wait_queue_head_t wq;		/* threads held here */

@@ -23,7 +23,8 @@
 #include <linux/types.h>
 
 #define RG_SYMBOL_LEN		128
-#define RG_MAX_GATES		64	/* per session */
+#define RG_MODULE_LEN		56
+#define RG_MAX_GATES		1024	/* per session */
 #define RG_RING_EVENTS		2048	/* per session */
 
 /* Below the thresholds of the hung-task and the soft-lockup detectors. */
@@ -50,7 +51,9 @@ enum {
  * armed; a gate at a return counts the call, too, and acts when it returns.
  * Calls that racegate makes itself while it works for a thread are no hits, nor is
  * a call in interrupt context if @tid or @tgid is given.
- * Hits 1 to @skip do nothing, nor do those after @max_hits more.
+ * Hits 1 to @skip do nothing, nor do those after @max_hits more.  With @from only
+ * calls that come straight out of the code of that module are hits: a lock that KVM
+ * takes, and not the same lock taken by what KVM calls.
  *
  * RG_HOLD_SLEEP is for places where the kernel may sleep.  A thread that plainly
  * may not (interrupts off, preemption off where the kernel counts it, an RCU
@@ -72,10 +75,16 @@ enum {
  * first is an error: two kinds of kprobes on one function break the kernel's record
  * of them.  One that comes after the gate works, and each may go first.
  *
- * Errors: ENOENT no such function; EOPNOTSUPP a gate cannot stand there, as the
- * compiler put no call to ftrace into the function; EINVAL a field is invalid, or
- * the symbol is on the blacklist of kprobes or, for RG_RETURN, of kretprobes; EBUSY
- * another kprobe or a livepatch is on the function, or kernel.ftrace_enabled is 0;
+ * The first gate on a function changes the code of the kernel, which takes
+ * milliseconds (in an emulator, up to a second).  While it stays, others are armed and
+ * disarmed there in microseconds, with no change of code, also by a thread for itself
+ * right before it makes the call.
+ *
+ * Errors: ENOENT no such function, or no module @from; EOPNOTSUPP a gate cannot stand
+ * there, as the compiler put no call to ftrace into the function; EINVAL a field is
+ * invalid, or the symbol is on the blacklist of kprobes or, for RG_RETURN, of
+ * kretprobes; EBUSY another kprobe or a livepatch is on the function, or
+ * kernel.ftrace_enabled is 0;
  * EPERM the kernel is locked down to confidentiality; ENOSPC RG_MAX_GATES are armed.
  */
 struct rg_arm {
@@ -89,6 +98,7 @@ struct rg_arm {
 	__u64 timeout_us;	/* how long one thread is held; 0 for RG_RECORD */
 	__u32 gate;		/* out: its id, from 1, never used again */
 	__u32 reserved[3];	/* 0 */
+	char from[RG_MODULE_LEN];	/* a module, as in "kvm_amd"; "": any caller */
 };
 
 /*
@@ -132,7 +142,7 @@ struct rg_status {
 
 /*
  * RG_DISARM: let go of the threads held, and remove the gate.  On return no
- * thread is stopped by it any more.
+ * thread is stopped by it any more; a call that was under way may still be recorded.
  */
 struct rg_disarm {
 	__u32 gate;

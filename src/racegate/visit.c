@@ -16,7 +16,7 @@
 #include "internal.h"
 
 #define RG_BUCKET_BITS	6
-#define RG_BUCKET_SLOTS	16	/* how deep the gated calls of a task can nest */
+#define RG_BUCKET_SLOTS	32	/* how deep the gated calls of a task can nest */
 
 static struct rg_visit rg_visits[1 << RG_BUCKET_BITS][RG_BUCKET_SLOTS];
 static atomic64_t rg_visit_order;
