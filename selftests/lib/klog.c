@@ -137,6 +137,30 @@ int klog_report(void)
 			 true);
 }
 
+int klog_poll(void)
+{
+	static int fd = -1;
+	char record[KLOG_RECORD_MAX];
+	const char *text;
+	long long seq;
+	int hits = 0;
+
+	if (fd < 0) {
+		fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0 || lseek(fd, 0, SEEK_END) < 0)
+			return -errno;
+		return 0;
+	}
+	while ((text = klog_next(fd, record, &seq))) {
+		if (!klog_matches(klog_deny, ARRAY_SIZE(klog_deny), text) ||
+		    klog_matches(klog_allow, ARRAY_SIZE(klog_allow), text))
+			continue;
+		hits++;
+		printf("# kernel: %s\n", text);
+	}
+	return hits;
+}
+
 int klog_count(const char *regex)
 {
 	return klog_scan(&regex, 1, NULL, 0, false);

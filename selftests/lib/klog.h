@@ -27,4 +27,12 @@ int klog_report(void);
  */
 int klog_count(const char *regex);
 
+/*
+ * klog_poll - print the denied lines since the last call, or say nothing if it is the
+ * first one; looks at new lines only, and so can be called often
+ *
+ * Returns how many there were, or -errno.
+ */
+int klog_poll(void);
+
 #endif /* KLOG_H */
