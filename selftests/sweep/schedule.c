@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One run of both operations: one after the other, or the second one while the first
+ * is held at a point.
+ *
+ * The thread that is held may own mmap_lock.  Until it is let go nothing here may take
+ * a page fault, or memory from the C library.
+ */
+#define _GNU_SOURCE /* sched_setaffinity() */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "klog.h"
+#include "sweep.h"
+
+/* A lost release must not last; far above what B may take. */
+#define HOLD_SLEEP_US	4000000
+#define HOLD_SPIN_US	RG_SPIN_MAX_US
+/* From the start to the gate. */
+#define REACH_US	5000000
+/* Both have to come to their ends after that, or the host is not well. */
+#define END_US		20000000
+
+/* How often to look at B, and when it plainly waits. */
+#define LOOK_US		300
+#define LOOKS_ASLEEP	3
+/* A wait for a grace period of RCU ends by itself, if A is not in the way. */
+#define RCU_US		300000
+/* Once in the slow path of a lock, and not at its end so long after. */
+#define LOCK_US		1500
+/*
+ * Neither at its end nor asleep nor in the slow path of a lock for so long, and on as
+ * many looks, as an emulated CPU may be without one of the machine's for longer: it
+ * polls, as what KVM does again and again until an invalidation is over.
+ */
+#define POLL_US		20000
+#define POLL_LOOKS	20
+
+unsigned long long sweep_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+}
+
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	TEST_ASSERT(!sched_setaffinity(0, sizeof(set), &set),
+		    "cannot stay on CPU %d: %s", cpu, strerror(errno));
+}
+
+static int open_proc(pid_t tid, const char *file)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/%s", tid, file);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void *worker_thread(void *arg)
+{
+	struct worker *worker = arg;
+	int gate;
+
+	pin(worker->cpu);
+	worker->tid = rg_gettid();
+	for (;;) {
+		sem_post(&worker->done);
+		while (sem_wait(&worker->go))
+			;
+		gate = -1;
+		if (worker->gate) {
+			gate = rg_arm(worker->sweep->rg, worker->gate);
+			worker->gate_id = gate;
+			sem_post(&worker->armed);
+		}
+		worker->work(worker->sweep);
+		/* Also tells who waits for the gate that it will not be reached. */
+		if (gate >= 0)
+			rg_disarm(worker->sweep->rg, gate);
+	}
+	return NULL;
+}
+
+static void start(struct worker *worker, void (*work)(struct sweep *sweep))
+{
+	worker->work = work;
+	worker->busy = true;
+	sem_post(&worker->go);
+}
+
+/* Waits for so long; is it done? */
+static bool is_done(struct worker *worker, unsigned long long us)
+{
+	struct timespec until;
+
+	if (!worker->busy)
+		return true;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += us / 1000000;
+	until.tv_nsec += us % 1000000 * 1000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	while (sem_timedwait(&worker->done, &until))
+		if (errno != EINTR)
+			return false;
+	worker->busy = false;
+	return true;
+}
+
+/* The host does not get over it: nothing more can be said in this boot. */
+static void give_up(struct sweep *sweep)
+{
+	int fd;
+
+	printf("@sweep@\thung\n");
+	fflush(stdout);
+	fsync(STDOUT_FILENO);
+	sleep(1);
+	if (sweep->reboots) {
+		fd = open("/proc/sysrq-trigger", O_WRONLY);
+		if (fd < 0 || write(fd, "b", 1) != 1)
+			printf("# the host cannot be ended by sysrq\n");
+	}
+	_exit(3);
+}
+
+static void finish(struct worker *worker)
+{
+	if (!is_done(worker, END_US))
+		give_up(worker->sweep);
+}
+
+void worker_call(struct worker *worker, void (*work)(struct sweep *sweep))
+{
+	start(worker, work);
+	finish(worker);
+}
+
+static const char *start_worker(struct sweep *sweep, int i)
+{
+	struct worker *worker = &sweep->worker[i];
+
+	worker->sweep = sweep;
+	worker->cpu = 1 + i;
+	worker->busy = true;
+	sem_init(&worker->go, 0, 0);
+	sem_init(&worker->done, 0, 0);
+	sem_init(&worker->armed, 0, 0);
+	TEST_ASSERT(!pthread_create(&worker->thread, NULL, worker_thread, worker),
+		    "pthread_create");
+	finish(worker);
+	worker->stat = open_proc(worker->tid, "stat");
+	worker->wchan = open_proc(worker->tid, "wchan");
+	if (worker->stat < 0)
+		return "cannot read /proc/self/task";
+	rg_name_thread(sweep->rg, worker->tid, sweep->pair->op[i]->what);
+	return NULL;
+}
+
+const char *sweep_start(struct sweep *sweep)
+{
+	const char *why;
+	int i;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 3)
+		return "three CPUs are needed: one for each operation and one to steer";
+	pin(0);
+	if (rg_open(&sweep->rg) < 0)
+		return rg_strerror();
+	rg_name_thread(sweep->rg, rg_gettid(), "steers");
+	for (i = 0; i < 2; i++) {
+		why = start_worker(sweep, i);
+		if (why)
+			return why;
+	}
+	return NULL;
+}
+
+static struct worker *held_worker(struct sweep *sweep)
+{
+	return &sweep->worker[sweep->first];
+}
+
+static struct worker *other_worker(struct sweep *sweep)
+{
+	return &sweep->worker[!sweep->first];
+}
+
+/* With marks in the record, for the ladder of a finding. */
+static void run_op(struct sweep *sweep, const struct op *op)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s begins", op->name);
+	rg_mark(sweep->rg, text);
+	op->run(sweep);
+	snprintf(text, sizeof(text), "%s is at its end", op->name);
+	rg_mark(sweep->rg, text);
+}
+
+static void run_held(struct sweep *sweep)
+{
+	run_op(sweep, sweep->pair->op[sweep->first]);
+}
+
+static void run_other(struct sweep *sweep)
+{
+	run_op(sweep, sweep->pair->op[!sweep->first]);
+}
+
+/* What came of it. */
+static void look(struct sweep *sweep)
+{
+	unsigned long long begin = sweep_now_us();
+
+	sweep->pair->stage->probe(sweep);
+	sweep->outcome.nr = 0;
+	sweep->pair->stage->observe(sweep);
+	sweep->log = klog_poll();
+	sweep->schedules++;
+	sweep->us.look += sweep_now_us() - begin;
+}
+
+void sweep_order(struct sweep *sweep, bool first_goes_first)
+{
+	struct worker *held = held_worker(sweep), *other = other_worker(sweep);
+
+	sweep->pair->stage->fresh(sweep);
+	if (first_goes_first)
+		worker_call(held, run_held);
+	worker_call(other, run_other);
+	if (!first_goes_first)
+		worker_call(held, run_held);
+	look(sweep);
+	rg_forget(sweep->rg);
+}
+
+/* R, S, D and so on. */
+static char state_of(const struct worker *worker)
+{
+	char text[128], *end;
+	ssize_t n = pread(worker->stat, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return '?';
+	text[n] = '\0';
+	end = strrchr(text, ')');
+	return end && end[1] ? end[2] : '?';
+}
+
+static bool waits_for_rcu(const struct worker *worker)
+{
+	char text[64];
+	ssize_t n = pread(worker->wchan, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return strstr(text, "rcu");
+}
+
+/* How often B has come to the slow path of a lock. */
+static unsigned int slowpaths(struct sweep *sweep)
+{
+	struct rg_status status;
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < sweep->nr_slowpaths; i++)
+		if (!rg_status(sweep->rg, sweep->slowpath[i], &status))
+			nr += status.arrivals;
+	return nr;
+}
+
+/*
+ * Is B waiting for another CPU to answer its interrupt?  A that spins with interrupts
+ * off does not, which is the hold's doing, and says nothing about the two.
+ */
+static bool waits_for_ipi(struct sweep *sweep)
+{
+	struct rg_status asked, answered;
+
+	return !rg_status(sweep->rg, sweep->ipi[RG_ENTRY], &asked) &&
+	       !rg_status(sweep->rg, sweep->ipi[RG_RETURN], &answered) &&
+	       asked.arrivals != answered.arrivals;
+}
+
+static void arm_slowpaths(struct sweep *sweep)
+{
+	static const char * const names[] = {
+		"native_queued_spin_lock_slowpath", "queued_spin_lock_slowpath",
+		"queued_read_lock_slowpath", "queued_write_lock_slowpath",
+	};
+	unsigned int i;
+	int gate;
+
+	if (sweep->nr_slowpaths)
+		return;
+	for (i = RG_ENTRY; i <= RG_RETURN; i++)
+		sweep->ipi[i] = rg_arm(sweep->rg, &(struct rg_point){
+			.symbol = "smp_call_function_many_cond", .where = i,
+			.tid = other_worker(sweep)->tid,
+			.label = i == RG_ENTRY ? "interrupts other CPUs" :
+				 "has their answer" });
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		gate = rg_arm(sweep->rg, &(struct rg_point){
+			.symbol = names[i], .tid = other_worker(sweep)->tid,
+			.label = "waits for a lock" });
+		if (gate >= 0)
+			sweep->slowpath[sweep->nr_slowpaths++] = gate;
+	}
+}
+
+/* Follows B until it is at its end, or plainly waits. */
+static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before)
+{
+	unsigned long long begin = sweep_now_us(), now, spins_since = 0;
+	struct worker *other = other_worker(sweep);
+	unsigned int asleep = 0, looks = 0;
+	char state;
+
+	for (; !is_done(other, LOOK_US); looks++) {
+		now = sweep_now_us();
+		state = state_of(other);
+		asleep = state == 'S' || state == 'D' ? asleep + 1 : 0;
+		if (asleep >= LOOKS_ASLEEP &&
+		    (now - begin > RCU_US || !waits_for_rcu(other)))
+			return is_done(other, 0) ? RAN : SLEEPS;
+		if (!spins_since && slowpaths(sweep) != slowpaths_before)
+			spins_since = now;
+		if (spins_since && now - spins_since > LOCK_US)
+			return SPINS;
+		if (!spins_since && !asleep && now - begin > POLL_US &&
+		    looks > POLL_LOOKS)
+			return waits_for_ipi(sweep) ? UNCLEAR : POLLS;
+	}
+	return RAN;
+}
+
+/* What the record says of the gate. */
+struct record {
+	bool held, timed_out, atomic, missed, holes;
+};
+
+static void read_record(struct sweep *sweep, int gate, struct record *record)
+{
+	const struct rg_event *events;
+	ssize_t nr = rg_events(sweep->rg, &events), i;
+
+	memset(record, 0, sizeof(*record));
+	for (i = 0; i < nr; i++) {
+		record->holes |= events[i].kind == RG_EV_LOST;
+		if (events[i].gate != (unsigned int)gate)
+			continue;
+		record->held |= events[i].kind == RG_EV_HELD;
+		record->timed_out |= events[i].kind == RG_EV_TIMEOUT ||
+				     events[i].kind == RG_EV_KILLED;
+		record->missed |= events[i].kind == RG_EV_MISSED;
+		record->atomic |= events[i].kind == RG_EV_MISSED &&
+				  events[i].reason == RG_MISS_ATOMIC;
+	}
+}
+
+static void conclude(struct schedule *result, const struct record *record)
+{
+	result->why = NULL;
+	if (record->holes) {
+		result->verdict = NOT_TRIED;
+		result->why = "not all of it could be recorded";
+	} else if (record->atomic || record->missed) {
+		result->verdict = NOT_TRIED;
+		result->why = record->atomic ? "it must not sleep there" :
+			      "racegate had no slot for the call";
+	} else if (!record->held) {
+		result->verdict = NOT_REACHED;
+	} else if (record->timed_out) {
+		result->verdict = NOT_TRIED;
+		result->why = "the hold ran out";
+	} else if (result->progress == UNCLEAR) {
+		result->verdict = NOT_TRIED;
+		result->why = "B waited for an interrupt to be answered, with A's CPU held";
+	} else {
+		result->verdict = result->progress == RAN ? RAN_THROUGH : WAITED;
+	}
+}
+
+/* Returns the gate's id, or an error. */
+static int start_held(struct sweep *sweep, const struct rg_point *gate)
+{
+	struct worker *held = held_worker(sweep);
+
+	held->gate = gate;
+	start(held, run_held);
+	while (sem_wait(&held->armed))
+		;
+	held->gate = NULL;
+	return held->gate_id;
+}
+
+static void hold_once(struct sweep *sweep, struct point *point, bool alone,
+		      struct schedule *result)
+{
+	struct rg_point where = {
+		.symbol = point->function->symbol, .where = point->where,
+		.from = point->function->from, .tid = held_worker(sweep)->tid,
+		.action = point->atomic ? RG_HOLD_SPIN : RG_HOLD_SLEEP,
+		.timeout_us = point->atomic ? HOLD_SPIN_US : HOLD_SLEEP_US,
+		.skip = point->visit - 1, .max_hits = 1,
+	};
+	unsigned long long t[5];
+	struct record record;
+	unsigned int before;
+	bool ran = false;
+	int gate;
+
+	arm_slowpaths(sweep);
+	t[0] = sweep_now_us();
+	sweep->pair->stage->fresh(sweep);
+	rg_forget(sweep->rg);
+	before = slowpaths(sweep);
+	t[1] = sweep_now_us();
+	gate = start_held(sweep, &where);
+	result->progress = RAN;
+	if (gate >= 0 && !rg_wait(sweep->rg, gate, 1, REACH_US)) {
+		t[2] = sweep_now_us();
+		if (alone) {
+			usleep(LOOK_US);
+		} else {
+			start(other_worker(sweep), run_other);
+			result->progress = watch(sweep, before);
+			ran = true;
+		}
+		t[3] = sweep_now_us();
+		rg_release(sweep->rg, gate);
+		sweep->us.second += t[3] - t[2];
+	} else {
+		t[3] = sweep_now_us();
+		t[2] = t[3];
+	}
+	finish(held_worker(sweep));
+	if (!ran)
+		start(other_worker(sweep), run_other);
+	finish(other_worker(sweep));
+	t[4] = sweep_now_us();
+	sweep->us.fresh += t[1] - t[0];
+	sweep->us.hold += t[2] - t[1];
+	sweep->us.end += t[4] - t[3];
+	if (gate < 0) {
+		result->verdict = NOT_TRIED;
+		result->why = "no gate";
+	} else {
+		read_record(sweep, gate, &record);
+		conclude(result, &record);
+		point->atomic |= record.atomic;
+	}
+	look(sweep);
+}
+
+void sweep_hold(struct sweep *sweep, struct point *point, bool alone,
+		struct schedule *result)
+{
+	bool was_atomic = point->atomic;
+
+	hold_once(sweep, point, alone, result);
+	/* It may not sleep there this time; spin, then. */
+	if (point->atomic && !was_atomic)
+		hold_once(sweep, point, alone, result);
+}

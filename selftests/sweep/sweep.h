@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The sweep: every single preemption of one KVM operation by another.
+ *
+ * Two operations, each in a thread with a CPU of its own.  The path of the first
+ * through kvm and the vendor module is found out once: entries and returns of
+ * functions, and the lock operations that they call.  Then, for each of these points
+ * and with fresh state, the first is held there, the second runs to its end or until
+ * it plainly waits, and the first goes on.  What comes of it has to be what comes of
+ * one after the other, in one order or the other.
+ *
+ * stage_*.c for each kind of VM: what it is made of, and the operations in it.
+ * path.c: the points.  schedule.c: one run.  outcome.c: what came of it.
+ * sweep.c: the program.
+ */
+#ifndef SWEEP_H
+#define SWEEP_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "kvm_util.h"
+#include "racegate_client.h"
+
+struct sweep;
+
+/* outcome.c: numbers that say what came of two operations */
+#define OUTCOME_WORDS	96
+
+struct outcome {
+	unsigned int nr;
+	struct {
+		const char *name;	/* a constant: kept by reference */
+		unsigned int index;	/* of several of that name */
+		uint64_t value;
+	} word[OUTCOME_WORDS];
+};
+
+/* outcome_add - one more; every run has to add the same ones, in the same order */
+void outcome_add(struct outcome *outcome, const char *name, unsigned int index,
+		 uint64_t value);
+
+/* outcome_add_vcpu - the state that userspace can read; in the vCPU's own thread */
+void outcome_add_vcpu(struct outcome *outcome, struct kvm_vcpu *vcpu);
+
+/* outcome_sum - a number that tells one content of memory from another */
+uint64_t outcome_sum(const void *data, size_t size);
+
+/* Runs that nobody disturbed, and which of their words mean nothing. */
+struct reference {
+	struct outcome order[2];	/* A then B; B then A */
+	bool noise[OUTCOME_WORDS];
+};
+
+/* reference_add - one more run in that order: a word that differs is noise */
+void reference_add(struct reference *reference, int order,
+		   const struct outcome *outcome, bool first);
+
+/* reference_is - is it the outcome of that order? */
+bool reference_is(const struct reference *reference, int order,
+		  const struct outcome *outcome);
+
+/* reference_print_difference - as diagnostics, in words; returns how many differ */
+unsigned int reference_print_difference(const struct reference *reference,
+					const struct outcome *outcome);
+
+/* reference_print_noise - which words are not looked at */
+void reference_print_noise(const struct reference *reference);
+
+/* A thread on a CPU of its own, that does one thing whenever it is told to. */
+struct worker {
+	struct sweep *sweep;
+	void (*work)(struct sweep *sweep);
+	pthread_t thread;
+	pid_t tid;
+	int cpu;
+	int stat;		/* an open /proc/.../stat */
+	int wchan;
+	sem_t go, done;
+	bool busy;
+	/* A gate to arm for itself before it works, and its id or an error. */
+	const struct rg_point *gate;
+	int gate_id;
+	sem_t armed;
+};
+
+/* worker_call - have it done there, and wait for it */
+void worker_call(struct worker *worker, void (*work)(struct sweep *sweep));
+
+struct op {
+	const char *name;
+	const char *what;		/* for the map: "replaces the page" */
+	void (*run)(struct sweep *sweep);
+};
+
+/*
+ * A kind of VM.  All but @run of an operation and @observe is called by the thread
+ * that steers, which is on a CPU of its own.
+ */
+struct stage {
+	const char *name;
+	/* NULL, or why this host has no such thing */
+	const char *(*missing)(void);
+	/* a new VM; @destroy says how many pages somebody still refers to */
+	void (*create)(struct sweep *sweep);
+	unsigned int (*destroy)(struct sweep *sweep);
+	/* the same state again, before each schedule */
+	void (*fresh)(struct sweep *sweep);
+	/* after the operations: use everything that they may have broken */
+	void (*probe)(struct sweep *sweep);
+	/* add to sweep->outcome, which starts empty */
+	void (*observe)(struct sweep *sweep);
+};
+
+struct pair {
+	const char *race;
+	const struct stage *stage;
+	const struct op *op[2];
+	bool alike;			/* it is no matter which one is held */
+};
+
+extern const struct pair gpc_pairs[];
+
+/* path.c */
+enum verdict {
+	NOT_TRIED,		/* no verdict: see the point's @why */
+	NOT_REACHED,		/* A came to its end without passing there */
+	RAN_THROUGH,		/* B ran to its end while A was held */
+	WAITED,			/* B waited, in whatever way, for A to go on */
+	SHOWS,			/* and the outcome is of no order: a finding */
+	NR_VERDICTS,
+};
+
+/* How B came along while A was held. */
+enum progress {
+	RAN,
+	SLEEPS,
+	SPINS,
+	POLLS,			/* neither, and does not get to its end */
+	UNCLEAR,		/* it would go on, but for the hold */
+};
+
+struct function {
+	char symbol[RG_SYMBOL_LEN];
+	const char *from;		/* NULL, or whose calls count: a lock */
+	int nobody;			/* the gate that stays */
+	int gate[2];			/* while the path is recorded */
+};
+
+struct point {
+	const struct function *function;
+	unsigned int where;		/* RG_ENTRY, RG_RETURN */
+	unsigned int visit;		/* from 1 */
+	unsigned int depth;		/* of calls on the path, from 0 */
+	bool atomic;			/* the kernel must not sleep there */
+	enum verdict verdict;
+	enum progress progress;
+	const char *why;		/* NULL, or more about the verdict */
+};
+
+struct path {
+	struct function *functions;
+	unsigned int nr_functions, nr_no_gate;
+	struct point *points;
+	unsigned int nr_points, nr_missed;
+};
+
+/* A tid that no thread has: a gate for it changes the code once and for all. */
+#define NOBODY	0x7fffffff
+
+/*
+ * path_trace - which functions of kvm and the vendor module @worker passes while
+ * @run runs, and a gate for nobody at each, and at each lock operation
+ *
+ * Returns NULL, or why there is no path.
+ */
+const char *path_trace(struct sweep *sweep, struct worker *worker,
+		       void (*run)(struct sweep *sweep));
+
+/*
+ * path_record - the points of one run, up to @visits of each; functions without one
+ * stay
+ */
+const char *path_record(struct sweep *sweep, struct worker *worker,
+			void (*run)(struct sweep *sweep), unsigned int visits);
+
+/* path_drop_unused - give up the gates of lock operations that are not on the path */
+void path_drop_unused(struct sweep *sweep);
+
+/* schedule.c */
+struct times {
+	unsigned long long fresh, hold, second, end, look;
+};
+
+struct sweep {
+	const struct pair *pair;
+	int first;			/* which operation is held: 0 or 1 */
+	struct worker worker[2];	/* of the pair's operations */
+	struct rg *rg;
+	int slowpath[4];		/* gates that see B wait for a lock */
+	unsigned int nr_slowpaths;
+	int ipi[2];			/* when it interrupts other CPUs, and has done */
+	struct path path;
+	struct reference reference;
+	struct outcome outcome;
+	int log;			/* lines that the kernel should not have said */
+	void *stage;			/* what the stage keeps */
+	unsigned int schedules, vms, leaked;
+	struct times us;
+	bool reboots;			/* a host that hangs is to be ended */
+};
+
+struct schedule {
+	enum verdict verdict;
+	enum progress progress;
+	const char *why;
+};
+
+/* sweep_start - the threads, for the pair's operations; NULL, or why not */
+const char *sweep_start(struct sweep *sweep);
+
+/* sweep_order - one after the other, the held one first or second; see outcome */
+void sweep_order(struct sweep *sweep, bool first_goes_first);
+
+/* sweep_hold - one schedule; with @alone B runs only when A has come to its end */
+void sweep_hold(struct sweep *sweep, struct point *point, bool alone,
+		struct schedule *result);
+
+unsigned long long sweep_now_us(void);
+
+#endif /* SWEEP_H */
