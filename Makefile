@@ -20,6 +20,9 @@ help:
 	@echo '                     HOST=local  on this machine and its CPU, as root [4]'
 	@echo '                     RUNS=N      how often (default 3)'
 	@echo '                     WITHOUT=ID  leave out the patches of one race'
+	@echo '  make sweep RACE=ID  find it without being told where it is: hold one operation at'
+	@echo '                   every point of its path and let the other run; a map [1]'
+	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
 	@echo '  make modules     replacement kvm.ko, kvm-intel.ko and kvm-amd.ko for the'
 	@echo '                   running kernel, into build/modules'
 	@echo '                     KERNEL=6.1 or KERNEL=6.1.176-1  a Debian kernel, fetched if need be, or'
@@ -56,6 +59,9 @@ help:
 
 demo:
 	@$(OWNED) scripts/lab/demo $(THEIRS)
+
+sweep:
+	@scripts/lab/sweep
 
 modules:
 	@$(OWNED) scripts/modules/modules-build $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(KVER),--kver $(KVER)) \
@@ -95,4 +101,4 @@ check-quick:
 clean:
 	rm -rf '$(O)' Module.symvers modules.order .*.cmd
 
-.PHONY: help demo modules load unload status-host install uninstall sign deb selftests check check-quick clean
+.PHONY: help demo sweep modules load unload status-host install uninstall sign deb selftests check check-quick clean

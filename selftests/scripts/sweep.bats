@@ -1,0 +1,110 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/lab/sweep: what it refuses, and the map that is made of what the program says.
+# Nothing is booted.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	MAP=$TOP/scripts/lab/sweep.awk
+	cd "$BATS_TEST_TMPDIR" || return
+	: >unfixed
+	: >fixed
+}
+
+# path FILE FUNCTION WHERE DEPTH... - the path that a host found
+path()
+{
+	local file=$1
+
+	shift
+	printf '@sweep@\tpair\trace\treplaces the page\trefreshes the cache\n' >>"$file"
+	while [ $# -ge 3 ]; do
+		printf '@sweep@\tpath\t%s\t%s\t1\t%s\n' "$1" "$2" "$3" >>"$file"
+		shift 3
+	done
+}
+
+# point FILE FUNCTION WHERE VERDICT [WHY]
+point()
+{
+	printf '@sweep@\tpoint\t%s\t%s\t1\t0\t%s\tran\t%s\n' "$2" "$3" "$4" "${5-}" >>"$1"
+}
+
+# map FORM
+map()
+{
+	awk -F '\t' -v form="$1" -v race=gpc-refresh -v kernel=6.1.0 -v host=qemu \
+		-v unfixed=reopen-gpc-refresh -f "$MAP" unfixed fixed
+}
+
+# two_paths - three points; the fixed modules have a function more
+two_paths()
+{
+	path unfixed kvm:f entry 0 "_raw_spin_lock<kvm" entry 1 kvm:f return 0
+	path fixed kvm:f entry 0 kvm:g entry 1 "_raw_spin_lock<kvm" entry 1 kvm:f return 0
+	point unfixed kvm:f entry "ran through"
+	point unfixed "_raw_spin_lock<kvm" entry shows
+	point unfixed kvm:f return "not tried" "no gate"
+	point fixed kvm:f entry "ran through"
+	point fixed kvm:g entry "not reached"
+	point fixed "_raw_spin_lock<kvm" entry waited
+	point fixed kvm:f return waited
+}
+
+@test "both paths stand side by side, a function that only one has in its place" {
+	two_paths
+	run map text
+	[ "$status" -eq 0 ]
+	[[ $output == *"A replaces the page, B refreshes the cache; unfixed: reopen-gpc-refresh"* ]]
+	[[ $output == *$'\n   |      |   f() {\n          .     g() {\n   S      w     _raw_spin_lock() {\n   ?      w   } f'* ]]
+}
+
+@test "what is counted is what is recorded" {
+	two_paths
+	printf '@sweep@\tcount\tschedules\t30\n@sweep@\tcount\tmilliseconds\t600\n' >>unfixed
+	run map text
+	[[ $output == *"unfixed: 1 of 3 points show; 1 ran through, 0 waited, 0 not reached, 1 not tried; 30 schedules, 50.0/s"* ]]
+	[[ $output == *"fixed:   0 of 4 points show; 1 ran through, 2 waited, 1 not reached, 0 not tried"* ]]
+	[[ $output == *"not tried, unfixed, 1: no gate"* ]]
+}
+
+@test "a host that dies is a finding, and what was not tried after it is counted" {
+	path unfixed kvm:f entry 0 kvm:g entry 0 kvm:g return 0
+	path fixed kvm:f entry 0
+	point unfixed kvm:f entry "ran through"
+	point unfixed kvm:g entry dies "Fatal exception"
+	run map text
+	[[ $output == *"unfixed: 1 of 3 points show (the host dies at 1); 1 ran through, 0 waited, 0 not reached, 1 not tried"* ]]
+	[[ $output == *$'\n   X          g() {'* ]]
+}
+
+@test "a path that a second boot finds again is not a second path" {
+	path unfixed kvm:f entry 0 kvm:f return 0
+	path unfixed kvm:f entry 0 kvm:f return 0
+	path fixed kvm:f entry 0 kvm:f return 0
+	point unfixed kvm:f entry shows
+	point fixed kvm:f entry waited
+	run map text
+	[ "$(grep -c 'f() {' <<<"$output")" -eq 1 ]
+}
+
+@test "the same as SVG" {
+	two_paths
+	run map svg
+	[ "$status" -eq 0 ]
+	[[ ${lines[0]} == "<svg "* ]]
+	[[ $output == *'fill="#d64545"'*'>S</text>'* ]]
+	[[ $output == *"_raw_spin_lock() {</text>"* ]]
+	[[ ${lines[-1]} == "</svg>" ]]
+}
+
+@test "without a race it says how it is used" {
+	run env -u RACE -u O "$TOP/scripts/lab/sweep"
+	[ "$status" -eq 2 ]
+	[[ $output == *"give RACE=ID"* ]]
+	run "$TOP/scripts/lab/sweep" --bogus
+	[ "$status" -eq 2 ]
+}
