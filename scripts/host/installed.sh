@@ -71,6 +71,7 @@ prefer_distro()
 	# depmod reads the release as a regular expression.
 	release=${release//+/[+]}
 	names=$(set_names "$1") || return
+	# shellcheck disable=SC2001 # every line
 	sed "s|.*|override & ^$release\$ kernel/arch/x86/kvm|" <<<"$names" >"$file" &&
 		depmod_for "$1" || return
 	all_taken_from "$1" "/lib/modules/$1/kernel" && return
@@ -113,8 +114,10 @@ refresh_initramfs()
 
 INSTALL_LOCK=$RUN/install.lock
 # Where the package keeps what it knows; scripts/host/package/lib.sh has more.
+# shellcheck disable=SC2034 # for those who source this
 PACKAGE_STATE=/var/lib/kvm-racefix
 # Seconds that a person waits for another install, which may make an initramfs.
+# shellcheck disable=SC2034
 INSTALL_SECONDS=600
 
 # lock_modules SECONDS - one change of what is installed at a time: wait that long for
@@ -122,8 +125,8 @@ INSTALL_SECONDS=600
 lock_modules()
 {
 	make_run || return
-	[ ! /proc/self/fd/9 -ef $INSTALL_LOCK ] || return 0
-	exec 9>>$INSTALL_LOCK || return
+	[ ! /proc/self/fd/9 -ef "$INSTALL_LOCK" ] || return 0
+	exec 9>>"$INSTALL_LOCK" || return
 	flock -n 9 && return
 	say "another install, uninstall or package run is at work; waiting for it, $1 s at most"
 	flock -w "$1" 9 && return

@@ -66,8 +66,8 @@ build_options()
 	local from ksrc kbuild
 
 	from=$(built_set "$1")/.from
-	ksrc=${KSRC:-$(sed -n 's/^ksrc //p' "$from" 2>/dev/null)}
-	kbuild=${KBUILD:-$(sed -n 's/^kbuild //p' "$from" 2>/dev/null)}
+	ksrc=${KSRC:-$(sed -n 's/^ksrc //p' "$from" 2>/dev/null || :)}
+	kbuild=${KBUILD:-$(sed -n 's/^kbuild //p' "$from" 2>/dev/null || :)}
 	OPTIONS=(--kver "$1")
 	[ -z "$ksrc" ] || OPTIONS+=(--ksrc "$ksrc")
 	[ -z "$kbuild" ] || OPTIONS+=(--kbuild "$kbuild")

@@ -42,3 +42,19 @@ module_with()
 		! holds_id "$FILE" "$id" || { echo "found: $id"; return 1; }
 	done
 }
+
+@test "loaded: what a set was built from is what is built from again; the environment comes first" {
+	# shellcheck source=scripts/modules/module-set.sh
+	. "$TOP/scripts/modules/module-set.sh"
+	BUILD=$BATS_TEST_TMPDIR/build
+	mkdir -p "$BUILD/modules/6.1.0-1/patched"
+	unset KSRC KBUILD
+	build_options 6.1.0-1
+	[ "${OPTIONS[*]}" = "--kver 6.1.0-1" ]
+	printf 'ksrc %s\nkbuild /a build\n' "$BATS_TEST_TMPDIR" >"$BUILD/modules/6.1.0-1/patched/.from"
+	build_options 6.1.0-1
+	[ "${#OPTIONS[@]}" -eq 6 ]
+	[ "${OPTIONS[*]}" = "--kver 6.1.0-1 --ksrc $BATS_TEST_TMPDIR --kbuild /a build" ]
+	KSRC=/other build_options 6.1.0-1
+	[ "${OPTIONS[*]}" = "--kver 6.1.0-1 --ksrc /other --kbuild /a build" ]
+}
