@@ -23,6 +23,7 @@ help:
 	@echo '  make sweep RACE=ID  find it without being told where it is: hold one operation at'
 	@echo '                   every point of its path and let the other run; a map [1]'
 	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
+	@echo '  make ladder RACE=ID   how that race went, in the last demo'
 	@echo '  make modules     replacement kvm.ko, kvm-intel.ko and kvm-amd.ko for the'
 	@echo '                   running kernel, into build/modules'
 	@echo '                     KERNEL=6.1 or KERNEL=6.1.176-1  a Debian kernel, fetched if need be, or'
@@ -63,6 +64,9 @@ demo:
 sweep:
 	@scripts/lab/sweep
 
+ladder:
+	@scripts/lab/ladder $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(HOST),--host '$(HOST)') '$(RACE)'
+
 modules:
 	@$(OWNED) scripts/modules/modules-build $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(KVER),--kver $(KVER)) \
 		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)') $(THEIRS)
@@ -101,4 +105,4 @@ check-quick:
 clean:
 	rm -rf '$(O)' Module.symvers modules.order .*.cmd
 
-.PHONY: help demo sweep modules load unload status-host install uninstall sign deb selftests check check-quick clean
+.PHONY: help demo ladder sweep modules load unload status-host install uninstall sign deb selftests check check-quick clean

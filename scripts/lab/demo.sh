@@ -42,15 +42,6 @@ demo_request()
 	fi
 }
 
-# lock_demo - one demo at a time in build/, until this process ends; fd 8 holds the lock
-lock_demo()
-{
-	mkdir -p "$BUILD" || die "$EX_USAGE" "cannot create $BUILD"
-	exec 8>"$BUILD/demo.lock"
-	flock -n 8 ||
-		die "$EX_USAGE" "another demo runs in $BUILD; wait for it, or give this one a place of its own with O="
-}
-
 # row RACE KERNEL HOST UNPATCHED PATCHED TIME - a line of the table
 row()
 {

@@ -169,6 +169,76 @@ local_demo()
 	[[ $output == *"another demo"* ]]
 }
 
+# stub FILE TEXT - make it a script of the copy
+stub()
+{
+	printf '#!/bin/bash\n%s\n' "$2" >"$BATS_TEST_TMPDIR/$1"
+	chmod +x "$BATS_TEST_TMPDIR/$1"
+}
+
+# stub_hosts - besides, one that builds nothing and whose hosts are quick: a race shows on
+# all modules but those that are patched, unless without has its name
+stub_hosts()
+{
+	stub_copy
+	mkdir -p "$O/kernels/6.1/source" "$O/selftests" "$O/sets" "$BATS_TEST_TMPDIR/bin"
+	echo 6.1.0-x >"$O/kernels/6.1/release"
+	echo 6.1.192-1 >"$O/kernels/6.1/version"
+	touch "$O/selftests/tdp_mmu_zap_test" "$O/sets/racegate.ko"
+	stub bin/make 'exit 0'
+	stub scripts/modules/modules-build 'echo "$O/sets"'
+	stub scripts/lab/host-run '
+		while [ $# -gt 0 ]; do
+			case $1 in --out) out=$2 ;; esac
+			shift
+		done
+		printf "end=clean\nseconds=3.0\n" >"$out/result"
+		while read -r row race set cases _; do
+			name=two_tdp_faults status=0 ok=ok
+			[ "$cases" != two_zappers_collide ] || name=$cases
+			case $set,$cases in
+			*,two_zappers_collide) ok="" ;;
+			patched,every) ;;
+			*) status=1 ok="not ok" ;;
+			esac
+			printf "@lab@ begin %s\n#  RUN           global.%s ...\n#         us  vCPU 1\n#        0.0  a landmark\n" "$row" "$name"
+			if [ -z "$ok" ]; then
+				printf "end=panic\nreason=Fatal exception\nseconds=3.0\n" >"$out/result"
+				break
+			fi
+			echo "$ok 1 global.$name"
+			[ "$cases" != every ] || printf "#  RUN           global.two_zappers_collide ...\nok 2 global.two_zappers_collide\n"
+			echo "@lab@ end $row $status 10"
+		done <"$out/payload/plan" >"$out/output.log"
+		echo "RIP: 0010:kvm_mmu_zap_oldest_mmu_pages+0x1" >"$out/console.log"
+		! grep -q panic "$out/result" || exit 3'
+	export PATH=$BATS_TEST_TMPDIR/bin:$PATH
+}
+
+@test "demo: from the plan to the table, with the first ladder, and the exit code" {
+	export O=$BATS_TEST_TMPDIR/build
+	stub_hosts
+	# The source takes what opens the race.
+	sed -i 's/^fit()$/fit() { return 0; }\nunused()/' "$BATS_TEST_TMPDIR/scripts/tree/races.sh"
+	RACE=tdp-mmu-zap HOST=qemu KERNEL=6.1 RUNS=2 run "$BATS_TEST_TMPDIR/scripts/lab/demo"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	diff - <(cut -c 1-108 "$O/demo/table" | sed 's/ *$//') <<-'END'
+	race                                 kernel                 host   unpatched                  patched
+	tdp-mmu-zap                          6.1.0-x                qemu   shows 2/2 (reopened)       closed 2/2
+	  two_zappers_collide                6.1.0-x                qemu   host dies 1/1 (reopened)   as above
+	END
+	[ "$(grep -c "a landmark" <<<"$output")" -eq 1 ]
+	[ "$(grep -c "booting" <<<"$output")" -eq 3 ]
+	run env RACE=tdp-mmu-zap /usr/bin/make -s -C "$TOP" -f "$TOP/Makefile" ladder O="$O"
+	[[ $output == *"# tdp-mmu-zap, two_tdp_faults: 6.1.0-x, qemu, reopen-tdp-mmu-zap"*"a landmark"* ]]
+	# Without its patches it shows on all modules.
+	RACE=tdp-mmu-zap HOST=qemu KERNEL=6.1 RUNS=1 WITHOUT=tdp-mmu-zap run "$BATS_TEST_TMPDIR/scripts/lab/demo"
+	[ "$status" -eq 1 ]
+	grep -E '^tdp-mmu-zap .*SHOWS 0/1' "$O/demo/table"
+	grep -E '^    run 1, fixed: two_tdp_faults: fail, not pass: .*/output.log:[0-9]+$' "$O/demo/table"
+}
+
 @test "make demo: Ctrl-C during a boot ends it, and no emulator is left" {
 	local session log=$BATS_TEST_TMPDIR/log i rc=0
 
