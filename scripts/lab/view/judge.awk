@@ -69,7 +69,7 @@ $8 == "*" {
 	case_where[key, $8] = $14
 	# A skip on fixed modules is no pass, and no error of theirs: views look whether it matters.
 	if (($9 == "fail" && $10 != "fail") || ($9 == "pass" && $10 !~ /^(pass|skip|unnamed)$/))
-		complain(key, $8 ": " $10 ", not " $9, $14, $10 == "lost")
+		complain(key, $8 ": " $10 ($10 == "skip" && $13 != "" ? " (" $13 ")" : "") ", not " $9, $14, $10 == "lost")
 }
 
 # good KEY - was it run, and all as expected?
