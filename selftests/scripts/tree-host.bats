@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/tree-host and scripts/mutations with bad input. What they are for takes
-# emulated hosts: scripts/check runs the mutations, a person runs tree-host.
+# scripts/tree-host and scripts/mutations with bad input, and with hosts that are stubs. What
+# they are for takes emulated hosts: scripts/check runs the mutations, a person tree-host.
 
 setup()
 {
@@ -147,4 +147,97 @@ row()
 	run mutations no-such-mutation
 	[ "$status" -eq 2 ]
 	[[ $output == *no-such-mutation* ]]
+}
+
+# stub FILE TEXT - make it a script of the copy
+stub()
+{
+	rm -f "$BATS_TEST_TMPDIR/copy/$1"
+	printf '#!/bin/bash\n%s\n' "$2" >"$BATS_TEST_TMPDIR/copy/$1"
+	chmod +x "$BATS_TEST_TMPDIR/copy/$1"
+}
+
+# stub_hosts - a copy of the project that builds and fetches nothing; what a case says on the
+# modules SET is in says/SET: not ok, dies, or else ok
+stub_hosts()
+{
+	mkdir -p "$BATS_TEST_TMPDIR/copy/bin" "$O"/{says,sets,selftests} "$O/kernels/6.1"
+	cp -r "$TOP/scripts" "$TOP/selftests" "$BATS_TEST_TMPDIR/copy/"
+	echo 6.1.0-x >"$O/kernels/6.1/release"
+	touch "$O/sets/racegate.ko" "$O/selftests"/{tdp_mmu_zap,gpc_refresh}_test
+	stub bin/make 'exit 0'
+	stub bin/modinfo 'echo "kvm-racefix 1.0 ($(cat "$O/closed"))"'
+	stub scripts/modules/kernel-get 'exit 0'
+	stub scripts/lab/bochs-build 'exit 0'
+	stub scripts/modules/modules-build 'echo "$O/sets"'
+	stub scripts/lab/host-run '
+		while [ $# -gt 0 ]; do
+			case $1 in --out) out=$2 ;; esac
+			shift
+		done
+		end=clean
+		while read -r row _ set cases _; do
+			says=$(cat "$O/says/$set" 2>/dev/null || echo ok)
+			case $cases in default|every) cases=forced ;; *) says=dies ;; esac
+			printf "@lab@ begin %s\n#  RUN           global.%s ...\n" "$row" "$cases"
+			[ "$says" != dies ] || { end=panic; break; }
+			printf "%s 1 global.%s\n@lab@ end %s %d 10\n" "$says" "$cases" "$row" "$([ "$says" = ok ]; echo $?)"
+		done <"$out/payload/plan" >"$out/output.log"
+		echo "RIP: 0010:kvm_mmu_zap_oldest_mmu_pages+0x1" >"$out/console.log"
+		printf "end=%s\nreason=Fatal exception\nseconds=3.0\n" "$end" >"$out/result"
+		[ $end = clean ] || exit 3'
+	export PATH=$BATS_TEST_TMPDIR/copy/bin:$PATH
+}
+
+@test "mutations: from the plan to the table" {
+	stub_hosts
+	mutations=$(basename -s .patch "$TOP"/selftests/races/tdp-mmu-zap/mutations/6.1/*.patch)
+	for mutation in $mutations; do
+		echo "not ok" >"$O/says/mutation-$mutation"
+	done
+	echo dies >"$O/says/mutation-tdp-mmu-zap-unlocked"
+	run "$BATS_TEST_TMPDIR/copy/scripts/lab/mutations" tdp-mmu-zap
+	echo "$output"
+	[ "$status" -eq 0 ]
+	{
+		echo "mutation race host result"
+		echo "patched tdp-mmu-zap qemu passes, as it should"
+		for mutation in $mutations; do
+			case $mutation in
+			*-unlocked) echo "$mutation tdp-mmu-zap qemu caught: the host dies of forced" ;;
+			*) echo "$mutation tdp-mmu-zap qemu caught: forced" ;;
+			esac
+		done
+	} | diff - <(tr -s ' ' <"$O/mutations/table")
+	rm "$O/says/mutation-tdp-mmu-zap-unlocked"
+	run "$BATS_TEST_TMPDIR/copy/scripts/lab/mutations" tdp-mmu-zap-unlocked
+	[ "$status" -eq 1 ]
+	grep -E '^tdp-mmu-zap-unlocked .* SURVIVES$' "$O/mutations/table"
+}
+
+@test "tree-host: from the plan to rows of the table" {
+	stub_hosts
+	tree=$O/trees/6.1.7
+	mkdir -p "$tree/kbuild" "$tree/source"
+	touch "$tree/vmlinuz"
+	echo 6.1.7-racefix >"$tree/release"
+	printf 'VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 7\n' >"$tree/source/Makefile"
+	stub scripts/lab/kernel 'echo "$O/trees/6.1.7"'
+	echo tdp-mmu-zap >"$O/closed"
+	echo "not ok" >"$O/says/stock"
+	run "$BATS_TEST_TMPDIR/copy/scripts/lab/tree-host" --host qemu --race tdp-mmu-zap a-tree
+	echo "$output"
+	[ "$status" -eq 0 ]
+	diff - "$O/trees/results.tsv" <<-'END'
+	6.1.7	tdp-mmu-zap	qemu	shows 2/2	closed 1/1
+	6.1.7	tdp-mmu-zap: two_zappers_collide	qemu	host dies 1/1	as above
+	END
+	# Another race later: the rows of the first stay.
+	run "$BATS_TEST_TMPDIR/copy/scripts/lab/tree-host" --host qemu --race gpc-refresh a-tree
+	[ "$status" -eq 1 ]
+	[[ $output == *"gpc-refresh "*"shows 1/1 "*"no patch"* ]]
+	[ "$(wc -l <"$O/trees/results.tsv")" -ge 3 ]
+	run "$BATS_TEST_TMPDIR/copy/scripts/lab/tree-host" --build-only --debug kasan a-tree
+	[ "$status" -eq 0 ]
+	[ "$output" = "$tree" ]
 }
