@@ -543,7 +543,7 @@ function says(s,   n, i, list, at)
 {
 	nr_deciding = 0
 	split("", seen_line)
-	if ((s, "Alone") in field && nr_events)
+	if ((s, "Alone") in field && nr_traced)
 		return 0
 	if (field[s, "Kind"] == "prose" ? !is_prose || log_release != "" : field[s, "Kind"] != "report")
 		return 0
@@ -574,8 +574,10 @@ function keep(s, e,   i)
 	finding_sig[f] = s
 	finding_event[f] = e
 	finding_lines[f] = nr_deciding
-	for (i = 1; i <= nr_deciding; i++)
+	for (i = 1; i <= nr_deciding; i++) {
 		finding_line[f, i] = deciding[i]
+		quoted[deciding[i]] = 1
+	}
 	if (field[s, "Verdict"] != "other")
 		named = 1
 }
@@ -599,11 +601,16 @@ function judge(   e, s, best, rank, done)
 		if (best) {
 			fits(best, e)
 			keep(best, e)
+		} else if (ev_first[e] == ev_last[e] && ev_rip[e] == "" && !nr_frames[e]) {
+			# A line without a trace is a title, or a report that quotes one.
+			other_lines[++nr_other] = ev_first[e]
+			lone[++nr_lone] = e
 		} else if (ev_kind[e] !~ /^(backtrace|cut)$/ || ev_rip[e] != "") {
 			unknown[++nr_unknown] = e
 		}
 	}
 	split("", done)
+	nr_traced = nr_events - nr_lone
 	for (s = 1; s <= nr_sigs; s++)
 		if (!(sig_race[s] in done) && says(s)) {
 			# A CVE and a symptom may both be there.
@@ -611,6 +618,9 @@ function judge(   e, s, best, rank, done)
 				done[sig_race[s]] = 1
 			keep(s, 0)
 		}
+	for (e = 1; e <= nr_lone; e++)
+		if (!(ev_first[lone[e]] in quoted))
+			unknown[++nr_unknown] = lone[e]
 }
 
 function title(e,   kind, text)
