@@ -32,6 +32,7 @@ function add_field(key, value)
 	}
 }
 
+# read_signature(LINE) - of a file of them
 function read_signature(line,   key, value)
 {
 	if (line ~ /^#/)
@@ -235,7 +236,7 @@ function kind_of(text)
 	return ""
 }
 
-# What a kind is called, and which of two kinds of one event says more
+# better(NEW, OLD) - does the kind NEW say more of an event than OLD?
 function better(new, old)
 {
 	if (old == "" || old == "cut" || old == "excerpt" || old == "list")
@@ -243,7 +244,8 @@ function better(new, old)
 	return old == "oops" && new != "cut" && new != "panic" && new != "list"
 }
 
-function open_event(i, kind)
+# open_event(I, KIND) - an event begins in line I, with what was printed just before it
+function open_event(i, kind,   n)
 {
 	ev = ++nr_events
 	ev_first[ev] = ev_last[ev] = i
@@ -257,6 +259,7 @@ function open_event(i, kind)
 		event_of[n] = ev
 }
 
+# add_frame(I, NAME, UNSURE) - a function of the trace; UNSURE ones have a "?"
 function add_frame(i, name, unsure)
 {
 	frame[ev, ++nr_frames[ev]] = name
@@ -268,6 +271,8 @@ function add_frame(i, name, unsure)
 		ev_racegate[ev] = 1
 }
 
+# release_of(TEXT) - the kernel release that TEXT has, or nothing; Debian's version is the
+# release that counts there
 function release_of(text)
 {
 	if (text ~ /Debian [0-9]+\.[0-9]+\.[0-9]+-/) {
@@ -294,6 +299,7 @@ function release_of(text)
 	return ""
 }
 
+# find_events() - part the log into events (ev_*), and what is none (other_lines)
 function find_events(   i, text, kind, name, release, after)
 {
 	ev = 0
@@ -340,8 +346,6 @@ function find_events(   i, text, kind, name, release, after)
 		}
 		event_of[i] = ev
 		ev_last[ev] = i
-		if (text ~ /^ *Comm: | Comm: /)
-			ev_comm[ev] = text
 		if (text ~ /^[ \t]*(RIP|IP): / || text ~ /exception RIP: /) {
 			name = function_of(rip_text(text))
 			if (text ~ /RIP: (0010:)?(\[<|0x)?(ffffffff)?[0-9a-f]+/ && name == "" && text !~ /RIP: (0033|0023):/)
@@ -447,6 +451,7 @@ function decides(i)
 	}
 }
 
+# text_line(E, RE) - the line of event E that has it, or 0
 function text_line(e, re,   i)
 {
 	for (i = ev_first[e]; i <= ev_last[e]; i++)
@@ -459,6 +464,8 @@ function text_line(e, re,   i)
 	return 0
 }
 
+# frame_at(E, RE) - the line of a function of E that is called so, or 0; with a "?" only if
+# nothing better is there, or if racegate, which makes the unwinder unsure, is in the trace
 function frame_at(e, re,   f)
 {
 	if (ev_rip[e] ~ re && ev_rip[e] != "")
@@ -563,6 +570,7 @@ function says(s,   n, i, list, at)
 	return 1
 }
 
+# keep(S, E) - a finding, or another one of the same
 function keep(s, e,   i)
 {
 	if ((s) in finding_of) {
@@ -582,6 +590,7 @@ function keep(s, e,   i)
 		named = 1
 }
 
+# judge() - the best signature of each event, and of each race what fits the rest
 function judge(   e, s, best, rank, done)
 {
 	rank["possible"] = 1
@@ -623,6 +632,7 @@ function judge(   e, s, best, rank, done)
 			unknown[++nr_unknown] = lone[e]
 }
 
+# title(E) - for people
 function title(e,   kind, text)
 {
 	kind = ev_kind[e]
@@ -665,6 +675,7 @@ function fold(text, indent, used,   n, i, word, line, out)
 	return out line
 }
 
+# exists(FILE) - and is not empty
 function exists(file,   line, rc)
 {
 	rc = (getline line <file)
@@ -687,6 +698,7 @@ function patch_for(s, release,   line, file)
 	return exists(TOPDIR "/" file) ? file : ""
 }
 
+# q(TEXT) - as a string of JSON
 function q(text)
 {
 	gsub(/\\/, "\\\\", text)

@@ -42,7 +42,7 @@ refuses()
 }
 
 @test "json: explain of a log with quotes, backslashes and bytes that are no UTF-8" {
-	printf 'a "quoted" \\ path\377\nWARNING in vmx_guest_apic_has_interrupt "x\\y"\t\001\n' >"$BATS_TEST_TMPDIR/log"
+	printf 'a "quoted" \\ path\377\nWARNING\377 in vmx_guest_apic_has_interrupt "x\\y"\t\001\n' >"$BATS_TEST_TMPDIR/log"
 	"$TOP/scripts/explain" --json "$BATS_TEST_TMPDIR/log" >"$BATS_TEST_TMPDIR/out"
 	valid explain "$BATS_TEST_TMPDIR/out"
 }
