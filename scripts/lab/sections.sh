@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What a test said in one step of scripts/lab/guest/triples, from the host's output.log.
+# What a test said in one step of scripts/lab/demo-local, from its output.log.
 
 # section LOG RACE STAGE - the output of the last such step
 section()
