@@ -2,6 +2,10 @@
 /*
  * A VM whose vCPUs tell how they take their interrupts; see apicv_vm.h.
  */
+#define _GNU_SOURCE /* for program_invocation_name */
+#include <errno.h>
+#include <string.h>
+
 #include "apic.h"
 #include "apicv_vm.h"
 #include "hyperv.h"
@@ -21,6 +25,10 @@
 /* The in-service register, which the library does not know; 32 vectors in 16 bytes. */
 #define APIC_ISR	0x100
 
+/* Far more than vm_create() gives a VM of these vCPUs, and what KVM's I/O APIC has. */
+#define SPLIT_VM_PAGES	1024
+#define IOAPIC_PINS	24
+
 /* How long a guest spins for an interrupt that it sent to itself. */
 #define IRQ_SPINS	20000
 
@@ -35,6 +43,7 @@ enum { SYNC_DONE, SYNC_L2 };
 #define GUEST_SEND_AUTOEOI	2
 #define GUEST_HOLD		3
 #define GUEST_EOI		4
+#define GUEST_COUNT		5
 
 static volatile uint64_t guest_irqs[NR_VCPUS];
 static uint64_t guest_command;
@@ -131,6 +140,9 @@ static void guest_do_commands(uint64_t id)
 			guest_apic_write(APIC_EOI, 0);
 			result = guest_holds();
 			break;
+		case GUEST_COUNT:
+			result = guest_irqs[id];
+			break;
 		}
 		GUEST_SYNC_ARGS(SYNC_DONE, result, 0, 0, 0);
 	}
@@ -219,9 +231,8 @@ void apicv_vm_add_nested_vcpu(struct apicv_vm *vm, int id,
 		      vapic_gpa);
 }
 
-void apicv_vm_create(struct apicv_vm *vm)
+static void populate(struct apicv_vm *vm)
 {
-	vm->vm = vm_create(NR_VCPUS);
 	vm_init_descriptor_tables(vm->vm);
 	vm_install_exception_handler(vm->vm, IPI_VECTOR, guest_ipi_handler);
 	vm_install_exception_handler(vm->vm, AUTOEOI_VECTOR,
@@ -232,6 +243,20 @@ void apicv_vm_create(struct apicv_vm *vm)
 	virt_pg_map(vm->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
 	apicv_vm_add_vcpu(vm, TOGGLER);
 	apicv_vm_add_vcpu(vm, WITNESS);
+}
+
+void apicv_vm_create(struct apicv_vm *vm)
+{
+	vm->vm = vm_create(NR_VCPUS);
+	populate(vm);
+}
+
+void apicv_vm_create_split(struct apicv_vm *vm)
+{
+	vm->vm = ____vm_create(VM_MODE_DEFAULT, SPLIT_VM_PAGES);
+	kvm_vm_elf_load(vm->vm, program_invocation_name);
+	vm_enable_cap(vm->vm, KVM_CAP_SPLIT_IRQCHIP, IOAPIC_PINS);
+	populate(vm);
 }
 
 /* Prints what a vCPU stopped for instead of a sync. */
@@ -316,6 +341,29 @@ void apicv_vm_set_held(struct apicv_vm *vm, int id)
 	lapic.regs[APIC_ISR + HELD_VECTOR / 32 * 0x10 + HELD_VECTOR % 32 / 8] |=
 		1 << (HELD_VECTOR % 8);
 	vcpu_ioctl(vm->vcpu[id], KVM_SET_LAPIC, &lapic);
+}
+
+void apicv_vm_signal_new(struct apicv_vm *vm, int id)
+{
+	struct kvm_lapic_state lapic;
+	struct kvm_msi msi = {
+		.address_lo = APIC_DEFAULT_GPA | (id << 12),
+		.data = IPI_VECTOR,
+	};
+	uint32_t spiv;
+
+	vcpu_ioctl(vm->vcpu[id], KVM_GET_LAPIC, &lapic);
+	memcpy(&spiv, lapic.regs + APIC_SPIV, sizeof(spiv));
+	spiv |= APIC_SPIV_APIC_ENABLED;
+	memcpy(lapic.regs + APIC_SPIV, &spiv, sizeof(spiv));
+	vcpu_ioctl(vm->vcpu[id], KVM_SET_LAPIC, &lapic);
+	TEST_ASSERT(__vm_ioctl(vm->vm, KVM_SIGNAL_MSI, &msi) == 1,
+		    "vCPU %d did not accept the interrupt", id);
+}
+
+uint64_t apicv_vm_nr_taken(struct apicv_vm *vm, int id)
+{
+	return run_command(vm, id, GUEST_COUNT);
 }
 
 bool apicv_vm_hold(struct apicv_vm *vm, int id)

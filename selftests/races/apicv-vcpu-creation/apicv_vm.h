@@ -26,6 +26,12 @@ struct apicv_vm {
 /* Makes the VM, with all vCPUs but RACED. */
 void apicv_vm_create(struct apicv_vm *vm);
 
+/*
+ * The same with the I/O APIC and the PIC in userspace, as some VMMs have them: KVM does
+ * not sync the PIR then when a vCPU looks at what it has to exit for.
+ */
+void apicv_vm_create_split(struct apicv_vm *vm);
+
 void apicv_vm_add_vcpu(struct apicv_vm *vm, int id);
 
 /* L1 is in x2APIC mode, not xAPIC. */
@@ -79,6 +85,15 @@ uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id);
 bool apicv_vm_hold(struct apicv_vm *vm, int id);
 void apicv_vm_set_held(struct apicv_vm *vm, int id);
 bool apicv_vm_eoi(struct apicv_vm *vm, int id);
+
+/*
+ * An interrupt from userspace, to a vCPU that has not run yet: its APIC is enabled
+ * first, which is the guest's part otherwise.
+ */
+void apicv_vm_signal_new(struct apicv_vm *vm, int id);
+
+/* How many interrupts has the vCPU taken, ever?  It runs for that. */
+uint64_t apicv_vm_nr_taken(struct apicv_vm *vm, int id);
 
 /* One way for userspace to toggle an inhibit of the whole VM. */
 struct apicv_inhibit {

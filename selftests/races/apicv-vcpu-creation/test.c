@@ -186,6 +186,33 @@ TEST(autoeoi_raised)
 }
 
 /*
+ * The new vCPU has been judged to have APICv, so that what is sent to it before it
+ * first runs is posted.  Its first KVM_RUN turns APICv off, after which nobody looks
+ * at what was posted; before that, vcpu_scan_ioapic() does if the I/O APIC is KVM's.
+ */
+TEST(autoeoi_raised_posted)
+{
+	struct race race = {};
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create_split(&race.vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&race.vm));
+	RACEFIX_LOG_MARK();
+
+	RACEFIX_REQUIRE(force(&race, &apicv_autoeoi, true));
+	if (apicv_vm_in_use(&race.vm, WITNESS))
+		SKIP(return, "this kernel does not inhibit APICv for %s",
+		     apicv_autoeoi.name);
+	rg_mark(rg, "an interrupt is sent to vCPU 2, which has not run yet");
+	apicv_vm_signal_new(&race.vm, RACED);
+	EXPECT_EQ(1, apicv_vm_nr_taken(&race.vm, RACED)) {
+		TH_LOG("what was sent to the new vCPU before it ran is lost");
+	}
+	rg_ladder(rg, stdout);
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
  * Raises an inhibit, for a test that is to drop it.  Returns NULL, or why there
  * is nothing to test: what can only be raised cannot miss being dropped.
  */
