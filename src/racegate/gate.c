@@ -390,10 +390,12 @@ static void rg_gate_bury(struct rg_gate *gate)
 	mutex_lock(&rg_probe_mutex);
 	gate->buried = true;
 	list_del_rcu(&gate->probe_link);
-	if (rg_probe_put(gate->probe))
+	if (rg_probe_put(gate->probe)) {
 		rg_gate_unseen(&gate->rcu);
-	else
+	} else {
+		gate->session->deferred = true;
 		call_rcu(&gate->rcu, rg_gate_unseen);
+	}
 	mutex_unlock(&rg_probe_mutex);
 
 	/* Against rg_visit_enter(): either it sees a dead gate or we see it. */
@@ -434,5 +436,7 @@ void rg_gate_disarm_all(struct rg_session *session)
 	list_for_each_entry(gate, &session->gates, session_link)
 		if (!gate->buried)
 			rg_gate_bury(gate);
-	rcu_barrier();
+	/* All closers wait for each other there: only if there is something to wait for. */
+	if (session->deferred)
+		rcu_barrier();
 }

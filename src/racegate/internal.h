@@ -39,6 +39,7 @@ struct rg_session {
 	struct list_head gates;		/* and those that wait for rg_gate_sweep() */
 	unsigned int nr_gates;		/* armed */
 	u32 last_id;
+	bool deferred;			/* a gate was left to RCU; rg_probe_mutex */
 
 	struct mutex read_mutex;	/* one reader at a time */
 	raw_spinlock_t ring_lock;
