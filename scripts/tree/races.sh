@@ -6,9 +6,10 @@
 # A race is a folder, selftests/races/ID: test.c and what only that test uses, the
 # semantic patches that scripts/status judges a tree by (*.cocci, one for each part),
 # reopen/LINE/, patches that open it on a kernel that is closed as shipped; control/LINE/,
-# patches that add what cases need; mutations/LINE/, wrong fixes; signatures, how logs look
-# (scripts/explain); about.md and ladder, for its page (scripts/race-pages); and the file race,
-# lines KEY = VALUE and comments:
+# patches that add what cases need; mutations/LINE/, wrong fixes; cases.tsv, which cases
+# fail where a part of the fix is missing (scripts/patch-index); signatures, how logs look
+# (scripts/explain); about.md and ladder, for its page (scripts/race-pages); and the file
+# race, lines KEY = VALUE and comments:
 #
 #	summary	what goes wrong, in a few words
 #	hosts	the emulated hosts that can show it, the one to prefer first: bochs
