@@ -40,7 +40,7 @@ set_names()
 	local name names=()
 
 	for name in "${SET_MODULES[@]}"; do
-		if grep -qsx "kernel/arch/x86/kvm/$name[.]ko" "/lib/modules/$1/modules.order"; then
+		if grep -qsx "kernel/arch/x86/kvm/${name}[.]ko" "/lib/modules/$1/modules.order"; then
 			names+=("$name")
 		fi
 	done
