@@ -226,13 +226,13 @@ debug_host()
 @test "debug-host --table: rows of other kernels stay, and what is below" {
 	debug_host tree
 	"$COPY/scripts/lab/debug-host" --table
-	printf '\nA note.\n' >>"$COPY/DEBUG.md"
+	printf '\nA note.\n' >>"$COPY/doc/results/debug.md"
 	sed -i 's/^9\.9\.0	/9.10.0	/; 1d' "$O/trees/debug.tsv"
 	sed -i 's/none$/something/' "$O/trees/debug.tsv"
 	"$COPY/scripts/lab/debug-host" --table
 	"$COPY/scripts/lab/debug-host" --table
-	cat "$COPY/DEBUG.md"
-	diff - <(sed '1,/^| --- /d' "$COPY/DEBUG.md") <<-'END'
+	cat "$COPY/doc/results/debug.md"
+	diff - <(sed '1,/^| --- /d' "$COPY/doc/results/debug.md") <<-'END'
 	| 9.9.0 | kasan | qemu | patched | 1 passed, 0 failed, 1 skipped | none |
 	| 9.9.0 | kasan | qemu | stock | 1 passed, 0 failed, 1 skipped | none |
 	| 9.9.0 | kasan | qemu | stock: ends_it | 1 passed, 0 failed, 1 skipped | none |

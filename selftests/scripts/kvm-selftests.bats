@@ -122,13 +122,13 @@ run_it()
 	run_it --host bochs
 	[ "$status" -eq 0 ]
 	"$COPY/scripts/lab/kvm-selftests" --table
-	grep -qF '| 6.1 | bochs | 2 | 1 | 0 | 1 | 0 | none |' "$COPY/SELFTESTS.md"
-	printf '\nA note.\n' >>"$COPY/SELFTESTS.md"
+	grep -qF '| 6.1 | bochs | 2 | 1 | 0 | 1 | 0 | none |' "$COPY/doc/results/kvm-selftests.md"
+	printf '\nA note.\n' >>"$COPY/doc/results/kvm-selftests.md"
 	sed -i 's/6\.1/5.10/' "$O/kvm-selftests/results.tsv"
 	"$COPY/scripts/lab/kvm-selftests" --table
-	grep -qF '| 6.1 | bochs | 2 |' "$COPY/SELFTESTS.md"
-	grep -qF '| 5.10 | bochs | 2 |' "$COPY/SELFTESTS.md"
-	[ "$(tail -n 1 "$COPY/SELFTESTS.md")" = 'A note.' ]
+	grep -qF '| 6.1 | bochs | 2 |' "$COPY/doc/results/kvm-selftests.md"
+	grep -qF '| 5.10 | bochs | 2 |' "$COPY/doc/results/kvm-selftests.md"
+	[ "$(tail -n 1 "$COPY/doc/results/kvm-selftests.md")" = 'A note.' ]
 }
 
 @test "kvm-selftests: bad input is refused" {

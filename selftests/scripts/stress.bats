@@ -60,7 +60,7 @@ setup()
 	run "$STRESS" --table
 	[ "$status" -eq 2 ]
 	[[ $output == *"run scripts/stress first"* ]]
-	[ ! -e "$TREE/STRESS.md" ]
+	[ ! -e "$TREE/doc/results/stress.md" ]
 }
 
 @test "stress --table: a row says how often it showed, and what became of the host" {
@@ -71,7 +71,7 @@ setup()
 	} >"$O/stress/results.tsv"
 	run "$STRESS" --table
 	[ "$status" -eq 0 ]
-	grep -F '| `gpc-refresh` | 6.1.0-x (reopened) | qemu | shown 5 of 1234 tries in 3.0 min | shown 3 of 3 in 1.5 s each |' "$TREE/STRESS.md"
-	grep -F '| `tdp-mmu-zap` | 6.1.0-x (reopened) | qemu | shown 1 of 77 tries: the host died within 33.0 s | shown 3 of 3 in 2.5 s each |' "$TREE/STRESS.md"
-	grep -F 'load average 0.50 to 12.00' "$TREE/STRESS.md"
+	grep -F '| `gpc-refresh` | 6.1.0-x (reopened) | qemu | shown 5 of 1234 tries in 3.0 min | shown 3 of 3 in 1.5 s each |' "$TREE/doc/results/stress.md"
+	grep -F '| `tdp-mmu-zap` | 6.1.0-x (reopened) | qemu | shown 1 of 77 tries: the host died within 33.0 s | shown 3 of 3 in 2.5 s each |' "$TREE/doc/results/stress.md"
+	grep -F 'load average 0.50 to 12.00' "$TREE/doc/results/stress.md"
 }

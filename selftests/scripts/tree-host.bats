@@ -79,15 +79,15 @@ a_tree()
 	[ -z "$(find "$tree" -newer "$tree/Makefile" -type f)" ]
 }
 
-@test "tree-host: a table of nothing is refused, and RESULTS.md is left alone" {
-	before=$(cat "$TOP/RESULTS.md" 2>/dev/null || :)
+@test "tree-host: a table of nothing is refused, and doc/results/trees.md is left alone" {
+	before=$(cat "$TOP/doc/results/trees.md" 2>/dev/null || :)
 	run tree_host --table
 	[ "$status" -eq 2 ]
 	[[ $output == *results.tsv* ]]
-	[ "$(cat "$TOP/RESULTS.md" 2>/dev/null || :)" = "$before" ]
+	[ "$(cat "$TOP/doc/results/trees.md" 2>/dev/null || :)" = "$before" ]
 }
 
-# a_checkout - the scripts in a place where RESULTS.md may be written to
+# a_checkout - the scripts in a place where doc/results/trees.md may be written to
 a_checkout()
 {
 	mkdir -p "$BATS_TEST_TMPDIR/top/selftests" "$O/trees"
@@ -107,7 +107,7 @@ row()
 	row 9.9.0 some-race qemu "shows 2/2" "closed 2/2" >"$O/trees/results.tsv"
 	run "$top/scripts/lab/tree-host" --table
 	[ "$status" -eq 0 ]
-	printf '\nA note.\n\nAnother one | with a bar.\n' >>"$top/RESULTS.md"
+	printf '\nA note.\n\nAnother one | with a bar.\n' >>"$top/doc/results/trees.md"
 
 	# Another machine, or build/ is new: one row is anew, two are of another tree.
 	{
@@ -123,8 +123,8 @@ row()
 	run "$top/scripts/lab/tree-host" --table
 	[ "$status" -eq 0 ]
 
-	cat "$top/RESULTS.md"
-	diff - <(sed '1,/^| --- /d' "$top/RESULTS.md") <<-'END'
+	cat "$top/doc/results/trees.md"
+	diff - <(sed '1,/^| --- /d' "$top/doc/results/trees.md") <<-'END'
 	| 9.2.1 | other-race | bochs | not tried: why | not tried |
 	| 9.9.0 | some-race | bochs | shows 3/3 | closed 3/3 |
 	| 9.9.0 | some-race | qemu | does not show 0/1 | no patch |
