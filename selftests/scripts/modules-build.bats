@@ -72,12 +72,16 @@ copy_patch()
 	echo "$name" >>"$COPY/patches/6.1/series"
 }
 
-# same_module A B - are they, byte for byte? If not, where they differ
+# same_module A B - are they, byte for byte, but for the build id, which knows the directory
+# that they were built in? If not, where they differ
 same_module()
 {
-	cmp "$1" "$2" && return
+	objcopy -R .note.gnu.build-id "$1" "$BATS_TEST_TMPDIR/a"
+	objcopy -R .note.gnu.build-id "$2" "$BATS_TEST_TMPDIR/b"
+	cmp "$BATS_TEST_TMPDIR"/{a,b} && return
 	for section in $(readelf -SW "$1" | grep -v "\.rela" | sed -n 's/^ *\[ *[0-9]*\] \(\.[^ ]*\).*/\1/p'); do
-		diff <(objdump -sj "$section" "$1" | tail -n +4) <(objdump -sj "$section" "$2" | tail -n +4) >"$BATS_TEST_TMPDIR/diff" ||
+		diff <(objdump -sj "$section" "$BATS_TEST_TMPDIR/a" 2>&1 | tail -n +4) \
+			<(objdump -sj "$section" "$BATS_TEST_TMPDIR/b" 2>&1 | tail -n +4) >"$BATS_TEST_TMPDIR/diff" ||
 			{ echo "$section:"; head -n 4 "$BATS_TEST_TMPDIR/diff"; }
 	done
 	return 1
@@ -126,9 +130,9 @@ same_module()
 }
 
 @test "modules-build: the caller's make flags do not reach the kernel's build" {
-	rm -rf "$BUILD/modules/$KVER/unpatched"
-	MAKEFLAGS="n -- O=/nowhere" modules_build --kernel 6.1 --variant unpatched
-	[ -e "$BUILD/modules/$KVER/unpatched/kvm.ko" ]
+	rm -rf "$COPY/build/modules/$KVER/unpatched"
+	MAKEFLAGS="n -- O=/nowhere" copy_build --variant unpatched
+	[ -e "$COPY/build/modules/$KVER/unpatched/kvm.ko" ]
 }
 
 @test "modules-build: a kernel without headers is named, and what to do" {
@@ -280,12 +284,11 @@ bare()
 }
 
 @test "modules-build: objects of another variant make the same modules as a build from nothing" {
-	cp "$BUILD/modules/$KVER/unpatched"/*.ko "$BATS_TEST_TMPDIR/"
-	rm -rf "$BUILD/modules/$KVER/unpatched" "$BUILD/work/$KVER/unpatched"
-	modules_build --kernel 6.1 --variant unpatched
-	run ! grep -q 'emulate\.o$' "$BUILD/work/$KVER/unpatched.log"
+	rm -rf "$COPY/build"/{modules,work}/"$KVER/unpatched"
+	copy_build --variant unpatched
+	run ! grep -q 'emulate\.o$' "$COPY/build/work/$KVER/unpatched.log"
 	for mod in kvm kvm-intel kvm-amd; do
-		same_module "$BATS_TEST_TMPDIR/$mod.ko" "$BUILD/modules/$KVER/unpatched/$mod.ko"
+		same_module "$BUILD/modules/$KVER/unpatched/$mod.ko" "$COPY/build/modules/$KVER/unpatched/$mod.ko"
 	done
 }
 

@@ -55,6 +55,8 @@ distros()
 # a_case NAME FUNCTION - run it and see what it leaves behind
 a_case()
 {
+	local begin=$SECONDS
+
 	problems=''
 	: >$LOG
 	reset_host
@@ -69,6 +71,7 @@ a_case()
 		printf 'not ok - %s\n%s' "$1" "$problems"
 		sed 's/^/    | /' $LOG
 	fi
+	echo "# $((SECONDS - begin)) s"
 }
 
 # reset_host - the distro's modules, as at boot
