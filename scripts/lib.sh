@@ -35,6 +35,9 @@ export TOP BUILD EX_NO EX_USAGE EX_HOST KERNEL_LINES MORE_LINES
 # depmod and modinfo are not in the path of an ordinary user.
 PATH=$PATH:/usr/sbin:/sbin
 
+# shellcheck source=scripts/packages.sh
+. "$TOP/scripts/packages.sh"
+
 PROG=${0##*/}
 
 # say TEXT... - a step that a person waits for, on stderr
@@ -85,12 +88,11 @@ need_packages()
 	local pkg missing=()
 
 	for pkg in "$@"; do
-		grep -qx installed < <(dpkg-query -W -f '${db:Status-Status}\n' "$pkg" 2>/dev/null) ||
-			missing+=("$pkg")
+		has_package "$pkg" || missing+=("$pkg")
 	done
 	[ ${#missing[@]} -eq 0 ] && return 0
-	command -v apt-get >/dev/null 2>&1 ||
-		die $EX_USAGE "these Debian packages are missing and there is no apt-get here: ${missing[*]}"
+	[ "$(package_manager)" = apt-get ] ||
+		die $EX_USAGE "packages are missing, and only Debian's are installed from here; as root:" "$(install_command "${missing[@]}")"
 	[ "$(id -u)" -eq 0 ] ||
 		die $EX_USAGE "missing packages; as root: apt-get install ${missing[*]}"
 	# In a package's script, as with DKMS, apt cannot be called again.

@@ -50,7 +50,8 @@ try_root()
 			"(be root, or allow user namespaces; a container needs CAP_SYS_ADMIN)"
 }
 
-# in_root COMMAND... - run it where the build runs
+# in_root COMMAND... - run it where the build runs, with nothing of the environment of the
+# caller but the path
 #
 # Its view of the files is its own: nothing stays mounted, whatever ends it.
 in_root()
@@ -58,7 +59,7 @@ in_root()
 	local user=()
 
 	if [ -z "$ROOT" ]; then
-		"$@"
+		env -i PATH="$PATH" HOME="${HOME:-/}" LC_ALL=C "$@"
 		return
 	fi
 	[ "$(id -u)" -eq 0 ] || user=(--map-root-user)

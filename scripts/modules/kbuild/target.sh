@@ -33,7 +33,7 @@ find_kbuild()
 		done
 		[ -d "$KBUILD" ] ||
 			die "$EX_USAGE" "no headers of kernel $KVER: /lib/modules/$KVER/build is missing;" \
-				"as root: apt-get install linux-headers-$KVER," \
+				"as root: $(kernel_advice headers "$KVER")," \
 				"or name a prepared build directory (--kbuild), or a kernel to fetch (--kernel)"
 	fi
 	release=$(kernel_release "$KBUILD")
@@ -42,6 +42,7 @@ find_kbuild()
 	[ "${KVER:-$release}" = "$release" ] ||
 		die "$EX_USAGE" "$KBUILD is for kernel $release, not $KVER"
 	KVER=$release
+	GIVEN_LINK=$KBUILD
 	KBUILD=$(readlink -f "$KBUILD")
 	[ -e "$KBUILD/Module.symvers" ] ||
 		die "$EX_USAGE" "$KBUILD has no Module.symvers: it was prepared, but no kernel was built in it"
@@ -71,9 +72,16 @@ find_ksrc()
 			return
 		fi
 	done
-	version=$(dpkg-query -W -f '${Version}' "linux-headers-$KVER" 2>/dev/null) ||
-		die "$EX_USAGE" "$KBUILD is not from a Debian package linux-headers-$KVER," \
-			"so its source is not known: name it (KSRC=)"
+	if KSRC=$(linked_source "$GIVEN_LINK"); then
+		say "the source of kernel $KVER is $KSRC, by its build directory"
+		return
+	fi
+	version=''
+	[ "$(system_id)" = ubuntu ] ||
+		version=$(dpkg-query -W -f '${Version}' "linux-headers-$KVER" 2>/dev/null)
+	[ -n "$version" ] ||
+		die "$EX_USAGE" "$KBUILD is not from a Debian package linux-headers-$KVER, nor is the source there that it was" \
+			"built from: name a tree of that very kernel (KSRC=); $(kernel_advice source "$KVER") may bring one"
 	if [ "$KVER" = "$(uname -r)" ] && ! grep -qF " $version " < <(uname -v); then
 		warn "the headers are of version $version, the running kernel is $(uname -v)"
 	fi
@@ -94,4 +102,62 @@ find_line()
 	[ -n "$LINE" ] || die "$EX_USAGE" "cannot tell the kernel version of $KSRC"
 	[ "${built:-$LINE}" = "$LINE" ] ||
 		die "$EX_USAGE" "$KSRC is Linux $LINE and $KBUILD is for Linux $built"
+}
+
+# check_path DIR OPTION - refuse at once a path that kbuild, or make, would take for two, and
+# what would mean something in a makefile or in sed
+check_path()
+{
+	local path
+
+	path=$(readlink -f "$1" || printf '%s\n' "$1")
+	[[ $path =~ ^[A-Za-z0-9/._+@~=-]*$ ]] ||
+		die "$EX_USAGE" "the kernel's build cannot work in '$path': a path of letters, digits and" \
+			"._+@~=- is needed, without spaces; name another directory with $2"
+}
+
+# has_compiler NAME - is it there?
+has_compiler()
+{
+	command -v "$1" >/dev/null
+}
+
+# find_compiler - set COMPILER, OBJCOPY and MAKE_ARGS to what the kernel was built with; all
+# that a build takes is there then
+find_compiler()
+{
+	local need=() suffix='' version tool
+
+	COMPILER=gcc OBJCOPY=objcopy
+	hash make 2>/dev/null || need+=(make)
+	hash patch 2>/dev/null || need+=(patch)
+	hash modinfo 2>/dev/null || need+=(kmod)
+	# For objtool of the headers package.
+	has_library libelf.so.1 || need+=(libelf1)
+	if grep -qs '^CONFIG_CC_IS_CLANG=y' "$KBUILD/.config"; then
+		version=$(sed -n 's/^CONFIG_CLANG_VERSION=//p' "$KBUILD/.config")
+		# The one of that kernel's, where there are several.
+		suffix=-$((${version:-0} / 10000))
+		if ! has_compiler "clang$suffix" || ! has_compiler "ld.lld$suffix"; then suffix=; fi
+		COMPILER=clang$suffix
+		has_compiler "$COMPILER" || need+=(clang)
+		if grep -qs '^CONFIG_LD_IS_BFD=y' "$KBUILD/.config"; then
+			MAKE_ARGS+=("CC=$COMPILER")
+		else
+			OBJCOPY=llvm-objcopy$suffix
+			MAKE_ARGS+=(LLVM=1)
+			has_compiler "ld.lld$suffix" || need+=(lld)
+			has_compiler "$OBJCOPY" || need+=(llvm)
+			# LLVM=-14 came with 5.18.
+			[ -z "$suffix" ] || for tool in CC=clang LD=ld.lld AR=llvm-ar NM=llvm-nm OBJCOPY=llvm-objcopy \
+				OBJDUMP=llvm-objdump READELF=llvm-readelf STRIP=llvm-strip; do
+				MAKE_ARGS+=("$tool$suffix")
+			done
+		fi
+	else
+		has_compiler gcc || need+=(gcc)
+	fi
+	[ ${#need[@]} -eq 0 ] || need_packages "${need[@]}"
+	[ "$COMPILER" = gcc ] ||
+		say "kernel $KVER was built by clang: building with ${MAKE_ARGS[0]}, $("$COMPILER" --version | head -n 1)"
 }

@@ -24,7 +24,7 @@ base()
 	if [ -n "$ROOT" ]; then
 		cat "$ROOT/packages"
 	else
-		gcc --version | head -n 1
+		"$COMPILER" --version | head -n 1
 	fi
 	cat "$TOP/scripts/modules/kbuild/tree.sh" "$TOP/scripts/modules/kbuild/kvm-head.mk" | sha256sum
 	cat "$KBUILD/Module.symvers" "$KBUILD/.config" "$KBUILD"/.kernelvariables 2>/dev/null | sha256sum
@@ -60,14 +60,20 @@ sync_tree()
 	mv "$new.list" "$old/.list"
 }
 
+# copy_files SOURCE DIR - FILES of it, and their directories, writable whatever the source's are
+copy_files()
+{
+	printf '%s\n' "${FILES[@]}" | tar -C "$1" -c --mode=u+rwX -T - | tar -C "$2" -x --no-same-owner &&
+		return
+	die "$EX_USAGE" "cannot copy the source from $1 to $2 (is the disk full?)"
+}
+
 # prepare_kvm DIR - the source of VARIANT, as it will lie in WORK
 prepare_kvm()
 {
 	local dir=$1 patch out mod
 
-	(cd "$KSRC" && cp --parents -t "$dir" -- "${FILES[@]}") ||
-		die "$EX_USAGE" "cannot copy KVM from $KSRC to $dir (is the disk full?)"
-	chmod -R u+w "$dir"
+	copy_files "$KSRC" "$dir"
 	for patch in "${PATCHES[@]}"; do
 		out=$(patch -d "$dir" -p1 -F0 --no-backup-if-mismatch <"$patch" 2>&1) || {
 			grep -v '^patching file' <<<"$out" >&2
@@ -156,8 +162,7 @@ prepare()
 	rm -rf "$NEW" "$NEW.seed"
 	mkdir -p "$NEW/include/trace"
 	if [ "$VARIANT" = racegate ]; then
-		(cd "$KSRC" && cp --parents -t "$NEW" -- "${FILES[@]}") ||
-			die "$EX_USAGE" "cannot copy $KSRC to $NEW (is the disk full?)"
+		copy_files "$KSRC" "$NEW"
 	else
 		prepare_kvm "$NEW"
 	fi

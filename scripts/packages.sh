@@ -1,0 +1,159 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What this machine's package manager calls what the project needs. The scripts name it as
+# Debian does; on other systems nothing is installed, but named with the command that would.
+# Sourced by lib.sh. The names of other systems are from their package lists, and were
+# not tried there.
+
+# DEBIAN'S-NAME, how it is known to be there without dpkg (a command, a file of the
+# compiler's, or a library), and its names for dnf, zypper and pacman: "-" if it is not in
+# that system's own archive, several with commas between
+OTHER_PACKAGES='
+acl		getfacl		acl			acl				acl
+bc		bc		bc			bc				bc
+binutils	objcopy		binutils		binutils			binutils
+bison		bison		bison			bison				bison
+busybox-static	busybox		busybox			busybox-static			busybox
+clang		clang		clang			clang				clang
+coccinelle	spatch		coccinelle		coccinelle			-
+cpio		cpio		cpio			cpio				cpio
+dwarves		pahole		dwarves			dwarves				pahole
+flex		flex		flex			flex				flex
+g++		g++		gcc-c++			gcc-c++				gcc
+gawk		gawk		gawk			gawk				gawk
+gcc		gcc		gcc			gcc				gcc
+git		git		git			git				git
+jq		jq		jq			jq				jq
+kmod		modinfo		kmod			kmod				kmod
+libc6-dev	libc.a		glibc-devel,glibc-static glibc-devel,glibc-devel-static	glibc
+libelf1		libelf.so.1	elfutils-libelf		libelf1				libelf
+lld		ld.lld		lld			lld				lld
+llvm		llvm-objcopy	llvm			llvm				llvm
+make		make		make			make				make
+mount		mount		util-linux		util-linux			util-linux
+openssl		openssl		openssl			openssl				openssl
+patch		patch		patch			patch				patch
+perl		perl		perl			perl				perl
+quilt		quilt		quilt			quilt				-
+sparse		sparse		sparse			sparse				sparse
+universal-ctags	ctags		ctags			ctags				ctags
+xz-utils	xz		xz			xz				xz
+zstd		zstd		zstd			zstd				zstd
+'
+
+# system_id - debian, ubuntu, fedora (RHEL, too), suse or arch; something else as it calls itself
+system_id()
+{
+	local id
+
+	for id in $(sed -nE 's/^(ID|ID_LIKE)=//p' /etc/os-release 2>/dev/null | tr -d '"'\'); do
+		case $id in
+		debian|ubuntu|fedora|suse|arch) echo "$id"; return ;;
+		rhel|centos) echo fedora; return ;;
+		opensuse*|sles*) echo suse; return ;;
+		esac
+	done
+	sed -nE 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"'\'
+}
+
+# package_manager - apt-get, dnf, yum, zypper or pacman; nothing if there is none of these.
+# Another system's may be there, too: Fedora has a package of apt.
+package_manager()
+{
+	local one order='apt-get dnf yum zypper pacman'
+
+	case $(system_id) in
+	fedora) order='dnf yum' ;;
+	suse) order=zypper ;;
+	arch) order=pacman ;;
+	esac
+	for one in $order; do
+		command -v "$one" >/dev/null || continue
+		echo "$one"
+		return
+	done
+}
+
+# has_library NAME - does the dynamic linker know it? Where it does not say, it does.
+has_library()
+{
+	local known
+
+	known=$(ldconfig -p 2>/dev/null) && [ -n "$known" ] || return 0
+	[[ $known == *[[:space:]]"$1"[[:space:]]* ]]
+}
+
+# has_package NAME - is what that package of Debian's has here?
+has_package()
+{
+	local sign
+
+	: "${MANAGER:=$(package_manager)}"
+	if [ "$MANAGER" = apt-get ]; then
+		grep -qx installed < <(dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null)
+		return
+	fi
+	sign=$(awk -v name="$1" '$1 == name { print $2 }' <<<"$OTHER_PACKAGES")
+	case $sign in
+	'') return 1 ;;
+	libc.a) [[ $(gcc -print-file-name=libc.a 2>/dev/null) == */* ]] ;;
+	lib*.so.*) has_library "$sign" ;;
+	*) command -v "$sign" >/dev/null ;;
+	esac
+}
+
+# install_command NAME... - what installs these packages of Debian's here
+install_command()
+{
+	local manager column=0 name found here=() elsewhere=()
+
+	manager=$(package_manager)
+	case $manager in
+	apt-get) echo "apt-get install $*"; return ;;
+	dnf|yum) column=3 ;;
+	zypper) column=4 ;;
+	pacman) column=5 ;;
+	esac
+	for name; do
+		read -r -a found < <(awk -v name="$name" -v column=$column \
+			'column && $1 == name && $column != "-" { print $column }' <<<"$OTHER_PACKAGES" | tr , ' ')
+		if [ ${#found[@]} -gt 0 ]; then here+=("${found[@]}"); else elsewhere+=("$name"); fi
+	done
+	case $manager in
+	dnf|yum|zypper) name="$manager install" ;;
+	pacman) name="pacman -S --needed" ;;
+	esac
+	[ ${#here[@]} -eq 0 ] || printf '%s %s' "$name" "${here[*]}"
+	[ ${#here[@]} -eq 0 ] || [ ${#elsewhere[@]} -eq 0 ] || printf '; and '
+	[ ${#elsewhere[@]} -eq 0 ] || printf 'by other means, what Debian calls %s' "${elsewhere[*]}"
+	echo
+}
+
+# kernel_advice PART KVER - the command that brings a part of the kernel KVER: headers (its
+# build directory), image (its modules, again), or source
+kernel_advice()
+{
+	case $(system_id):$1 in
+	fedora:headers) echo "dnf install kernel-devel-$2" ;;
+	fedora:image) echo "dnf reinstall 'kernel-*core-$2'" ;;
+	fedora:source) echo "dnf download --source kernel-core-$2, and unpack it: rpmbuild -bp" ;;
+	suse:headers) echo "zypper install kernel-${2##*-}-devel" ;;
+	suse:image) echo "zypper install --force kernel-${2##*-}" ;;
+	suse:source) echo "zypper install kernel-source" ;;
+	arch:headers) echo "pacman -S $(arch_kernel "$2")-headers" ;;
+	arch:image) echo "pacman -S $(arch_kernel "$2")" ;;
+	arch:source) echo "pkgctl repo clone $(arch_kernel "$2"), and makepkg --nobuild" ;;
+	ubuntu:image) echo "apt-get install --reinstall linux-modules-$2" ;;
+	ubuntu:source) echo "apt-get source linux-image-unsigned-$2" ;;
+	*:headers) echo "apt-get install linux-headers-$2" ;;
+	*:image) echo "apt-get install --reinstall linux-image-$2" ;;
+	*) echo "apt-get source linux-image-$2" ;;
+	esac
+}
+
+# arch_kernel KVER - the package of that kernel: linux, linux-lts...
+arch_kernel()
+{
+	cat "/lib/modules/$1/pkgbase" 2>/dev/null || echo linux
+}
