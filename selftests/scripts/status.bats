@@ -299,7 +299,7 @@ chosen()
 	run status --tsv "$tree"
 	[ "$status" -eq 2 ]
 	[ "$(row tdp-mmu-zap)" = unknown ]
-	[[ $output == *"in a function that is not known"* ]]
+	[[ $output == *"in a function that is not recognised"* ]]
 }
 
 @test "status: 6.1.176 does not wake a halted L2 for a posted interrupt, 5.10 and 6.1.192 do" {
@@ -368,7 +368,7 @@ chosen()
 	sed -i "/^static int vcpu_enter_guest(/,/^}/{$in_guest}" "$x86"
 	parts
 	[[ $nested == *" first=unknown" ]]
-	[[ $output == *"KVM_RUN does not say why it ends"* ]]
+	[[ $output == *"KVM_RUN ends without an exit reason"* ]]
 	sed -i "/^static inline int vcpu_block(/,/^}/s/kvm_make_request($req, vcpu);/vcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;\n&/" "$x86"
 	parts
 	[[ $nested == *" first=fixed" ]]

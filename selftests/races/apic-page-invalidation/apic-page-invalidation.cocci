@@ -2,12 +2,12 @@
 // Race: apic-page-invalidation
 // Functions: kvm_mmu_notifier_ops kvm_mmu_notifier_invalidate_range kvm_mmu_notifier_invalidate_range_start kvm_unmap_gfn_range kvm_vcpu_reload_apic_access_page vmx_set_apic_access_page_addr
 // Users: KVM_REQ_APIC_PAGE_RELOAD kvm_arch_mmu_notifier_invalidate_range
-// Absent: KVM_REQ_APIC_PAGE_RELOAD: the APIC access page is not reloaded when its page goes
+// Absent: KVM_REQ_APIC_PAGE_RELOAD: the APIC access page is not reloaded when it is unmapped
 // Needs: CONFIG_KVM_INTEL
-// Closed-by: when: the reload is asked for when the page is unmapped, or is done over if it is not yet
-// Closed-by: asked: it is asked for whenever the page is in the range
-// Closed-by: served: the vCPU does it before it runs
-// Closed-by: written: and writes what it finds to the VMCS
+// Closed-by: when: the reload is requested when the page is unmapped, or is repeated if it is not unmapped yet
+// Closed-by: asked: the reload is requested whenever the page is in the range
+// Closed-by: served: the vCPU serves the request before it runs
+// Closed-by: written: the vCPU writes the address to the VMCS
 
 // Up to 6.4 a function is called when the page tables have changed ...
 @ops@
@@ -26,7 +26,7 @@ hook(struct mmu_notifier *N, struct mm_struct *mm, unsigned long start, unsigned
 	struct kvm *K = mmu_notifier_to_kvm(N);
 	int i;
 	i = srcu_read_lock(&K->srcu);
-+	/* racefix closed when: asked for when the page is out of the page tables */
++	/* racefix closed when: the reload is requested when the page is out of the page tables */
 	kvm_arch_mmu_notifier_invalidate_range(K, start, end);
 	srcu_read_unlock(&K->srcu, i);
 }
@@ -48,7 +48,7 @@ f(...)
 identifier request;
 position early.p;
 @@
-+ /* racefix vulnerable: asked for before the page is out of the page tables */
++ /* racefix vulnerable: the reload is requested before the page is out of the page tables */
 request@p(...)
 
 @in_range@
@@ -61,7 +61,7 @@ T f(struct kvm *K, unsigned long start, unsigned long end, ...)
 	...
 	page = gfn_to_hva(K, APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT);
 	if (start <= page && page < end)
-+		/* racefix closed asked: of all vCPUs */
++		/* racefix closed asked: the reload is requested from all vCPUs */
 		kvm_make_all_cpus_request(K, KVM_REQ_APIC_PAGE_RELOAD);
 	...
 }
@@ -76,7 +76,7 @@ f(struct kvm *K, struct kvm_gfn_range *range)
 {
 	... when != return ...;
 	if (kvm_x86_ops.set_apic_access_page_addr && range->slot->id == APIC_ACCESS_PAGE_PRIVATE_MEMSLOT)
-+		/* racefix closed asked: of all vCPUs */
++		/* racefix closed asked: the reload is requested from all vCPUs */
 		kvm_make_all_cpus_request(K, KVM_REQ_APIC_PAGE_RELOAD);
 	...
 }
@@ -90,7 +90,7 @@ type T;
 T f(struct kvm *K, ...)
 {
 	<+...
-+	/* racefix vulnerable: nobody calls this, it is never asked for */
++	/* racefix vulnerable: nothing calls this function, so that the reload is never requested */
 	kvm_make_all_cpus_request(K, KVM_REQ_APIC_PAGE_RELOAD);
 	...+>
 }
@@ -111,12 +111,12 @@ f(struct kvm_vcpu *V)
 	... when != seq = E
 	read_lock(&L->mmu_lock);
 	if (\(mmu_invalidate_retry_gfn(K, seq, ...)\|mmu_invalidate_retry_hva(K, seq, ...)\)) {
-+		/* racefix closed when: done again while the page is being unmapped */
++		/* racefix closed when: the reload is repeated while the page is being unmapped */
 		kvm_make_request(KVM_REQ_APIC_PAGE_RELOAD, V);
 		read_unlock(&L->mmu_lock);
 		goto l;
 	}
-+	/* racefix closed written: with mmu_lock held */
++	/* racefix closed written: the address is written to the VMCS with mmu_lock held */
 	vmcs_write64(APIC_ACCESS_ADDR, pfn_to_hpa(pfn));
 	... when any
 }
@@ -137,10 +137,10 @@ f(struct kvm_vcpu *V)
 	... when != seq = E
 	read_lock(&L->mmu_lock);
 	if (\(mmu_invalidate_retry_gfn(K, seq, ...)\|mmu_invalidate_retry_hva(K, seq, ...)\))
-+		/* racefix closed when: done again while the page is being unmapped */
++		/* racefix closed when: the reload is repeated while the page is being unmapped */
 		kvm_make_request(KVM_REQ_APIC_PAGE_RELOAD, V);
 	else
-+		/* racefix closed written: with mmu_lock held */
++		/* racefix closed written: the address is written to the VMCS with mmu_lock held */
 		vmcs_write64(APIC_ACCESS_ADDR, pfn_to_hpa(pfn));
 	... when any
 }
@@ -149,7 +149,7 @@ f(struct kvm_vcpu *V)
 expression V;
 @@
 if (kvm_check_request(KVM_REQ_APIC_PAGE_RELOAD, V))
-+	/* racefix closed served: before the vCPU runs */
++	/* racefix closed served: the vCPU serves the request before it runs */
 	kvm_vcpu_reload_apic_access_page(V);
 
 @depends on in_range@
@@ -162,7 +162,7 @@ f(struct kvm_vcpu *V)
 	page = gfn_to_page(V->kvm, APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT);
 	if (is_error_page(page))
 		return;
-+	/* racefix closed written: whatever was there before */
++	/* racefix closed written: the address is written to the VMCS whatever it held before */
 	vmcs_write64(APIC_ACCESS_ADDR, page_to_phys(page));
 	... when any
 }
@@ -190,7 +190,7 @@ identifier V, hpa;
 f(struct kvm_vcpu *V, hpa_t hpa)
 {
 	if (!is_guest_mode(V)) {
-+		/* racefix closed written: whatever was there before */
++		/* racefix closed written: the address is written to the VMCS whatever it held before */
 		vmcs_write64(APIC_ACCESS_ADDR, hpa);
 		...
 	}
@@ -207,7 +207,7 @@ f(struct kvm_vcpu *V, hpa_t hpa)
 {
 	...
 	if (!is_guest_mode(V) || !nested_cpu_has2(E, SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES)) {
-+		/* racefix closed written: whatever was there before */
++		/* racefix closed written: the address is written to the VMCS whatever it held before */
 		vmcs_write64(APIC_ACCESS_ADDR, hpa);
 		...
 	}

@@ -4,7 +4,7 @@
 // Absent: vmx_refresh_apicv_exec_ctrl: APICv is not turned on or off in a VMCS that is in use
 // Needs: CONFIG_KVM_INTEL
 // Closed-by: defer: a change of APICv while L2 is active leaves vmcs02 alone
-// Closed-by: redo: and reaches vmcs01, at the latest when L2 exits
+// Closed-by: redo: the change reaches vmcs01, at the latest when L2 exits
 
 // The controls of APICv are L1's, in vmcs01; while L2 is active vmcs02 is loaded.
 @defer@
@@ -13,7 +13,7 @@ identifier V, X, later;
 vmx_refresh_apicv_exec_ctrl(struct kvm_vcpu *V)
 {
 	struct vcpu_vmx *X = to_vmx(V);
-+	/* racefix closed defer: put off while L2 is active */
++	/* racefix closed defer: the change is deferred while L2 is active */
 	if (is_guest_mode(V)) {
 		X->nested.later = true;
 		return;
@@ -28,8 +28,8 @@ identifier V, X;
 vmx_refresh_apicv_exec_ctrl(struct kvm_vcpu *V)
 {
 	struct vcpu_vmx *X = to_vmx(V);
-+	/* racefix closed defer: vmcs01 is loaded to be changed */
-+	/* racefix closed redo: vmcs01 is loaded to be changed */
++	/* racefix closed defer: vmcs01 is loaded for the change */
++	/* racefix closed redo: vmcs01 is loaded for the change */
 	guard(vmx_vmcs01)(V);
 	...
 }
@@ -53,10 +53,10 @@ vmx_refresh_apicv_exec_ctrl(...)
 position straight.p;
 @@
 (
-+ /* racefix vulnerable: changes whatever VMCS is loaded, vmcs02 if L2 is active */
++ /* racefix vulnerable: the change goes to the VMCS that is loaded, which is vmcs02 if L2 is active */
 pin_controls_set@p(...);
 |
-+ /* racefix vulnerable: changes whatever VMCS is loaded, vmcs02 if L2 is active */
++ /* racefix vulnerable: the change goes to the VMCS that is loaded, which is vmcs02 if L2 is active */
 vmcs_write32@p(...);
 )
 
@@ -98,7 +98,7 @@ f(...)
 	... when any
 	    when != vmx_switch_vmcs(...)
 	if (X->nested.later) {
-+		/* racefix closed redo: done when vmcs01 is loaded again */
++		/* racefix closed redo: the change is made when vmcs01 is loaded again */
 		X->nested.later = false;
 		vmx_refresh_apicv_exec_ctrl(V);
 	}
@@ -117,7 +117,7 @@ f(...)
 	... when any
 	    when != vmx_switch_vmcs(...)
 	if (X->nested.later) {
-+		/* racefix closed redo: requested again when vmcs01 is loaded again */
++		/* racefix closed redo: the change is requested again when vmcs01 is loaded again */
 		X->nested.later = false;
 		kvm_make_request(KVM_REQ_APICV_UPDATE, V);
 	}
@@ -129,7 +129,7 @@ identifier X, defer.later;
 expression V;
 @@
 if (X->nested.later) {
-+	/* racefix vulnerable: requested again, but kvm_vcpu_update_apicv() does nothing if the state is the wanted one */
++	/* racefix vulnerable: the change is requested again, but kvm_vcpu_update_apicv() does nothing if the state is the wanted one */
 	X->nested.later = false;
 	kvm_make_request(KVM_REQ_APICV_UPDATE, V);
 }
@@ -151,7 +151,7 @@ identifier X, defer.later;
 expression V;
 @@
 if (is_guest_mode(V)) {
-+	/* racefix vulnerable: put off, and never made up for when L2 exits */
++	/* racefix vulnerable: the change is deferred and never made when L2 exits */
 	X->nested.later = true;
 	return;
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Race: apicv-vcpu-creation
 // Functions: kvm_vcpu_update_apicv __kvm_vcpu_update_apicv kvm_apic_update_apicv apic_find_highest_isr kvm_apic_update_hwapic_isr vmx_hwapic_isr_update nested_vmx_vmexit __nested_vmx_vmexit kvm_hv_activate_synic vmx_check_apicv_inhibit_reasons
-// Absent: kvm_apicv_activated: APICv is turned off for a vCPU, and never on again
+// Absent: kvm_apicv_activated: APICv is turned off for a vCPU and never on again
 // Needs: CONFIG_KVM_INTEL
 // Closed-by: taken: a vCPU whose APICv is activated gets a new SVI
-// Closed-by: from: taken from the highest vector in its ISR
-// Closed-by: vmcs01: which is not written to vmcs02 if L2 is active
-// Closed-by: redo: and reaches vmcs01, at the latest when L2 exits
+// Closed-by: from: SVI is the highest vector in its ISR
+// Closed-by: vmcs01: SVI is not written to vmcs02 if L2 is active
+// Closed-by: redo: the change reaches vmcs01, at the latest when L2 exits
 
 // Up to 5.14 SynIC as such inhibits APICv, and nothing lifts that; VMX knows no
 // other inhibit that changes.
@@ -25,7 +25,7 @@ identifier S;
 @@
 vmx_check_apicv_inhibit_reasons(...)
 {
-+	/* racefix not-affected: SynIC alone inhibits APICv on VMX, and for good */
++	/* racefix not-affected: only SynIC inhibits APICv on VMX, and nothing lifts that inhibit */
 	ulong S = BIT(APICV_INHIBIT_REASON_DISABLE) | BIT(APICV_INHIBIT_REASON_HYPERV);
 	...
 }
@@ -57,11 +57,11 @@ f(struct kvm_vcpu *V)
 	if (\(!A->apicv_active\|!A.apicv_active\))
 		S
 	else
-+		/* racefix closed taken: when APICv is activated */
++		/* racefix closed taken: SVI is written when APICv is activated */
 		kvm_apic_update_hwapic_isr(V);
 |
 	if (\(A->apicv_active\|A.apicv_active\))
-+		/* racefix closed taken: when APICv is activated */
++		/* racefix closed taken: SVI is written when APICv is activated */
 		kvm_apic_update_hwapic_isr(V);
 )
 	... when any
@@ -76,7 +76,7 @@ kvm_apic_update_hwapic_isr(struct kvm_vcpu *V)
 	struct kvm_lapic *L = V->arch.apic;
 	if (\(WARN_ON_ONCE(!lapic_in_kernel(V)) || !A->apicv_active\|WARN_ON_ONCE(!lapic_in_kernel(V)) || !A.apicv_active\))
 		return;
-+	/* racefix closed from: the highest vector in the ISR */
++	/* racefix closed from: SVI is the highest vector in the ISR */
 	F(V, apic_find_highest_isr(L));
 }
 
@@ -92,7 +92,7 @@ kvm_apic_update_apicv(struct kvm_vcpu *V)
 	...
 	if (L->apicv_active) {
 		...
-+		/* racefix closed from: the highest vector in the ISR */
++		/* racefix closed from: SVI is the highest vector in the ISR */
 		F(V, apic_find_highest_isr(L));
 	} else
 		S
@@ -109,7 +109,7 @@ f(struct kvm_vcpu *V)
 	... when any
 	\(A->apicv_active\|A.apicv_active\) = E;
 	...
-+	/* racefix closed taken: when APICv is activated */
++	/* racefix closed taken: SVI is written when APICv is activated */
 	kvm_apic_update_apicv(V);
 	... when any
 }
@@ -124,10 +124,10 @@ f(...)
 	... when != kvm_apic_update_hwapic_isr(...)
 	    when any
 (
-+	/* racefix vulnerable: SVI stays what it was before APICv was inhibited */
++	/* racefix vulnerable: SVI keeps the value that it had before APICv was inhibited */
 	A->apicv_active =@p E;
 |
-+	/* racefix vulnerable: SVI stays what it was before APICv was inhibited */
++	/* racefix vulnerable: SVI keeps the value that it had before APICv was inhibited */
 	A.apicv_active =@p E;
 )
 	... when != kvm_apic_update_hwapic_isr(...)
@@ -140,7 +140,7 @@ identifier V, later;
 vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
 {
 	...
-+	/* racefix closed vmcs01: put off while L2 is active */
++	/* racefix closed vmcs01: the write of SVI is deferred while L2 is active */
 	if (is_guest_mode(V)) {
 		...
 		to_vmx(V)->nested.later = true;
@@ -157,8 +157,8 @@ vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
 	...
 	guard(vmx_vmcs01)(V);
 	...
-+	/* racefix closed vmcs01: vmcs01 is loaded to be changed */
-+	/* racefix closed redo: vmcs01 is loaded to be changed */
++	/* racefix closed vmcs01: vmcs01 is loaded for the write of SVI */
++	/* racefix closed redo: vmcs01 is loaded for the change */
 	S = vmcs_read16(GUEST_INTR_STATUS);
 	...
 }
@@ -177,7 +177,7 @@ vmx_hwapic_isr_update(...)
 @@
 position straight.p;
 @@
-+ /* racefix vulnerable: SVI goes to whatever VMCS is loaded, vmcs02 if L2 is active */
++ /* racefix vulnerable: SVI is written to the VMCS that is loaded, which is vmcs02 if L2 is active */
 vmcs_write16@p(...);
 
 @redo@
@@ -192,7 +192,7 @@ f(...)
 	... when any
 	    when != vmx_switch_vmcs(...)
 	if (X->nested.later) {
-+		/* racefix closed redo: done when vmcs01 is loaded again */
++		/* racefix closed redo: the change is made when vmcs01 is loaded again */
 		X->nested.later = false;
 		kvm_apic_update_hwapic_isr(V);
 	}
@@ -217,7 +217,7 @@ identifier V, vmcs01.later;
 vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
 {
 	<+...
-+	/* racefix vulnerable: put off, and never made up for when L2 exits */
++	/* racefix vulnerable: the change is deferred and never made when L2 exits */
 	to_vmx(V)->nested.later = true;
 	...+>
 }

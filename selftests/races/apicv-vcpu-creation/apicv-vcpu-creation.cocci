@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Race: apicv-vcpu-creation
 // Functions: kvm_arch_vcpu_create kvm_create_lapic vcpu_enter_guest kvm_vcpu_update_apicv __kvm_vcpu_update_apicv
-// Absent: kvm_apicv_activated: APICv is not inhibited for a whole VM, a new vCPU has nothing to miss
-// Closed-by: asks: a new vCPU asks for a look at the inhibits before it first runs
+// Absent: kvm_apicv_activated: APICv is not inhibited for a whole VM, so that a new vCPU can miss nothing
+// Closed-by: asks: a new vCPU requests an evaluation of the inhibits before it first runs
 // Closed-by: serves: that request leads to kvm_vcpu_update_apicv()
-// Closed-by: looks: which looks at the inhibits
+// Closed-by: looks: kvm_vcpu_update_apicv() evaluates the inhibits
 
 // A new vCPU is not online yet: whatever it concludes from the inhibits can be
 // out of date when it is, so it has to make the request, whatever they are now.
@@ -75,7 +75,7 @@ f(...)
 expression A;
 position silent.p;
 @@
-+ /* racefix vulnerable: a new vCPU does not look at the inhibits again */
++ /* racefix vulnerable: a new vCPU does not evaluate the inhibits again */
 A =@p true;
 
 // or only if it need not
@@ -86,7 +86,7 @@ expression K, V;
 f(...)
 {
 	<+...
-+	/* racefix vulnerable: whether a new vCPU looks at the inhibits again goes by the inhibits */
++	/* racefix vulnerable: a new vCPU evaluates the inhibits again only if they say so at its creation */
 	if (\(kvm_apicv_activated(K)\|!kvm_apicv_activated(K)\)) {
 		...
 		kvm_make_request(KVM_REQ_APICV_UPDATE, V);
@@ -99,7 +99,7 @@ f(...)
 expression V;
 @@
 if (kvm_check_request(KVM_REQ_APICV_UPDATE, V))
-+	/* racefix closed serves: served before the vCPU runs */
++	/* racefix closed serves: the vCPU serves the request before it runs */
 	kvm_vcpu_update_apicv(V);
 
 @sets@
@@ -118,7 +118,7 @@ f(...)
 expression A, K;
 position sets.p;
 @@
-+ /* racefix closed looks: by the inhibits as they are then */
++ /* racefix closed looks: the vCPU goes by the inhibits as they are then */
 A =@p kvm_apicv_activated(K);
 
 @@
@@ -130,7 +130,7 @@ position sets.p;
 f(...)
 {
 	... when != A =@p R
-+	/* racefix closed looks: by the inhibits as they are then */
++	/* racefix closed looks: the vCPU goes by the inhibits as they are then */
 	on = \(kvm_apicv_activated(K)\|kvm_vcpu_apicv_activated(K)\|kvm_vcpu_apicv_activated(K) && (kvm_get_apic_mode(K) != LAPIC_MODE_DISABLED)\);
 	... when != on = R
 	    when any

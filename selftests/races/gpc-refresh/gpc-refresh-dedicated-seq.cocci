@@ -4,9 +4,9 @@
 // Users: mn_active_invalidate_count
 // Uses: kvm_gpc_activate_hva
 // Users-only: CONFIG_KVM_XEN arch/x86/kvm/xen.c: caches by host address
-// Absent: kvm_gpc_activate_hva: no cache is by a host address of its own, which may lie outside of memslots
+// Absent: kvm_gpc_activate_hva: no cache is set by a host address, which may lie outside of memslots
 // Closed-by: own: a refresh goes by a sequence that is not the MMU's
-// Closed-by: counted: each invalidation advances it before it lowers the count
+// Closed-by: counted: each invalidation advances that sequence before it lowers the count
 
 @own@
 type T;
@@ -29,7 +29,7 @@ identifier s = { mmu_notifier_seq, mmu_invalidate_seq };
 h(struct kvm *K, ...)
 {
 	...
-+	/* racefix vulnerable: goes by the MMU's sequence, which only ranges with a memslot advance */
++	/* racefix vulnerable: a refresh goes by the MMU's sequence, which only ranges with a memslot advance */
 	return \(K->s\|READ_ONCE(K->s)\) != E;
 }
 
@@ -40,7 +40,7 @@ expression E;
 h(struct kvm *K, ...)
 {
 	...
-+	/* racefix closed own: goes by a sequence of its own */
++	/* racefix closed own: a refresh goes by a sequence of its own */
 	return \(K->q\|READ_ONCE(K->q)\) != E;
 }
 
@@ -60,7 +60,7 @@ kvm_mmu_notifier_invalidate_range_end(...)
 expression E;
 position early.p;
 @@
-+ /* racefix vulnerable: lowered, and that sequence has not advanced */
++ /* racefix vulnerable: the count is lowered, and that sequence has not advanced */
 E->mn_active_invalidate_count@p
 
 @depends on !mmu && !early@
@@ -71,13 +71,13 @@ kvm_mmu_notifier_invalidate_range_end(...)
 {
 	... when any
 (
-+	/* racefix closed counted: advanced by each invalidation */
++	/* racefix closed counted: each invalidation advances the sequence */
 	K->q++;
 |
-+	/* racefix closed counted: advanced by each invalidation */
++	/* racefix closed counted: each invalidation advances the sequence */
 	++K->q;
 |
-+	/* racefix closed counted: advanced by each invalidation */
++	/* racefix closed counted: each invalidation advances the sequence */
 	K->q += 1;
 )
 	... when any

@@ -2,10 +2,10 @@
 // Race: gpc-refresh
 // Functions: kvm_gfn_to_pfn_cache_check kvm_gpc_check kvm_gfn_to_pfn_cache_refresh __kvm_gpc_refresh
 // Uses: shinfo_cache
-// Users-only: CONFIG_KVM_XEN arch/x86/kvm/xen.c: shared_info's cache, the one that others than a vCPU's own thread look at
+// Users-only: CONFIG_KVM_XEN arch/x86/kvm/xen.c: shared_info's cache, the only one that threads other than the vCPU's own read
 // Absent: hva_to_pfn_retry kvm_gfn_to_pfn_cache_refresh kvm_gpc_refresh: there is no gfn-to-pfn cache
 // Closed-by: use: a cache that is not active is not valid for its users
-// Closed-by: refresh: nor refreshed, by a look with its lock held
+// Closed-by: refresh: a cache that is not active is not refreshed, which is checked with its lock held
 
 @use exists@
 identifier f = { kvm_gfn_to_pfn_cache_check, kvm_gpc_check };
@@ -14,7 +14,7 @@ expression E;
 f(...)
 {
 	... when != return true;
-+	/* racefix closed use: never valid if it is not active */
++	/* racefix closed use: a cache that is not active is never valid */
 	if (!E->active)
 		return false;
 	... when any
@@ -27,7 +27,7 @@ expression E;
 f(...)
 {
 	... when != E->active
-+	/* racefix vulnerable: valid, whether it is active or not */
++	/* racefix vulnerable: a cache can be valid whether it is active or not */
 	return true;
 }
 
@@ -41,7 +41,7 @@ f(...)
 	\(write_lock_irq(&E->lock);\|gpc_begin_refresh(E);\)
 	... when != \(hva_to_pfn\|hva_to_pfn_retry\)(...)
 	    when != write_unlock_irq(&E->lock)
-+	/* racefix closed refresh: refused if it is not active */
++	/* racefix closed refresh: a cache that is not active is not refreshed */
 	if (!E->active) {
 		...
 	}
@@ -56,7 +56,7 @@ position p;
 f(...)
 {
 	... when != E->active
-+	/* racefix vulnerable: looked up, whether it is active or not */
++	/* racefix vulnerable: a cache is refreshed whether it is active or not */
 	write_lock_irq(&E->lock);
 	... when any
 }

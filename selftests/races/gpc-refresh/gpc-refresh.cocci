@@ -5,15 +5,15 @@
 // Uses: kvm_gfn_to_pfn_cache_init kvm_gpc_init kvm_gpc_activate kvm_gpc_activate_hva
 // Users-only: CONFIG_KVM_XEN arch/x86/kvm/xen.c: these caches
 // Absent: hva_to_pfn_retry kvm_gfn_to_pfn_cache_refresh kvm_gpc_refresh: there is no gfn-to-pfn cache
-// Closed-by: stale: a refresh asks by mn_active_invalidate_count and the sequence whether what it found may be gone
-// Closed-by: again: and looks again if it may
-// Closed-by: seq: with the sequence read before it looks
-// Closed-by: hidden: the cache is not valid while it looks
-// Closed-by: publish: and only made valid when it may not
-// Closed-by: one: one refresh of a cache at a time
+// Closed-by: stale: a refresh checks by mn_active_invalidate_count and the sequence whether its result is stale
+// Closed-by: again: a stale result leads back to the lookup
+// Closed-by: seq: the sequence is read before the lookup
+// Closed-by: hidden: the cache is not valid during the lookup
+// Closed-by: publish: the cache is made valid only with a result that is not stale
+// Closed-by: one: a cache is refreshed by one thread at a time
 // Closed-by: count: a notifier raises the count before it invalidates caches
-// Closed-by: drop: and lowers it when the sequence has advanced
-// Closed-by: invalid: it invalidates the caches of its range
+// Closed-by: drop: a notifier lowers the count after the sequence has advanced
+// Closed-by: invalid: a notifier invalidates the caches of its range
 
 @stale@
 type T;
@@ -25,7 +25,7 @@ h(struct kvm *K, T old)
 	if (\(K->mn_active_invalidate_count\|READ_ONCE(K->mn_active_invalidate_count)\))
 		return true;
 	smp_rmb();
-+	/* racefix closed stale: goes by mn_active_invalidate_count, then by the sequence */
++	/* racefix closed stale: a refresh goes by mn_active_invalidate_count, then by the sequence */
 	return \(K->s\|READ_ONCE(K->s)\) != old;
 }
 
@@ -58,7 +58,7 @@ f(...)
 expression E;
 position late.p;
 @@
-+ /* racefix vulnerable: goes by a count that is raised after caches were invalidated */
++ /* racefix vulnerable: a refresh goes by a count that is raised after caches were invalidated */
 E@p
 
 @again exists@
@@ -75,13 +75,13 @@ old = \(K->s\|READ_ONCE(K->s)\);
 identifier stale.h;
 position again.p;
 @@
-+ /* racefix closed again: leads back to the lookup */
++ /* racefix closed again: a stale result leads back to the lookup */
 h@p(...)
 
 @@
 identifier stale.h;
 @@
-+ /* racefix vulnerable: looks again only if it need not */
++ /* racefix vulnerable: a refresh repeats the lookup only if the result is not stale */
 !h(...)
 
 @@
@@ -89,13 +89,13 @@ identifier stale.h;
 expression E;
 @@
 (
-+ /* racefix unsure: the answer is not all that decides */
++ /* racefix unsure: the lookup is repeated on another condition as well */
 h(...) && E
 |
-+ /* racefix unsure: the answer is not all that decides */
++ /* racefix unsure: the lookup is repeated on another condition as well */
 E && h(...)
 |
-+ /* racefix unsure: the answer is kept for later */
++ /* racefix unsure: the result of the check is stored, and its use is not recognised */
 E = h(...)
 )
 
@@ -105,7 +105,7 @@ identifier old;
 expression K;
 @@
 old = \(K->s\|READ_ONCE(K->s)\);
-+ /* racefix closed seq: read before the lookup */
++ /* racefix closed seq: the sequence is read before the lookup */
 smp_rmb();
 ... when != old = \(K->s\|READ_ONCE(K->s)\)
     when any
@@ -128,7 +128,7 @@ identifier old;
 @@
 write_unlock_irq(&E->lock);
 ... when != write_lock_irq(&E->lock)
-+ /* racefix vulnerable: asked before the cache's lock is taken */
++ /* racefix vulnerable: the check is made before the cache's lock is taken */
 h(K, old)
 
 @shown exists@
@@ -143,7 +143,7 @@ E->valid =@p true;
 expression E;
 position shown.p;
 @@
-+ /* racefix vulnerable: valid before there is something to use */
++ /* racefix vulnerable: the cache is made valid before it is mapped */
 E->valid =@p true;
 
 @bare exists@
@@ -161,14 +161,14 @@ f(...)
 @depends on stale && !shown@
 position bare.p;
 @@
-+ /* racefix vulnerable: may be valid while it is looked up */
++ /* racefix vulnerable: the cache may be valid during the lookup */
 hva_to_pfn@p(...)
 
 @depends on stale@
 expression E;
 position p != { bare.p, shown.p };
 @@
-+ /* racefix closed hidden: not valid from here on */
++ /* racefix closed hidden: the cache is not valid from here on */
 E->valid = false;
 ... when any
 write_unlock_irq(&E->lock);
@@ -181,7 +181,7 @@ expression E;
 @@
 write_unlock_irq(&E->lock);
 ... when != h(...)
-+ /* racefix vulnerable: made valid without asking */
++ /* racefix vulnerable: the cache is made valid without the check */
 E->valid = true;
 
 @publish exists@
@@ -190,7 +190,7 @@ expression E;
 @@
 h(...)
 ... when != write_unlock_irq(&E->lock)
-+ /* racefix closed publish: made valid with the lock still held */
++ /* racefix closed publish: the cache is made valid with its lock still held */
 E->valid = true;
 
 // One at a time, by a mutex ...
@@ -201,7 +201,7 @@ expression E;
 f(...)
 {
 	...
-+	/* racefix closed one: refresh_lock */
++	/* racefix closed one: refresh_lock serializes refreshes */
 	mutex_lock(&E->refresh_lock);
 	... when any
 }
@@ -214,7 +214,7 @@ expression E;
 f(...)
 {
 	<+...
-+	/* racefix closed one: refresh_lock, held by the callers */
++	/* racefix closed one: the callers hold refresh_lock */
 	lockdep_assert_held(&E->refresh_lock);
 	...+>
 }
@@ -226,7 +226,7 @@ f(...)
 {
 	... when != mutex_lock(...)
 	    when != guard(mutex)(...)
-+	/* racefix vulnerable: two can refresh a cache at the same time */
++	/* racefix vulnerable: two threads can refresh a cache at the same time */
 	__kvm_gpc_refresh(...)
 	... when any
 }
@@ -254,7 +254,7 @@ expression E;
 r(...)
 {
 	...
-+	/* racefix closed one: whoever comes second waits */
++	/* racefix closed one: a second refresh waits for the first */
 	f(E);
 	... when any
 }
@@ -278,7 +278,7 @@ kvm_mmu_notifier_invalidate_range_start(...)
 	... when any
 	K->mn_active_invalidate_count++;
 	... when any
-+	/* racefix closed count: raised before */
++	/* racefix closed count: the count is raised before caches are invalidated */
 	gfn_to_pfn_cache_invalidate_start(...);
 	... when any
 }
@@ -320,7 +320,7 @@ kvm_mmu_notifier_invalidate_range_end(...)
 expression E;
 position dropped.p;
 @@
-+ /* racefix closed drop: lowered after that */
++ /* racefix closed drop: the count is lowered after the sequence has advanced */
 E->mn_active_invalidate_count@p
 
 @invalid@
@@ -348,5 +348,5 @@ gfn_to_pfn_cache_invalidate_start(struct kvm *K, unsigned long start, unsigned l
 expression E;
 position invalid.p;
 @@
-+ /* racefix closed invalid: done by the notifier */
++ /* racefix closed invalid: the notifier invalidates caches */
 E->valid =@p false;

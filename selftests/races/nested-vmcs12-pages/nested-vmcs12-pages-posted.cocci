@@ -12,16 +12,16 @@ kvm_vcpu_running(...)
 {
 	<+...
 (
-+	/* racefix not-affected: posted interrupts are processed whenever it is checked whether the vCPU runs */
++	/* racefix not-affected: every check whether the vCPU can run processes its posted interrupts */
 	kvm_check_nested_events(V);
 |
-+	/* racefix not-affected: posted interrupts are processed whenever it is checked whether the vCPU runs */
++	/* racefix not-affected: every check whether the vCPU can run processes its posted interrupts */
 	kvm_x86_ops.nested_ops->check_events(V);
 |
-+	/* racefix not-affected: posted interrupts are processed whenever it is checked whether the vCPU runs */
++	/* racefix not-affected: every check whether the vCPU can run processes its posted interrupts */
 	kvm_x86_ops.check_nested_events(V);
 |
-+	/* racefix not-affected: posted interrupts are processed whenever it is checked whether the vCPU runs */
++	/* racefix not-affected: every check whether the vCPU can run processes its posted interrupts */
 	kvm_x86_ops->check_nested_events(V, ...);
 )
 	...+>

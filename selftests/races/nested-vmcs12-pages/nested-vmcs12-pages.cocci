@@ -227,7 +227,7 @@ expression A, B, V;
 @@
 (
 if (kvm_check_request(req, V) && unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
-+	/* racefix unsure: the request is made again, but KVM_RUN does not say why it ends */
++	/* racefix unsure: the request is made again, but KVM_RUN ends without an exit reason */
 	... when != V->run->exit_reason = KVM_EXIT_INTERNAL_ERROR
 	kvm_make_request(req, V);
 	... when any
@@ -236,7 +236,7 @@ if (kvm_check_request(req, V) && unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_cal
 |
 if (kvm_check_request(req, V)) {
 	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) {
-+		/* racefix unsure: the request is made again, but KVM_RUN does not say why it ends */
++		/* racefix unsure: the request is made again, but KVM_RUN ends without an exit reason */
 		... when != V->run->exit_reason = KVM_EXIT_INTERNAL_ERROR
 		kvm_make_request(req, V);
 		... when any

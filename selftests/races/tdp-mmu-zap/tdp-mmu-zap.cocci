@@ -3,7 +3,7 @@
 // Users: make_mmu_pages_available kvm_mmu_zap_oldest_mmu_pages
 // Absent: kvm_tdp_mmu_map: there is no TDP MMU, faults hold mmu_lock alone
 // Needs: CONFIG_X86_64
-// Closed-by: write: making room for shadow pages with mmu_lock held for write
+// Closed-by: write: faults zap shadow pages with mmu_lock held for write
 
 // "Making room" is make_mmu_pages_available(), which zaps shadow pages; whoever
 // calls it must hold mmu_lock for write, on every path that leads there.
@@ -83,32 +83,32 @@ callee@p(...)
 @not_locked depends on rwlock@
 position bare.p;
 @@
-+ /* racefix vulnerable: makes room without mmu_lock held for write */
++ /* racefix vulnerable: this fault zaps shadow pages without mmu_lock held for write */
 make_mmu_pages_available@p(...)
 
 @depends on rwlock@
 position bare.p;
 @@
-+ /* racefix unsure: zaps shadow pages in a function that is not known */
++ /* racefix unsure: this code zaps shadow pages in a function that is not recognised */
 kvm_mmu_zap_oldest_mmu_pages@p(...)
 
 @lock_lost depends on rwlock@
 identifier callee;
 position given_up.p;
 @@
-+ /* racefix vulnerable: makes room after mmu_lock was released */
++ /* racefix vulnerable: this fault zaps shadow pages after it has released mmu_lock */
 callee@p(...)
 
 @held depends on rwlock exists@
 expression V;
 position p != { bare.p, given_up.p };
 @@
-+ /* racefix closed write: makes room with mmu_lock held for write */
++ /* racefix closed write: this fault zaps shadow pages with mmu_lock held for write */
 make_mmu_pages_available@p(V)
 
 @exclusive depends on spin && !rwlock@
 expression V;
 position spin.p;
 @@
-+ /* racefix not-affected: mmu_lock is a spinlock, nobody zaps with it shared */
++ /* racefix not-affected: mmu_lock is a spinlock, so that no two faults zap at once */
 make_mmu_pages_available@p(V)
