@@ -20,7 +20,7 @@ help:
 	@echo '                     HOST=local  on this machine and its CPU, as root [4]'
 	@echo '                     RUNS=N      how often (default 3)'
 	@echo '                     WITHOUT=ID  leave out the patches of one race'
-	@echo '  make sweep RACE=ID  find it without being told where it is: hold one operation at'
+	@echo '  make sweep RACE=ID  find it without being given its place: hold one operation at'
 	@echo '                   every point of its path and let the other run; a map [1]'
 	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
 	@echo '  make ladder RACE=ID   how that race went, in the last demo'
