@@ -6,7 +6,7 @@ function row(race, kernel, host, unfixed, fixed, time,  text)
 {
 	text = sprintf("%-36s %-22s %-6s %-26s %-14s %s", race, kernel, host, unfixed, fixed, time)
 	sub(/ *$/, "", text)
-	print text
+	add_row(text, race OFS kernel OFS host OFS unfixed OFS fixed OFS time)
 }
 
 # how KEY - did that set have the race as shipped?
@@ -34,7 +34,7 @@ function closed_well(at, run,  key, i, n, name)
 	n = split(names[key], name, " ")
 	for (i = 1; i <= n; i++)
 		if (case_result[key, name[i]] == "skip" && !covered(at, name[i]))
-			complain(key, name[i] ": skip, but it fails on unfixed modules", case_where[key, name[i]])
+			complain(key, name[i] ": skip, but it fails on unfixed modules", case_where[key, name[i]], 0, name[i])
 	return good(key)
 }
 
@@ -85,7 +85,9 @@ function once(at, name, kernel, host, key,  verdict, fixed, last, run)
 	}
 	if (fixed == "not shown") {
 		code = 1
-		print "    fixed: " (case_result[last, name] != "" ? case_result[last, name] ": " case_where[last, name] : "it did not run")
+		add_line("    fixed: " (case_result[last, name] != "" ? case_result[last, name] ": " case_where[last, name] : "it did not run"))
+		if (last != "")
+			complain(last, name ": " (case_result[last, name] != "" ? case_result[last, name] : "it did not run") ", but it kills an unfixed host", case_where[last, name], 0, name)
 	}
 }
 
@@ -139,7 +141,8 @@ function of_race(race, hosts,  k, h, n, host, at, i, part)
 		}
 }
 
-END {
+function view(  n, e, entry, part, note_line, last_race, hosts)
+{
 	row("race", "kernel", "host", "unpatched", "patched", "time")
 	n = split(order, entry, " ")
 	for (e = 1; e <= n; e++) {
@@ -153,7 +156,8 @@ END {
 		}
 	}
 	of_race(last_race, hosts)
-	if (notes)
-		printf "\n%s", notes
-	exit dead_hosts ? 3 : code
+	n = split(notes, note_line, "\n")
+	for (e = 0; e < n; e++)
+		add_line(note_line[e])
+	return dead_hosts ? 3 : code
 }

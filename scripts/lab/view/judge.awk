@@ -4,6 +4,9 @@
 # its plan expects. A step is named by its key:
 #	KERNEL, HOST, RACE, STAGE, RUN
 # FS and OFS are a tab, and SUBSEP is "|".
+#
+# A view has a function view(), which hands over its table by add_row() and add_line() and
+# returns report's exit code. form/FORM.awk prints that table, or the steps and cases.
 
 BEGIN {
 	FS = OFS = "\t"
@@ -11,12 +14,28 @@ BEGIN {
 	TELL_MAX = 8
 }
 
-# complain KEY TEXT WHERE [LOST] - one more thing there that is not as expected; of a case that
-# is LOST tell() says nothing where the step did not come to its end either
-function complain(key, text, where, is_lost)
+# add_row TEXT CELLS - a row of the view's table: as a person reads it, and its cells, which
+# tabs separate
+function add_row(text, row_cells)
+{
+	line[++lines] = text
+	cells[lines] = row_cells
+}
+
+# add_line TEXT - what a person reads between or below the rows
+function add_line(text)
+{
+	line[++lines] = text
+}
+
+# complain KEY TEXT WHERE [LOST [CASE]] - one more thing there that is not as expected, of a
+# case or of the step; of a case that is LOST tell() says nothing where the step did not come
+# to its end either
+function complain(key, text, where, is_lost, name)
 {
 	complaint[key, ++complaints[key]] = text ": " where
 	lost[key, complaints[key]] = is_lost
+	of_case[key, complaints[key]] = name
 }
 
 # host_died RESULT - is that what became of the host?
@@ -55,6 +74,7 @@ $8 == "*" {
 	wall[key] = $12
 	reason[key] = $13
 	where[key] = $14
+	release_of_step[key] = $2
 	if (!as_expected($10, $9))
 		complain(key, ($9 == "fail" && $10 == "pass" ? "no case fails" : $10) ($13 != "" ? " (" $13 ")" : ""), $14)
 	if (host_died($10) && $6 != "once" && !($9 == "caught" && as_expected($10, $9)))
@@ -65,17 +85,24 @@ $8 == "*" {
 {
 	names[key] = names[key] (names[key] == "" ? "" : " ") $8
 	case_result[key, $8] = $10
+	case_expect[key, $8] = $9
 	case_reason[key, $8] = $13
 	case_where[key, $8] = $14
 	# A skip on fixed modules is no pass, and no error of theirs: views look whether it matters.
 	if (($9 == "fail" && $10 != "fail") || ($9 == "pass" && $10 !~ /^(pass|skip|unnamed)$/))
-		complain(key, $8 ": " $10 ($10 == "skip" && $13 != "" ? " (" $13 ")" : "") ", not " $9, $14, $10 == "lost")
+		complain(key, $8 ": " $10 ($10 == "skip" && $13 != "" ? " (" $13 ")" : "") ", not " $9, $14, $10 == "lost", $8)
 }
 
 # good KEY - was it run, and all as expected?
 function good(key)
 {
 	return key in result && !complaints[key]
+}
+
+# excuse KEY - all that was complained of there is as a view takes it
+function excuse(key)
+{
+	complaints[key] = 0
 }
 
 # tell KEY TEXT - what is not as expected there, a line each, of which a row of the table
@@ -92,14 +119,14 @@ function tell(key, text,  i)
 function tell_line(text)
 {
 	if (++told <= TELL_MAX)
-		print "    " text
+		add_line("    " text)
 }
 
 # told_all - that was all of a row
 function told_all()
 {
 	if (told > TELL_MAX)
-		print "    and " told - TELL_MAX " more"
+		add_line("    and " told - TELL_MAX " more")
 	told = 0
 }
 

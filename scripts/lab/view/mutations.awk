@@ -4,7 +4,7 @@
 
 function row(mutation, race, host, text)
 {
-	printf "%-50s %-24s %-6s %s\n", mutation, race, host, text
+	add_row(sprintf("%-50s %-24s %-6s %s", mutation, race, host, text), mutation OFS race OFS host OFS text)
 }
 
 # verdict KEY STAGE - in words
@@ -23,7 +23,8 @@ function verdict(key, stage,  died_in)
 	return result[key] == "pass" ? "SURVIVES" : "NOT TRIED: " result[key] (reason[key] ? " (" reason[key] ")" : "")
 }
 
-END {
+function view(  i, part)
+{
 	row("mutation", "race", "host", "result")
 	for (i = 1; i <= nr_steps; i++) {
 		split(steps[i], part, "|")
@@ -34,5 +35,5 @@ END {
 			told_all()
 		}
 	}
-	exit dead_hosts ? 3 : code
+	return dead_hosts ? 3 : code
 }

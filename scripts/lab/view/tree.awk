@@ -13,12 +13,10 @@ function name_of(dir,  name, rel)
 	return name == rel ? rel : rel " (" name ")"
 }
 
-function row(dir, race, host, unfixed, fixed)
+function row(dir, race, host, unfixed, fixed,  row_cells)
 {
-	if (tsv)
-		print name_of(dir), race, host, unfixed, fixed
-	else
-		printf "%-12s %-37s %-6s %-20s %s\n", name_of(dir), race, host, unfixed, fixed
+	row_cells = name_of(dir) OFS race OFS host OFS unfixed OFS fixed
+	add_row(tsv ? row_cells : sprintf("%-12s %-37s %-6s %-20s %s", name_of(dir), race, host, unfixed, fixed), row_cells)
 	if (!(unfixed ~ /^(does not show|shows) / && fixed ~ /^closed / ||
 	      unfixed ~ /^does not show / && fixed ~ /^(no patch|as above)$/ ||
 	      unfixed ~ /^not tried/ || unfixed ~ /^host dies /)) {
@@ -91,20 +89,26 @@ function once(key)
 	return result[key] == "skip" ? "not tried" : "failed: " result[key]
 }
 
-# tell_all AT - what is not as it should be there, for a person
-function tell_all(at,  i, part)
+# tell_all AT BAD - what is not as it should be there, for a person, if that is BAD
+function tell_all(at, bad,  i, part)
 {
-	if (tsv)
+	if (bad && tsv)
 		return
 	for (i = 1; i <= nr_steps; i++)
 		if (index(steps[i], at SUBSEP) == 1) {
+			if (!bad) {
+				if (steps[i] !~ /[|]once[|]/)
+					excuse(steps[i])
+				continue
+			}
 			split(substr(steps[i], length(at) + 2), part, "|")
 			tell(steps[i], "run " part[2] ", " part[1])
 		}
 	told_all()
 }
 
-END {
+function view(  n_entries, entry, k, e, i, part, at)
+{
 	n_entries = split(order, entry, " ")
 	for (k = 1; k <= kernels; k++) {
 		for (e = 1; e <= n_entries; e++) {
@@ -112,15 +116,17 @@ END {
 			at = kernel[k] SUBSEP part[2] SUBSEP part[1]
 			if (!((at, "before", 1) in result) && !((at, "as-is", 1) in result))
 				continue
-			if (row(kernel[k], part[1], part[2], unfixed(at), fixed(at)))
-				tell_all(at)
+			tell_all(at, row(kernel[k], part[1], part[2], unfixed(at), fixed(at)))
 		}
 		for (i = 1; i <= nr_steps; i++) {
 			split(steps[i], part, "|")
-			if (part[1] == kernel[k] && part[4] == "once" &&
-			    row(part[1], part[3] ": " part[5], part[2], once(steps[i]), "as above") && !tsv)
-				print "    " result[steps[i]] " (" reason[steps[i]] "): " where[steps[i]]
+			if (part[1] != kernel[k] || part[4] != "once")
+				continue
+			if (!row(part[1], part[3] ": " part[5], part[2], once(steps[i]), "as above"))
+				excuse(steps[i])
+			else if (!tsv)
+				add_line("    " result[steps[i]] " (" reason[steps[i]] "): " where[steps[i]])
 		}
 	}
-	exit dead_hosts ? 3 : code
+	return dead_hosts ? 3 : code
 }

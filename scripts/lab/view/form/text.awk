@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The table of a view as a person reads it, after judge.awk and the view.
+
+END {
+	code = view()
+	for (i = 1; i <= lines; i++)
+		print line[i]
+	exit code
+}
