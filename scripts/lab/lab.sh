@@ -81,7 +81,8 @@ only_one()
 }
 
 # run_and_report VIEW OUT [RUN-OPTION]... - run OUT/plan.tsv, print what the view makes of the
-# results, and keep it in OUT/table; report's exit code
+# results, and keep it in OUT/table, and for programs in OUT/results.ktap and OUT/junit.xml;
+# report's exit code
 run_and_report()
 {
 	local view=$1 out=$2 code=0
@@ -90,5 +91,7 @@ run_and_report()
 	in_group "$TOP/scripts/lab/run" "$@" "$out/plan.tsv" "$out" || return
 	"$TOP/scripts/lab/report" "$view" "$out/results.tsv" >"$out/table" || code=$?
 	cat "$out/table"
+	"$TOP/scripts/lab/report" --ktap "$view" "$out/results.tsv" >"$out/results.ktap" || :
+	"$TOP/scripts/lab/report" --junit "$view" "$out/results.tsv" >"$out/junit.xml" || :
 	return $code
 }

@@ -374,4 +374,123 @@ tree_says()
 		[ "$status" -eq 2 ]
 	done
 	[[ $output == *"no view 'mars'; there are: "*demo* ]]
+	run "$TOP/scripts/lab/report" --yaml demo "$BATS_TEST_DIRNAME/report.bats"
+	[ "$status" -eq 2 ]
+}
+
+# machine_forms STATUS VIEW - the results as KTAP and as JUnit, valid, and the verdict of TAP's
+# own parser and of the counts of XML is report's: STATUS
+machine_forms()
+{
+	local want=$1 ktap=$BATS_TEST_TMPDIR/ktap xml=$BATS_TEST_TMPDIR/xml rc=0
+
+	run "$TOP/scripts/lab/report" --ktap "$2" "$RESULTS"
+	[ "$status" -eq "$want" ] || return 1
+	echo "$output" >"$ktap"
+	prove -e cat "$ktap" >"$ktap.prove" 2>&1 || rc=1
+	cat "$ktap.prove"
+	! grep -q "Parse errors" "$ktap.prove" || return 1
+	[ $rc -eq $((want != 0)) ] || return 1
+	# Subtests by the same parser: each is TAP of its own, and its verdict is the line below.
+	awk -v dir="$BATS_TEST_TMPDIR" '
+		/^    / { print substr($0, 5) >(dir "/sub"); has_sub = 1; next }
+		/^(not )?ok / && has_sub {
+			close(dir "/sub")
+			failed = system("prove -e cat " dir "/sub >/dev/null 2>&1")
+			if ((failed != 0) != ($1 == "not"))
+				bad = bad $0 "\n"
+			has_sub = 0
+		}
+		END { printf "%s", bad; exit bad != "" }' "$ktap" || return 1
+	run "$TOP/scripts/lab/report" --junit "$2" "$RESULTS"
+	[ "$status" -eq "$want" ] || return 1
+	echo "$output" >"$xml"
+	xmllint --noout --schema "$TOP/doc/schema/junit.xsd" "$xml" || return 1
+	[ "$(xmllint --xpath 'number(/testsuites/@tests) = count(//testcase) and
+		number(/testsuites/@failures) = count(//failure) and number(/testsuites/@errors) = count(//error) and
+		number(/testsuites/@skipped) = count(//skipped) and sum(//testsuite/@tests) = count(//testcase)' "$xml")" = true ] ||
+		return 1
+	[ "$(xmllint --xpath 'count(//failure) + count(//error) > 0' "$xml")" = "$([ "$want" -eq 0 ] && echo false || echo true)" ]
+}
+
+@test "report for programs: all as it should be is ok in KTAP and JUnit, and says what was expected" {
+	demo_results
+	machine_forms 0 demo
+	grep -qxF "    ok 1 forced" "$BATS_TEST_TMPDIR/ktap"
+	grep -qxF "    # forced: fail, as expected" "$BATS_TEST_TMPDIR/ktap"
+	grep -qxF "    ok 2 xen # SKIP no KVM_XEN" "$BATS_TEST_TMPDIR/ktap"
+	grep -qxF "    # fatal: dies, as expected" "$BATS_TEST_TMPDIR/ktap"
+	grep -qxF "1..10" "$BATS_TEST_TMPDIR/ktap"
+	grep -qxF "ok 10 table of demo" "$BATS_TEST_TMPDIR/ktap"
+	[ "$(xmllint --xpath 'string(//testsuite[@name="6.1 qemu gpc-refresh closed 2"]/testcase[@name="xen"]/skipped/@message)' \
+		"$BATS_TEST_TMPDIR/xml")" = "no KVM_XEN" ]
+}
+
+@test "report for programs: whatever makes report fail makes KTAP and JUnit fail" {
+	local change
+
+	# The step, the run and the case that is changed, its result, and report's exit code.
+	while read -r change; do
+		demo_results
+		# shellcheck disable=SC2086 # words are wanted
+		change ${change% *}
+		machine_forms "${change##* }" demo || { echo "$change"; return 1; }
+	done <<-'END'
+	after 2 forced pass 1
+	after 2 forced skip 1
+	before 1 step error 1
+	closed 1 forced fail 1
+	closed 1 step unfinished 1
+	closed 2 step panic 3
+	control 1 xen skip 1
+	control 1 fatal skip 1
+	control 1 step skip 1
+	shipped 1 step pass 1
+	once fatal step pass 1
+	END
+	demo_results
+	sed -i '/\tbefore\t2\t/d' "$RESULTS"
+	machine_forms 1 demo
+	grep -q "^not ok .* table of demo" "$BATS_TEST_TMPDIR/ktap"
+}
+
+@test "report for programs: what a mutation or a tree's view takes is ok, what it does not is not" {
+	: >"$RESULTS"
+	mutation patched pass
+	mutation a fail forced
+	mutation b panic "in xen: Fatal exception"
+	machine_forms 0 mutations
+	mutation c pass
+	machine_forms 1 mutations
+	grep -q "^not ok 4 6.1 qemu gpc-refresh mutation c" "$BATS_TEST_TMPDIR/ktap"
+	# A race that a tree cannot show, which its plan has to expect.
+	: >"$RESULTS"
+	tree_step before 1 skip "no such thing"
+	tree_step closed 1 skip "no such thing"
+	tree_step after 1 skip "no such thing"
+	tree_step once fatal pass
+	machine_forms 0 tree
+	grep -qxF "ok 2 6.1.7 qemu gpc-refresh closed 1 # SKIP no such thing" "$BATS_TEST_TMPDIR/ktap"
+	tree_step as-is 1 panic
+	machine_forms 3 tree
+}
+
+@test "report for programs: what a log has of markup, hashes and bytes that are no text stays text" {
+	demo_results
+	printf '6.1\t6.1.0\tqemu\tstock\tgpc-refresh\tbefore\t9\todd\tany\tskip\t\t\t<b a="1">&amp; # SKIP \001 \377 ]]>\tlog\n' >>"$RESULTS"
+	printf '6.1\t6.1.0\tqemu\tstock\tgpc-refresh\tbefore\t9\t*\tfail\tfail\t1\t1\t<&#>\tlog\n' >>"$RESULTS"
+	machine_forms 0 demo
+	[ "$(xmllint --xpath 'string(//testcase[@name="odd"]/skipped/@message)' "$BATS_TEST_TMPDIR/xml")" = '<b a="1">&amp; # SKIP ?  ]]>' ]
+}
+
+@test "report for programs: the schema refuses what is no JUnit" {
+	demo_results
+	"$TOP/scripts/lab/report" --junit demo "$RESULTS" >"$BATS_TEST_TMPDIR/xml"
+	for change in 's/ tests="[0-9]*"//' 's/<skipped message/<skip message/' 's/ name="forced"/ name="step"/' \
+		's,</testsuites>,<other/></testsuites>,'; do
+		sed "$change" "$BATS_TEST_TMPDIR/xml" >"$BATS_TEST_TMPDIR/changed"
+		! cmp -s "$BATS_TEST_TMPDIR/xml" "$BATS_TEST_TMPDIR/changed"
+		! xmllint --noout --schema "$TOP/doc/schema/junit.xsd" "$BATS_TEST_TMPDIR/changed" 2>/dev/null ||
+			{ echo "$change"; return 1; }
+	done
 }

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Results as the XML of JUnit (doc/schema/junit.xsd): a testsuite for each step, with its
+# cases as testcases and a last one for how it ended, and one for the table.
+
+# xml TEXT - as text or an attribute of XML
+function xml(text)
+{
+	text = printable(text)
+	gsub(/&/, "\\&amp;", text)
+	gsub(/</, "\\&lt;", text)
+	gsub(/>/, "\\&gt;", text)
+	gsub(/"/, "\\&quot;", text)
+	return text
+}
+
+# is_error RESULT - did it end otherwise than by an answer?
+function is_error(got)
+{
+	return got !~ /^(pass|fail|skip|unnamed)$/
+}
+
+# testcase SUITE NAME RESULT WHY REASON NOTE SECONDS - WHY it is wrong, or nothing; counts it.
+# The testsuite's own text is after its testcases, so they are kept.
+function testcase(suite, name, got, why, text, note, time)
+{
+	nr["tests"]++
+	kept = kept "\t\t<testcase classname=\"" xml(suite) "\" name=\"" xml(name) "\"" (time != "" ? " time=\"" time + 0 "\"" : "")
+	if (why != "") {
+		nr[is_error(got) ? "errors" : "failures"]++
+		kept = kept ">\n\t\t\t<" (is_error(got) ? "error" : "failure") " type=\"" xml(got) "\" message=\"" xml(why) "\"/>\n\t\t</testcase>\n"
+	} else if (is_skip(got)) {
+		nr["skipped"]++
+		kept = kept ">\n\t\t\t<skipped message=\"" xml(text) "\"/>\n\t\t</testcase>\n"
+	} else if (note != "")
+		kept = kept ">\n\t\t\t<system-out>" xml(note) "</system-out>\n\t\t</testcase>\n"
+	else
+		kept = kept "/>\n"
+}
+
+# begin_suite, end_suite TITLE SECONDS PROPERTIES TEXT - around its testcases
+function begin_suite()
+{
+	split("", nr)
+	kept = ""
+}
+
+function end_suite(title, time, properties, text,  i, n, word)
+{
+	n = split("tests failures errors skipped", word, " ")
+	body = body "\t<testsuite name=\"" xml(title) "\""
+	for (i = 1; i <= n; i++) {
+		body = body " " word[i] "=\"" nr[word[i]] + 0 "\""
+		total[word[i]] += nr[word[i]]
+	}
+	body = body (time != "" ? " time=\"" time + 0 "\"" : "") ">\n" properties kept
+	if (text != "")
+		body = body "\t\t<system-out>" text "</system-out>\n"
+	body = body "\t</testsuite>\n"
+}
+
+function property(name, value)
+{
+	return "\t\t\t<property name=\"" name "\" value=\"" xml(value) "\"/>\n"
+}
+
+function junit_step(key,  name, n, i, suite, part)
+{
+	suite = step_title(key)
+	split(key, part, "|")
+	begin_suite()
+	n = split(names[key], name, " ")
+	for (i = 1; i <= n; i++)
+		testcase(suite, name[i], case_result[key, name[i]], complaint_of(key, name[i]),
+			case_reason[key, name[i]], case_note(key, name[i]))
+	testcase(suite, "step", result[key], complaint_of(key, ""), reason[key],
+		in_words(result[key], expect[key]) (reason[key] != "" ? " (" reason[key] ")" : "") ", " where[key], wall[key])
+	end_suite(suite, wall[key], "\t\t<properties>\n" property("race", part[3]) property("host", part[2]) \
+		property("kernel", release_of_step[key]) property("modules", set[key]) "\t\t</properties>\n")
+}
+
+END {
+	code = view()
+	for (i = 1; i <= nr_steps; i++)
+		junit_step(steps[i])
+	for (i = 1; i <= lines; i++)
+		text = text xml(line[i]) "\n"
+	begin_suite()
+	testcase("table", view_name, code ? "fail" : "pass", code ? "it is not as expected; exit code " code : "")
+	end_suite("table", "", "", text)
+	print "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
+	printf "<testsuites name=\"kvm-racefix %s\" tests=\"%d\" failures=\"%d\" errors=\"%d\" skipped=\"%d\">\n%s</testsuites>\n",
+		xml(view_name), total["tests"], total["failures"], total["errors"], total["skipped"], body
+	exit code
+}

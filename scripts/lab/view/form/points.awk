@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Part of report, for the forms: what programs and the HTML page say of a step and its cases.
+# A case is as expected if nothing was complained of it, and so is a step.
+
+# printable TEXT - without control characters, which a log may have
+function printable(text)
+{
+	gsub(/[\001-\010\013-\037\177]/, "?", text)
+	gsub(/[\t\n]/, " ", text)
+	return text
+}
+
+# step_title KEY - "KERNEL HOST RACE STAGE RUN", the kernel by its name
+function step_title(key,  part)
+{
+	split(key, part, "|")
+	sub(/.*[\/]/, "", part[1])
+	return part[1] " " part[2] " " part[3] " " part[4] " " part[5]
+}
+
+# complaint_of KEY NAME - what is not as expected of that case, or of the step if NAME is
+# empty, and where; or nothing
+function complaint_of(key, name,  i, text)
+{
+	for (i = 1; i <= complaints[key]; i++)
+		if (of_case[key, i] == name)
+			text = text (text == "" ? "" : "; ") complaint[key, i]
+	return printable(text)
+}
+
+# in_words RESULT EXPECT - of a case or step that is as expected
+function in_words(got, want)
+{
+	if (got == want || want == "caught" && got != "pass")
+		return got ", as expected"
+	return got ", and nothing was expected"
+}
+
+# case_note KEY NAME - the same, with a reason that is in the results; nothing for a plain pass
+function case_note(key, name,  got, text)
+{
+	got = case_result[key, name]
+	if (got == "pass")
+		return ""
+	text = in_words(got, case_expect[key, name])
+	return printable(text (case_reason[key, name] != "" ? " (" case_reason[key, name] ")" : ""))
+}
+
+# is_skip RESULT - did it not run, for a reason?
+function is_skip(got)
+{
+	return got == "skip" || got == "unnamed"
+}
