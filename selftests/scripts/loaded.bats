@@ -58,3 +58,103 @@ module_with()
 	KSRC=/other build_options 6.1.0-1
 	[ "${OPTIONS[*]}" = "--kver 6.1.0-1 --ksrc /other --kbuild /a build" ]
 }
+
+# host_with PARAMETER=VALUE... - a machine whose modules in use have those parameters, named
+# MODULE.NAME, in $SYS_MODULE
+host_with()
+{
+	local one
+
+	export SYS_MODULE=$BATS_TEST_TMPDIR/sys
+	rm -rf "$SYS_MODULE"
+	for one; do
+		mkdir -p "$SYS_MODULE/${one%%.*}/parameters"
+		one=${one/./\/parameters\/}
+		echo "${one#*=}" >"$SYS_MODULE/${one%%=*}"
+	done
+}
+
+@test "loaded: each setting that keeps a race from being reached is known, and no other" {
+	local race setting state
+
+	# shellcheck source=scripts/tree/races.sh
+	. "$TOP/scripts/tree/races.sh"
+	while read -r state setting race; do
+		# shellcheck disable=SC2086 # words are wanted
+		host_with ${setting//,/ }
+		run unreachable "$race"
+		[ "$state $status" = "off 0" ] || [ "$state $status" = "on 1" ] ||
+			{ echo "$race with $setting: $status, $output"; return 1; }
+	done <<-'END'
+	off kvm_intel.nested=N nested-vmcs12-pages
+	off kvm_intel.nested=0 nested-vmcs12-pages
+	on kvm_intel.nested=Y nested-vmcs12-pages
+	on kvm_intel.nested=1 nested-vmcs12-pages
+	off kvm_amd.nested=1 nested-vmcs12-pages
+	off kvm_intel.enable_apicv=N apicv-vcpu-creation
+	on kvm_intel.enable_apicv=Y apicv-vcpu-creation
+	off kvm_amd.avic=N apicv-vcpu-creation
+	on kvm_amd.avic=Y apicv-vcpu-creation
+	off kvm_intel.flexpriority=N apic-page-invalidation
+	off kvm_amd.avic=Y apic-page-invalidation
+	on kvm_intel.flexpriority=Y apic-page-invalidation
+	off kvm.tdp_mmu=N,kvm_intel.nested=Y tdp-mmu-zap
+	off kvm.tdp_mmu=Y,kvm_intel.nested=N tdp-mmu-zap
+	off kvm.tdp_mmu=Y,kvm_amd.nested=0 tdp-mmu-zap
+	off kvm.tdp_mmu=Y,kvm_intel.ept=N tdp-mmu-zap
+	on kvm.tdp_mmu=Y,kvm_intel.nested=Y tdp-mmu-zap
+	on kvm.tdp_mmu=Y,kvm_amd.nested=1,kvm_amd.npt=1 tdp-mmu-zap
+	on kvm.tdp_mmu=N,kvm_intel.nested=N gpc-refresh
+	END
+}
+
+# status_host STATUS OPTION... - of a copy whose status says that a tree has all of the races
+status_host()
+{
+	local want=$1
+
+	shift
+	if [ ! -d "$BATS_TEST_TMPDIR/copy" ]; then
+		mkdir -p "$BATS_TEST_TMPDIR/copy/selftests"
+		cp -r "$TOP/scripts" "$TOP/patches" "$BATS_TEST_TMPDIR/copy/"
+		cp -r "$TOP/selftests/races" "$BATS_TEST_TMPDIR/copy/selftests/"
+		printf '%s\n' '#!/bin/sh' '. "$(dirname "$0")/../lib.sh"; . "$TOP/scripts/tree/races.sh"' \
+			'for race in $(race_ids); do printf "%s\tvulnerable\tits code\n" $race; done' |
+			sed '1s/sh/bash/' >"$BATS_TEST_TMPDIR/copy/scripts/tree/status"
+	fi
+	run "$BATS_TEST_TMPDIR/copy/scripts/host/status-host" "$@" --tree "$BATS_TEST_TMPDIR"
+	[ "$status" -eq "$want" ] || { echo "$status: $output"; return 1; }
+}
+
+@test "status-host: has the race, cannot be reached as configured" {
+	local off="kvm.tdp_mmu=N kvm_intel.nested=N kvm_intel.enable_apicv=N kvm_intel.flexpriority=N"
+
+	# shellcheck disable=SC2086 # words are wanted
+	host_with $off
+	# gpc-refresh has no such setting.
+	status_host 1
+	for race in "tdp-mmu-zap kvm.tdp_mmu" "nested-vmcs12-pages kvm_intel.nested" \
+		"apicv-vcpu-creation kvm_intel.enable_apicv" "apic-page-invalidation kvm_intel.flexpriority"; do
+		[[ $output == *"${race% *} "*" vulnerable "*" has the race, cannot be reached as configured (${race#* }=N)"* ]]
+	done
+	[ "$(grep -c "cannot be reached" <<<"$output")" -eq 4 ]
+	# shellcheck disable=SC2086 # words are wanted
+	host_with ${off//=N/=Y}
+	status_host 1
+	[[ $output != *"cannot be reached"* ]]
+}
+
+@test "status-host: OpenVEX has not_affected for what cannot be reached, and affected with an action" {
+	command -v jq >/dev/null || skip "there is no jq"
+	host_with kvm.tdp_mmu=N kvm_intel.nested=Y
+	status_host 1 --vex
+	[ "$(jq -r '.statements[] | select(.vulnerability.name == "CVE-2022-45869") | .status + " " + .justification' <<<"$output")" = \
+		"not_affected vulnerable_code_not_in_execute_path" ]
+	[ "$(jq -r '.statements[] | select(.vulnerability.name == "CVE-2022-49882") | .status' <<<"$output")" = affected ]
+	if [ -x /usr/bin/jsonschema ]; then
+		/usr/bin/jsonschema -i <(echo "$output") "$TOP/doc/schema/openvex.json"
+	fi
+	# OpenVEX's own schema, openvex_json_schema.json of its repository, if somebody gives it.
+	echo "$output" >"$BATS_TEST_TMPDIR/vex"
+	[ -z "${OPENVEX_SCHEMA-}" ] || /usr/bin/jsonschema -i "$BATS_TEST_TMPDIR/vex" "$OPENVEX_SCHEMA"
+}
