@@ -50,7 +50,7 @@ row()
 # parts - the parts of nested-vmcs12-pages in $tree: " NAME=STATUS ..."
 parts()
 {
-	run status --tsv --parts "$tree"
+	run status --tsv --parts --race nested-vmcs12-pages "$tree"
 	nested=$(awk -F'\t' '$1 ~ /^nested-/ {
 		sub(/^nested-vmcs12-pages-?/, "", $1)
 		printf " %s=%s", $1 == "" ? "first" : $1, $2
@@ -173,18 +173,18 @@ chosen()
 	cp "$x86" "$x86.before"
 	sed -i 's/^static bool nested_get_vmcs12_pages(/static void nested_get_vmcs12_pages(/' \
 		"$tree/arch/x86/kvm/vmx/nested.c"
-	run status --tsv --parts "$tree"
+	run status --tsv --parts --race nested-vmcs12-pages "$tree"
 	[ "$(row nested-vmcs12-pages)" = vulnerable ]
 
 	sed -i "/if (kvm_check_request(KVM_REQ_GET_VMCS12_PAGES, vcpu))/,+1d
 		/^static int vcpu_run(/,/kvm_vcpu_running/s/.*at_instruction_boundary = false;/&\n$served/" "$x86"
-	run status --tsv --parts "$tree"
+	run status --tsv --parts --race nested-vmcs12-pages "$tree"
 	[ "$(row nested-vmcs12-pages)" = fixed ]
 
 	# Where it can, it must not be ignored that it did.
 	sed -i 's/^static void nested_get_vmcs12_pages(/static bool nested_get_vmcs12_pages(/' \
 		"$tree/arch/x86/kvm/vmx/nested.c"
-	run status --tsv --parts "$tree"
+	run status --tsv --parts --race nested-vmcs12-pages "$tree"
 	[ "$(row nested-vmcs12-pages)" = unknown ]
 }
 
@@ -214,7 +214,7 @@ chosen()
 					return;\
 				kvm_x86_ops->set_apic_access_page_addr(vcpu, page_to_phys(page));\
 			}' "$tree/arch/x86/kvm/x86.c"
-		run status --tsv --parts "$tree"
+		run status --tsv --parts --race apic-page-invalidation "$tree"
 		echo "$form: $(row apic-page-invalidation)"
 		[ "$(row apic-page-invalidation)" = "$want" ]
 	done
@@ -247,7 +247,7 @@ chosen()
 			return r;
 		}
 		END
-		run status --tsv --parts "$tree"
+		run status --tsv --parts --race tdp-mmu-zap "$tree"
 		echo "$form: $(row tdp-mmu-zap)"
 		[ "$(row tdp-mmu-zap)" = "$want" ]
 	done
@@ -255,7 +255,7 @@ chosen()
 
 @test "status: SVI, when APICv comes back" {
 	local x86=$tree/arch/x86/kvm/x86.c vmx=$tree/arch/x86/kvm/vmx/vmx.c
-	svi() { run status --tsv --parts "$tree"; row apicv-vcpu-creation-svi; }
+	svi() { run status --tsv --parts --race apicv-vcpu-creation-svi "$tree"; row apicv-vcpu-creation-svi; }
 
 	take 6.1
 	[ "$(svi)" = vulnerable ]
@@ -296,7 +296,7 @@ chosen()
 	take 6.1
 	apply "$tree"
 	sed -i 's/\<make_mmu_pages_available\>/make_room/g' "$tree"/arch/x86/kvm/mmu/*.[ch]
-	run status --tsv "$tree"
+	run status --tsv --race tdp-mmu-zap "$tree"
 	[ "$status" -eq 2 ]
 	[ "$(row tdp-mmu-zap)" = unknown ]
 	[[ $output == *"in a function that is not recognised"* ]]
@@ -317,7 +317,7 @@ chosen()
 	done
 	parts
 	[[ $nested == *" posted=vulnerable"*" first=fixed"* ]]
-	run status --tsv "$tree"
+	run status --tsv --race nested-vmcs12-pages "$tree"
 	[ "$(row nested-vmcs12-pages)" = vulnerable ]
 
 	# Posted interrupts alone leave the page's unguarded reader.
@@ -435,33 +435,33 @@ chosen()
 
 @test "status: CVEs, with the status of each, in both forms and within three columns" {
 	take 6.1
-	run status --tsv "$tree"
+	run status --tsv --race tdp-mmu-zap "$tree"
 	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: fixed" ]]
 	patch_in "$TOP/selftests/races/tdp-mmu-zap/reopen/6.1/tdp-mmu-zap.patch"
 	run status --tsv "$tree"
 	[ "$(awk -F'\t' 'NF != 3' <<<"$output")" = "" ]
 	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: vulnerable" ]]
 	[ "$(grep -c CVE-2022-45869 <<<"$output")" -eq 1 ]
-	run status --tsv --parts "$tree"
+	run status --tsv --parts --race tdp-mmu-zap "$tree"
 	[[ $(grep '^tdp-mmu-zap' <<<"$output") == *"; CVE-2022-45869: vulnerable" ]]
-	run status "$tree"
+	run status --race tdp-mmu-zap "$tree"
 	grep -qx ' *CVE-2022-45869: vulnerable' <<<"$output"
 }
 
 @test "status: code that only one option uses, and what a configuration turns off" {
 	take 6.1
 	patch_in "$TOP/selftests/races/gpc-refresh/reopen/6.1/gpc-refresh.patch"
-	run status --tsv "$tree"
+	run status --tsv --race gpc-refresh "$tree"
 	[ "$(row gpc-refresh)" = vulnerable ]
 	[[ $output != *CONFIG_KVM_XEN* ]]
 
 	# As in 5.17: x86.c has no cache of its own.
 	sed -i 's/\<kvm_gpc_\(init\|activate\)\>/my_&/' "$tree/arch/x86/kvm/x86.c"
-	run status --tsv "$tree"
+	run status --tsv --race gpc-refresh "$tree"
 	[ "$(row gpc-refresh)" = vulnerable ]
 	[[ $output == *"only arch/x86/kvm/xen.c uses these caches, with CONFIG_KVM_XEN"* ]]
 	printf 'CONFIG_KVM=m\n# CONFIG_KVM_XEN is not set\n# CONFIG_KVM_INTEL is not set\n' >"$BATS_TEST_TMPDIR/config"
-	run status --tsv --config "$BATS_TEST_TMPDIR/config" "$tree"
+	run status --tsv --race gpc-refresh --config "$BATS_TEST_TMPDIR/config" "$tree"
 	[ "$(row gpc-refresh)" = vulnerable ]
 	[[ $output == *"; CONFIG_KVM_XEN is not set in $BATS_TEST_TMPDIR/config: nothing uses these caches"* ]]
 	[ "$(awk -F'\t' 'NF != 3' <<<"$output")" = "" ]
@@ -470,7 +470,7 @@ chosen()
 	rm -rf "$tree"
 	take 5.10
 	cp "$BATS_TEST_TMPDIR/config" "$tree/.config"
-	run status --tsv --parts "$tree"
+	run status --tsv --parts --race apicv-vcpu-creation-defer-in-l2 "$tree"
 	[ "$(row apicv-vcpu-creation-defer-in-l2)" = vulnerable ]
 	[[ $(grep ^apicv-vcpu-creation-defer-in-l2 <<<"$output") == *"; CONFIG_KVM_INTEL is not set in $tree/.config: none of it is built" ]]
 
@@ -516,4 +516,17 @@ chosen()
 	run status "$tree"
 	[ "$status" -eq 2 ]
 	[[ $output == *"no KVM for x86 (arch/x86/kvm/x86.c"* ]]
+}
+
+@test "status --race: one race, or one part; the exit code is of it alone" {
+	take 6.1
+	run -1 status --tsv --parts --race nested-vmcs12-pages "$tree"
+	[ "$(cut -f 1 <<<"$output" | grep -vc '^nested-vmcs12-pages')" -eq 0 ]
+	[ "$(row nested-vmcs12-pages-posted)" = fixed ]
+	run -0 status --tsv --race tdp-mmu-zap "$tree"
+	[ "$(wc -l <<<"$output")" -eq 1 ]
+	run -0 status --tsv --parts --race nested-vmcs12-pages-posted "$tree"
+	[ "$(cut -f 1 <<<"$output")" = nested-vmcs12-pages-posted ]
+	run -2 status --race no-such-race "$tree"
+	[[ $output == *no-such-race*tdp-mmu-zap* ]]
 }
