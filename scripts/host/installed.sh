@@ -10,6 +10,9 @@
 # distro's modules; after a power cut the override is gone, and modules.dep
 # still says so.
 
+# shellcheck source=scripts/host/initramfs.sh
+. "$TOP/scripts/host/initramfs.sh"
+
 # place_of KVER - where install puts the modules
 place_of()
 {
@@ -87,31 +90,6 @@ prefer_default()
 	depmod_for "$1"
 }
 
-# initramfs_kvm KVER - the paths of kvm's modules in the initramfs of that kernel
-initramfs_kvm()
-{
-	[ -e "/boot/initrd.img-$1" ] || return 0
-	if ! command -v lsinitramfs >/dev/null; then
-		warn "/boot/initrd.img-$1 was not made by initramfs-tools: if it holds kvm modules, make it anew"
-		return 0
-	fi
-	lsinitramfs "/boot/initrd.img-$1" 2>/dev/null | grep -E '/kvm(-intel|-amd)?\.ko' || :
-}
-
-# refresh_initramfs KVER - make it anew, with what modprobe takes now
-refresh_initramfs()
-{
-	local log
-
-	say "kernel $1 has kvm in its initramfs: making that anew"
-	# What it says of firmware and the like is about other drivers.
-	# It may leave a daemon behind, which must not keep the lock.
-	log=$(update-initramfs -u -k "$1" 2>&1 9>&-) && return
-	tail -n 3 <<<"$log" >&2
-	say "error: update-initramfs -u -k $1 failed (is /boot full?)"
-	return 1
-}
-
 INSTALL_LOCK=$RUN/install.lock
 # Where the package keeps what it knows; scripts/host/package/lib.sh has more.
 # shellcheck disable=SC2034 # for those who source this
@@ -135,14 +113,22 @@ lock_modules()
 	return 1
 }
 
+# Who calls the hook when a kernel comes, changes or goes: Debian's packages, or kernel-install
 HOOKS=(/etc/kernel/postinst.d/aa-kvm-racefix /etc/kernel/postrm.d/aa-kvm-racefix)
+OTHER_HOOKS=(/etc/kernel/install.d/10-kvm-racefix.install)
+if ! command -v dpkg >/dev/null; then
+	HOOKS=()
+	! command -v kernel-install >/dev/null || HOOKS=("${OTHER_HOOKS[@]}")
+fi
 
 # set_hooks - have the kernel's package tell when it changes; the name comes before
-# initramfs-tools, which goes by the alphabet, too
+# initramfs-tools and dracut, which go by the alphabet, too
 set_hooks()
 {
 	local file
 
+	[ ${#HOOKS[@]} -gt 0 ] ||
+		warn "nothing tells here when a kernel is replaced by another build of the same release: make uninstall before that"
 	for file in "${HOOKS[@]}"; do
 		mkdir -p "${file%/*}" && install "$TOP/scripts/host/kernel-hook" "$file.new" &&
 			mv "$file.new" "$file" || return
@@ -152,5 +138,6 @@ set_hooks()
 # drop_hooks - away with them, once there is no kernel to care for
 drop_hooks()
 {
-	compgen -G '/lib/modules/*/updates/kvm-racefix' >/dev/null || rm -f "${HOOKS[@]}"
+	compgen -G '/lib/modules/*/updates/kvm-racefix' >/dev/null ||
+		rm -f "${HOOKS[@]}" "${OTHER_HOOKS[@]}"
 }

@@ -35,14 +35,46 @@ vendor_module()
 		echo kvm_amd
 	elif [ -c /dev/kvm ]; then
 		say "error: /dev/kvm is there, and this CPU has neither VMX nor SVM: it is by another module than" \
-			"kvm_intel and kvm_amd ($(find /sys/module/kvm/holders -mindepth 1 -printf '%f ' 2>/dev/null | grep . ||
-				echo "none that uses kvm.ko")), which is not replaced"
+			"kvm_intel and kvm_amd ($(other_vendors | paste -sd ' ' | grep . || echo "none that uses kvm.ko")), which is not replaced"
 		return 1
 	else
 		say "error: this CPU has neither VMX nor SVM, or the firmware has turned it off:" \
 			"there is nothing to use kvm with"
 		return 1
 	fi
+}
+
+# other_vendors - modules that drive KVM and are neither kvm_intel nor kvm_amd
+other_vendors()
+{
+	local file
+
+	for file in /sys/module/kvm_* /sys/module/kvm/holders/*; do
+		case ${file##*/} in
+		kvm_intel|kvm_amd|'*'|'kvm_*') ;;
+		*) printf '%s\n' "${file##*/}" ;;
+		esac
+	done | sort -u
+}
+
+# unpacker_of FILE - the command that unpacks that module, and Debian's package of it
+unpacker_of()
+{
+	case $1 in
+	*.xz) echo xz xz-utils ;;
+	*.zst) echo zstd zstd ;;
+	*.gz) echo gzip gzip ;;
+	*) echo cat coreutils ;;
+	esac
+}
+
+# need_unpacker FILE - what unpacks that module is there
+need_unpacker()
+{
+	local cmd pkg
+
+	read -r cmd pkg < <(unpacker_of "$1")
+	need_package "$cmd" "$pkg"
 }
 
 # loaded_modules - kvm's that are loaded, in the order of unloading

@@ -55,7 +55,7 @@ record_distro()
 		file=$(distro_module "$KVER" "${module//_/-}")
 		if [ -z "$file" ]; then
 			say "error: the distro's own ${module//_/-}.ko is missing below /lib/modules/$KVER/kernel" \
-				"(DKMS from 3.2 on moves modules away): apt-get install --reinstall linux-image-$KVER"
+				"(DKMS from 3.2 on moves modules away): $(kernel_advice image "$KVER")"
 			return 1
 		fi
 		record_part "$dir" "$module" "$file" || return

@@ -4,6 +4,9 @@
 # Shared by status-host and demo-local: the race tests on the machine that this runs
 # on. Sourced after lib.sh; KVER is set.
 
+# shellcheck source=scripts/modules/kbuild/linked.sh
+. "$TOP/scripts/modules/kbuild/linked.sh"
+
 # Seconds for one race's test.
 # shellcheck disable=SC2034 # for those who source this
 TEST_SECONDS=600
@@ -48,7 +51,8 @@ load_racegate()
 }
 
 # source_dir [DIR] - the source of this kernel, if it is at hand: DIR, or Debian's of that very
-# version, or the tree that replacement modules were built from
+# version, or the tree that replacement modules were built from, or that the kernel's build
+# directory is of
 source_dir()
 {
 	local version dir
@@ -69,7 +73,11 @@ source_dir()
 		return
 	fi
 	dir=$(sed -n 's/^ksrc //p' "$(built_set "$KVER")/.from" 2>/dev/null)
-	[ ! -d "$dir/virt/kvm" ] || printf '%s\n' "$dir"
+	if [ -d "$dir/virt/kvm" ]; then
+		printf '%s\n' "$dir"
+	else
+		linked_source "/lib/modules/$KVER/build" || :
+	fi
 }
 
 # not_tried - from a test's output on stdin: why it skipped, by the first case that is

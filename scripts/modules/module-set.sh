@@ -96,14 +96,14 @@ check_set()
 			return 1
 		fi
 		say "error: kernel $kver has no kvm modules, by /lib/modules/$kver/modules.order;" \
-			"is its package, linux-image-$kver, installed whole?"
+			"is its package installed whole? $(kernel_advice image "$kver")"
 		return 1
 	fi
 	for name in $names; do
 		[ -z "$(distro_module "$kver" "$name")" ] || continue
 		say "error: the distro's own $name.ko is missing below /lib/modules/$kver/kernel: without it there" \
 			"is no way back (DKMS from 3.2 on moves it away; \`dkms status\` says for what). Put it back:" \
-			"apt-get install --reinstall linux-image-$kver"
+			"$(kernel_advice image "$kver")"
 		return 1
 	done
 	want=$(modinfo -F vermagic "$(distro_module "$kver" kvm)")

@@ -245,3 +245,31 @@ in_host()
 	expect 2 "kvm is built into kernel $KVER" $LOAD --modules $TMP/set
 	END
 }
+
+@test "exchange: the distro's modules are packed; without what unpacks them, that is named" {
+	for packer in xz zstd; do
+		command -v $packer || skip "no $packer here"
+	done
+	in_host <<-'END'
+	vm_runs true
+	for packer in xz zstd; do
+		$packer -q $DISTRO/kvm.ko $DISTRO/kvm-amd.ko
+		rm -f $DISTRO/*.ko
+		expect 0 "now:" $LOAD --modules $TMP/set
+		is ours
+		expect 0 "the distro's own" $UNLOAD
+		is distros
+		$packer -qd $DISTRO/kvm.ko.* $DISTRO/kvm-amd.ko.*
+		rm -f $DISTRO/*.ko.*
+	done
+	zstd -q --rm $DISTRO/kvm.ko $DISTRO/kvm-amd.ko
+	mkdir $TMP/all
+	for cmd in $(compgen -c | sort -u); do
+		case $cmd in zstd|apt-get|dpkg-query) continue ;; esac
+		cmd=$(type -P $cmd) || continue
+		ln -s $cmd $TMP/all/
+	done
+	PATH=$TMP/bin:$TMP/all expect 2 "what Debian calls zstd" $LOAD --modules $TMP/set
+	is distros
+	END
+}

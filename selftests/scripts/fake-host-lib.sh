@@ -13,6 +13,12 @@ fake_insmod()
 		echo "insmod: ERROR: could not insert module $file: not today" >&2
 		return 1
 	fi
+	# As kmod does.
+	case $file in
+	*.xz) xz -dc "$file" >"$TMP/unpacked.ko" && file=$TMP/unpacked.ko ;;
+	*.zst) zstd -qdc "$file" >"$TMP/unpacked.ko" && file=$TMP/unpacked.ko ;;
+	*.gz) gzip -dc "$file" >"$TMP/unpacked.ko" && file=$TMP/unpacked.ko ;;
+	esac
 	name=$("$REAL_MODINFO" -F name "$file")
 	dir=/sys/module/$name
 	if [ -e "$dir" ]; then

@@ -17,11 +17,11 @@ setup_file()
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	unshare -m --propagation private true || skip "this takes namespaces, and root"
 	need_packages gcc make patch kmod binutils coccinelle universal-ctags xz-utils zstd
-	# All commands but Debian's own.
+	# All commands but Debian's own, and those that make or read an initramfs.
 	export BIN=$BATS_FILE_TMPDIR/bin
 	mkdir "$BIN"
 	for cmd in $(compgen -c | sort -u); do
-		case $cmd in apt|apt-*|dpkg|dpkg-*|lsinitramfs|update-initramfs) continue ;; esac
+		case $cmd in apt|apt-*|dpkg|dpkg-*|*initramfs|kernel-install|dracut|mkinitcpio|lsinitrd|lsinitcpio) continue ;; esac
 		cmd=$(type -P "$cmd") || continue
 		ln -sf "$cmd" "$BIN/"
 	done
@@ -68,14 +68,14 @@ on()
 	printf '%b\n' "$release" >"$DIR/os-release"
 	shift
 	run env PATH="$DIR/bin:$BIN" unshare -m --propagation private bash -c '
+		mount -t tmpfs none /media && mkdir -p /media/{lib,etc}/{upper,work} && mount -t tmpfs none /run
 		if [ -d "$DIR/modules" ] && [ ! -d /lib/modules ]; then
-			mount -t tmpfs none /media && mkdir /media/upper /media/work &&
-				mount -t overlay -o "lowerdir=/usr/lib,upperdir=/media/upper,workdir=/media/work" none /usr/lib && mkdir /lib/modules
+			mount -t overlay -o "lowerdir=/usr/lib,upperdir=/media/lib/upper,workdir=/media/lib/work" none /usr/lib && mkdir /lib/modules
 		fi
+		mount -t overlay -o "lowerdir=/etc,upperdir=/media/etc/upper,workdir=/media/etc/work" none /etc
 		[ ! -d "$DIR/modules" ] || mount --bind "$DIR/modules" /lib/modules
-		mount --bind "$DIR/os-release" "$(readlink -f /etc/os-release)"
 		[ ! -d "$DIR/boot" ] || mount --bind "$DIR/boot" /boot
-		[ ! -d "$DIR/efi" ] || mount --bind "$DIR/efi" /mnt
+		mount --bind "$DIR/os-release" "$(readlink -f /etc/os-release)"
 		exec "$@"' - "$@"
 	echo "$output"
 	[ ! -e "$DIR/called" ]
@@ -334,4 +334,217 @@ installed_kernel()
 	[[ $output == *"cannot work in '$DIR/my project/build'"*O=* ]]
 	on none make -s -C "$DIR/my project" modules KBUILD="$DIR/obj" KSRC="$DIR/a tree" O="$DIR/out"
 	[ "$status" -eq 0 ]
+}
+
+# module FILE NAME RELEASE [VERSION] - an object that modinfo and depmod can read
+module()
+{
+	mkdir -p "${1%/*}"
+	printf 'const char info[] __attribute__((section(".modinfo"), used)) = "name=%s\\0vermagic=%s SMP \\0version=%s";\n' \
+		"${2//-/_}" "$3" "${4-}" | gcc -x c -c - -o "$1"
+}
+
+# whole_kernel RELEASE [PACKER] - /lib/modules of it, with kvm and kvm-amd, packed by that; and
+# replacement modules for it in $DIR/set
+whole_kernel()
+{
+	local name
+
+	for name in kvm kvm-amd; do
+		module "$DIR/modules/$1/kernel/arch/x86/kvm/$name.ko" $name "$1"
+		module "$DIR/set/$name.ko" $name "$1" "kvm-racefix 0 (tdp-mmu-zap)"
+		echo "kernel/arch/x86/kvm/$name.ko" >>"$DIR/modules/$1/modules.order"
+		[ -z "${2-}" ] || "$2" -q --rm "$DIR/modules/$1/kernel/arch/x86/kvm/$name.ko" 2>/dev/null ||
+			"$2" "$DIR/modules/$1/kernel/arch/x86/kvm/$name.ko"
+	done
+	: >"$DIR/modules/$1/modules.builtin"
+	mkdir -p "$DIR/boot"
+	# On the machine that runs this there may be another.
+	stub uname "[ \"\$1\" != -r ] && exec $(command -v uname) \"\$@\"; echo $1"
+	stub depmod "exec $(PATH=$PATH:/sbin command -v depmod) \"\$@\""
+}
+
+# image FILE PATH... - an initramfs that holds these, as lsinitrd would list them
+image()
+{
+	mkdir -p "${1%/*}"
+	printf 'an image of %s\n' "$RELEASE" >"$1"
+	shift
+	printf '%s\n' "$@" >"$DIR/listed"
+}
+
+INSTALL='"$0"/scripts/host/install --kver "$1" --modules "$DIR/set"'
+UNINSTALL='"$0"/scripts/host/uninstall --kver "$1"'
+
+@test "systems: Fedora: install by dracut, and the hook of kernel-install" {
+	RELEASE=6.9.1-200.fc40.x86_64
+	whole_kernel $RELEASE xz
+	image "$DIR/boot/initramfs-$RELEASE.img" "usr/lib/modules/$RELEASE/kernel/arch/x86/kvm/kvm.ko.xz"
+	stub lsinitrd 'sed "s,^,-rw-r--r-- 1 root root 77 Jan  1  1970 ," "$DIR/listed"'
+	stub dracut 'echo "dracut $*" >>"$DIR/log"; echo "usr/lib/modules/$3/updates/kvm-racefix/kvm.ko" >"$DIR/listed"'
+	stub kernel-install 'exit 0'
+	on fedora bash -e -c "$INSTALL"'
+		cat "$DIR/log"
+		[ "$(modinfo -k "$1" -n kvm)" = "/lib/modules/$1/updates/kvm-racefix/kvm.ko" ]
+		[ ! -e /etc/kernel/postinst.d/aa-kvm-racefix ]
+		hook=/etc/kernel/install.d/10-kvm-racefix.install
+		$hook add "$1" /boot/x vmlinuz
+		[ -e "/lib/modules/$1/updates/kvm-racefix" ]
+		'"$INSTALL"'
+		(cd "/lib/modules/$1/kernel/arch/x86/kvm" && xz -d kvm.ko.xz && objcopy --add-section .newer=/etc/passwd kvm.ko && xz --check=crc32 kvm.ko)
+		cp $hook "$DIR/hook"
+		$hook add "$1" /boot/x vmlinuz
+		[ ! -e "/lib/modules/$1/updates" ]
+		[ "$(modinfo -k "$1" -n kvm)" = "/lib/modules/$1/kernel/arch/x86/kvm/kvm.ko.xz" ]
+		'"$INSTALL"'
+		"$DIR/hook" remove "$1"
+		[ ! -e "/lib/modules/$1/updates" ]
+		'"$INSTALL"'
+		: >"$DIR/log"
+		'"$UNINSTALL"'
+		cat "$DIR/log"
+		[ ! -e $hook ]' "$DIR/project" $RELEASE
+	[ "$status" -eq 0 ]
+	[ "$(grep -cx "dracut --force /boot/initramfs-$RELEASE.img $RELEASE" <<<"$output")" -eq 2 ]
+	[[ $output == *"installed already"*"has other kvm modules than before"* ]]
+}
+
+@test "systems: openSUSE: an initrd of dracut's, and .ko.zst" {
+	RELEASE=6.9.1-1-default
+	whole_kernel $RELEASE zstd
+	[ -e "$DIR/modules/$RELEASE/kernel/arch/x86/kvm/kvm.ko.zst" ]
+	image "$DIR/boot/initrd-$RELEASE" "usr/lib/modules/$RELEASE/kernel/arch/x86/kvm/kvm-amd.ko.zst"
+	stub lsinitrd 'cat "$DIR/listed"'
+	stub dracut 'echo "dracut $*"; echo "no room" >&2; exit 1'
+	stub kernel-install 'exit 0'
+	# It fails, and all is as before.
+	on opensuse bash -c "$INSTALL" "$DIR/project" $RELEASE
+	[ "$status" -eq 2 ]
+	[[ $output == *"no room"*"dracut --force /boot/initrd-$RELEASE $RELEASE failed"*"putting back"* ]]
+	[ ! -e "$DIR/modules/$RELEASE/updates" ]
+	stub dracut 'echo "dracut $*" >>"$DIR/log"'
+	on opensuse bash -c "$INSTALL" "$DIR/project" $RELEASE
+	[ "$status" -eq 0 ]
+	grep -x "dracut --force /boot/initrd-$RELEASE $RELEASE" "$DIR/log"
+	on opensuse bash -c "$UNINSTALL" "$DIR/project" $RELEASE
+	[ "$status" -eq 0 ]
+}
+
+@test "systems: Arch: mkinitcpio by its preset; nothing that calls hooks" {
+	RELEASE=6.9.1-arch1-1
+	whole_kernel $RELEASE zstd
+	echo linux >"$DIR/modules/$RELEASE/pkgbase"
+	image "$DIR/boot/initramfs-linux.img" "usr/lib/modules/$RELEASE/kernel/kvm-amd.ko.zst"
+	stub lsinitcpio 'cat "$DIR/listed"'
+	stub mkinitcpio 'echo "mkinitcpio $*" >>"$DIR/log"'
+	on arch bash -e -c 'mkdir -p /etc/mkinitcpio.d
+		: >/etc/mkinitcpio.d/linux.preset
+		'"$INSTALL"'
+		! compgen -G "/etc/kernel/*/*kvm-racefix*"' "$DIR/project" $RELEASE
+	[ "$status" -eq 0 ]
+	[ "$(cat "$DIR/log")" = "mkinitcpio -p linux" ]
+	[[ $output == *"nothing tells here when a kernel is replaced"* ]]
+	# No preset, and no dracut.
+	on arch bash -c "$UNINSTALL" "$DIR/project" $RELEASE
+	echo "usr/lib/modules/$RELEASE/kernel/kvm.ko" >"$DIR/listed"
+	on arch bash -c "$INSTALL" "$DIR/project" $RELEASE
+	[ "$status" -eq 2 ]
+	[[ $output == *"neither update-initramfs, dracut nor a preset of mkinitcpio"* ]]
+	[ ! -e "$DIR/modules/$RELEASE/updates" ]
+}
+
+@test "systems: UKI, an image of a boot entry, and one that nothing can look into, are named" {
+	RELEASE=6.9.1-200.fc40.x86_64
+	whole_kernel $RELEASE
+	image "$DIR/boot/efi/EFI/Linux/id-$RELEASE.efi" "usr/lib/modules/$RELEASE/kernel/arch/x86/kvm/kvm.ko.xz"
+	cp "$DIR/boot/efi/EFI/Linux/id-$RELEASE.efi" "$DIR/boot/efi/EFI/Linux/linux.efi"
+	echo "of 5.4.0" >"$DIR/boot/efi/EFI/Linux/id-5.4.0.efi"
+	image "$DIR/boot/id/$RELEASE/initrd" "usr/lib/modules/$RELEASE/kernel/arch/x86/kvm/kvm.ko.xz"
+	stub lsinitrd 'cat "$DIR/listed"'
+	stub kernel-install 'exit 0'
+	on fedora bash -c "$INSTALL" "$DIR/project" $RELEASE
+	[ "$status" -eq 0 ]
+	for file in "efi/EFI/Linux/id-$RELEASE.efi" efi/EFI/Linux/linux.efi "id/$RELEASE/initrd"; do
+		[[ $output == *"/boot/$file holds kvm modules, and is not made anew"*"kernel-install add $RELEASE"* ]]
+	done
+	[[ $output != *5.4.0* ]]
+	# Made anew by somebody, and the other way round.
+	echo "usr/lib/modules/$RELEASE/updates/kvm-racefix/kvm.ko" >"$DIR/listed"
+	on fedora bash -c "$UNINSTALL" "$DIR/project" $RELEASE
+	[ "$status" -eq 0 ]
+	[[ $output == *"/boot/id/$RELEASE/initrd holds kvm modules, and is not made anew"* ]]
+	rm "$DIR/bin/lsinitrd"
+	image "$DIR/boot/initramfs-$RELEASE.img"
+	on fedora bash -c "$INSTALL" "$DIR/project" $RELEASE
+	[ "$status" -eq 0 ]
+	[[ $output == *"/boot/initramfs-$RELEASE.img cannot be looked into"*"/linux.efi cannot be looked into"* ]]
+}
+
+@test "systems: install and load name what is missing of the kernel by the system's command" {
+	RELEASE=6.9.1-1-default
+	whole_kernel $RELEASE
+	rm "$DIR/modules/$RELEASE/kernel/arch/x86/kvm/kvm-amd.ko"
+	for system in fedora:"dnf reinstall 'kernel-*core-$RELEASE'" opensuse:"zypper install --force kernel-default" \
+		arch:"pacman -S linux" ubuntu:"apt-get install --reinstall linux-modules-$RELEASE"; do
+		on "${system%%:*}" bash -c "$INSTALL" "$DIR/project" $RELEASE
+		[ "$status" -eq 2 ]
+		[[ $output == *"the distro's own kvm-amd.ko is missing"*"${system#*:}"* ]]
+	done
+	: >"$DIR/modules/$RELEASE/modules.order"
+	rm -r "$DIR/modules/$RELEASE/kernel/arch/x86/kvm"
+	echo kernel/arch/x86/kvm/kvm.ko >"$DIR/modules/$RELEASE/modules.builtin"
+	on fedora bash -c "$INSTALL" "$DIR/project" $RELEASE
+	[ "$status" -eq 2 ]
+	[[ $output == *"kvm is built into kernel $RELEASE"*scripts/apply* ]]
+}
+
+# status-host where /sys/module has just the directories of $1
+STATUS_HOST='mkdir -p /media/sys && for one in $1; do mkdir -p "/media/sys/$one"; done
+	mount --bind /media/sys /sys/module && "$0"/scripts/host/status-host'
+
+@test "systems: status-host: kvm built in, and another vendor's module" {
+	RELEASE=6.9.1-own
+	whole_kernel $RELEASE
+	on none bash -c "$STATUS_HOST" "$DIR/project" "kvm kvm_pvm"
+	[ "$status" -eq 2 ]
+	[[ $output == *"built in: kvm is part of kernel $RELEASE"*scripts/apply* ]]
+	[[ $output == *"other vendor: kvm_pvm"* ]]
+	on none bash -c "$STATUS_HOST" "$DIR/project" ""
+	[[ $output != *"built in"* && $output != *"other vendor"* ]]
+}
+
+@test "systems: status-host: the source by the build directory; a newer kernel, and no kernel" {
+	RELEASE=6.9.1-own
+	whole_kernel $RELEASE
+	build_dir "$DIR/modules/$RELEASE/build" $RELEASE
+	source_tree "$DIR/tree"
+	ln -s "$DIR/tree" "$DIR/modules/$RELEASE/source"
+	printf '#!/bin/sh\nprintf "tdp-mmu-zap\\tfixed\\tby %%s\\n" "$2"\n' >"$DIR/project/scripts/tree/status"
+	: >"$DIR/boot/vmlinuz-linux"
+	: >"$DIR/boot/vmlinuz-0-rescue-0123"
+	: >"$DIR/boot/vmlinuz-$RELEASE"
+	mkdir -p "$DIR/project/selftests/races/tdp-mmu-zap"
+	cp "$TOP/selftests/races/tdp-mmu-zap/race" "$DIR/project/selftests/races/tdp-mmu-zap/"
+	on none bash -c "$STATUS_HOST" "$DIR/project" ""
+	[[ $output == *"tdp-mmu-zap"*"fixed"*"by $DIR/tree"* ]]
+	[[ $output != *"reboot:"* ]]
+	mkdir "$DIR/modules/6.10.1-own"
+	: >"$DIR/modules/6.10.1-own/vmlinuz"
+	on none bash -c "$STATUS_HOST" "$DIR/project" ""
+	[[ $output == *"reboot: kernel 6.10.1-own is installed and $RELEASE runs"* ]]
+}
+
+@test "systems: the selftests where there is no archive, and with a space" {
+	cp -r "$TOP/selftests" "$TOP/src" "$DIR/project/"
+	on fedora make -s -C "$DIR/project" selftests
+	[ "$status" -ne 0 ]
+	[[ $output == *"Debian's archive"*"KSRC_TOOLS=DIR"* ]]
+	source_tree "$DIR/tree"
+	on fedora make -s -C "$DIR/project" selftests KSRC_TOOLS="$DIR/tree"
+	[ "$status" -ne 0 ]
+	[[ $output == *"$DIR/tree has no tools/testing/selftests/kvm/"*"a tree of Linux 6.1 is needed"* ]]
+	mv "$DIR/project" "$DIR/my project"
+	on fedora make -s -C "$DIR/my project" selftests
+	[ "$status" -ne 0 ]
+	[[ $output == *"cannot be built where a path has a space"* ]]
 }
