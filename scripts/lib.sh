@@ -18,10 +18,12 @@
 #	0  done		1  the answer is "no" (a test failed, a race shows)
 #	2  used wrongly, or something this needs is missing
 #	3  an emulated host died, hung or never came up
+#	4  the archive does not have it (any more)
 
 EX_NO=1
 EX_USAGE=2
 EX_HOST=3
+EX_GONE=4
 
 TOP=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 # Everything generated lies below here; O= moves it, as in the kernel's own build.
@@ -30,7 +32,7 @@ BUILD=${O:-$TOP/build}
 KERNEL_LINES="5.10 6.1"
 # What KERNEL= takes besides: their modules need the compiler of their release.
 MORE_LINES="6.12 7.2 7.3"
-export TOP BUILD EX_NO EX_USAGE EX_HOST KERNEL_LINES MORE_LINES
+export TOP BUILD EX_NO EX_USAGE EX_HOST EX_GONE KERNEL_LINES MORE_LINES
 
 # depmod and modinfo are not in the path of an ordinary user.
 PATH=$PATH:/usr/sbin:/sbin
@@ -69,7 +71,7 @@ usage_from_header()
 }
 
 # need_package COMMAND PACKAGE - make COMMAND available, from PACKAGE of the
-# machine's own release; only root can install, anybody else is told what to do.
+# machine's own release; only root can install, other users get the command to type.
 # COMMAND may also be a file's absolute path.
 need_package()
 {
@@ -94,10 +96,10 @@ need_packages()
 	[ "$(package_manager)" = apt-get ] ||
 		die $EX_USAGE "packages are missing, and only Debian's are installed from here; as root:" "$(install_command "${missing[@]}")"
 	[ "$(id -u)" -eq 0 ] ||
-		die $EX_USAGE "missing packages; as root: apt-get install ${missing[*]}"
+		die $EX_USAGE "packages are missing; as root: apt-get install ${missing[*]}"
 	# In a package's script, as with DKMS, apt cannot be called again.
 	[ -z "${DPKG_RUNNING_VERSION-}" ] ||
-		die $EX_USAGE "missing packages; as root: apt-get install ${missing[*]}"
+		die $EX_USAGE "packages are missing; as root: apt-get install ${missing[*]}"
 	say "installing ${missing[*]}"
 	mkdir -p "$BUILD/log"
 	# Two scripts of one demo may need packages at the same moment.
@@ -107,9 +109,30 @@ need_packages()
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
 			--no-install-recommends "${missing[@]}"
 	) 9>"$BUILD/log/apt.lock" >"$BUILD/log/apt-install.log" 2>&1; then
-		tail -n 5 "$BUILD/log/apt-install.log" >&2
+		[ -z "$(unreachable "$BUILD/log/apt-install.log")" ] ||
+			die $EX_USAGE "cannot reach the mirror: $(unreachable "$BUILD/log/apt-install.log");" \
+				"these packages have to come from there: ${missing[*]}"
+		grep -E '^E: ' "$BUILD/log/apt-install.log" | head -n 5 >&2
 		die $EX_USAGE "apt-get could not install ${missing[*]}; see $BUILD/log/apt-install.log"
 	fi
+}
+
+# need_for TASK... - the packages of all these tasks, asked for at once; the tasks are those of
+# task_packages. A command that this machine has from elsewhere needs no package.
+need_for()
+{
+	local task pkg missing=()
+
+	for pkg in $(for task; do task_packages "$task" || exit; done | tr ' ' '\n' | awk '!seen[$0]++'); do
+		has_task_package "$pkg" || missing+=("$pkg")
+	done
+	[ ${#missing[@]} -eq 0 ] || need_packages "${missing[@]}"
+}
+
+# counted N ONE MANY - "1 host", "2 hosts"
+counted()
+{
+	if [ "$1" -eq 1 ]; then echo "1 $2"; else echo "$1 $3"; fi
 }
 
 # need_space DIR MIB - refuse to start what would fill the disk half-way through

@@ -35,9 +35,11 @@ mount		mount		util-linux		util-linux			util-linux
 openssl		openssl		openssl			openssl				openssl
 patch		patch		patch			patch				patch
 perl		perl		perl			perl				perl
+qemu-system-x86	qemu-system-x86_64	qemu-system-x86-core	qemu-x86		qemu-system-x86
 quilt		quilt		quilt			quilt				-
 sparse		sparse		sparse			sparse				sparse
 universal-ctags	ctags		ctags			ctags				ctags
+xorriso		xorriso		xorriso			xorriso				libisoburn
 xz-utils	xz		xz			xz				xz
 zstd		zstd		zstd			zstd				zstd
 '
@@ -103,10 +105,58 @@ has_package()
 	esac
 }
 
+# task_packages TASK - the packages that it needs, by Debian's names: fetch (a kernel), modules
+# (build a set), selftests (build them), tree (build a kernel), lab (make a boot), qemu, bochs
+# and debian (the emulated host), check (the tests of all)
+task_packages()
+{
+	case $1 in
+	fetch) echo kmod xz-utils debian-archive-keyring ;;
+	modules) echo gcc make patch kmod libelf1 coccinelle universal-ctags xz-utils ;;
+	selftests) echo gcc make libc6-dev ;;
+	tree) echo gcc make flex bison bc libelf-dev libssl-dev perl kmod gawk libc6-dev busybox-static ;;
+	lab) echo binutils busybox-static cpio gawk gcc kmod xz-utils ;;
+	qemu) echo qemu-system-x86 ;;
+	debian) echo mmdebstrap e2fsprogs ;;
+	check)
+		echo git perl bats jq python3-jsonschema libxml2-utils tidy shellcheck quilt sparse
+		echo dwarves openssl zstd
+		;;
+	bochs)
+		echo isolinux syslinux-common xorriso
+		# What bochs-build needs, unless it has nothing to do.
+		[ -e "$BUILD/bochs/made-from" ] || echo bochsbios vgabios g++ make patch xz-utils
+		;;
+	*) die "$EX_USAGE" "task_packages: '$1' is no task" ;;
+	esac
+}
+
+# has_task_package NAME - is that package here, or what it is for?
+has_task_package()
+{
+	local sign
+
+	has_package "$1" && return
+	sign=$(awk -v name="$1" '$1 == name { print $2 }' <<<"$OTHER_PACKAGES")
+	case $1:$sign in
+	# A command of that name may be another program.
+	busybox-static:*|libc6-dev:*|*:) return 1 ;;
+	*:lib*.so.*) has_library "$sign" ;;
+	*) command -v "$sign" >/dev/null ;;
+	esac
+}
+
+# unreachable LOG - what apt could not reach, by its log; nothing if that was not the matter
+unreachable()
+{
+	sed -nE "s/.*(Temporary failure resolving|Could not resolve|Could not connect to|Cannot initiate the connection to|Unable to connect to) '?([^ ':]+)'?.*/\2 (\1)/p" "$1" |
+		head -n 1
+}
+
 # install_command NAME... - what installs these packages of Debian's here
 install_command()
 {
-	local manager column=0 name found here=() elsewhere=()
+	local manager column=0 name words here=() elsewhere=()
 
 	manager=$(package_manager)
 	case $manager in
@@ -116,9 +166,9 @@ install_command()
 	pacman) column=5 ;;
 	esac
 	for name; do
-		read -r -a found < <(awk -v name="$name" -v column=$column \
+		read -r -a words < <(awk -v name="$name" -v column=$column \
 			'column && $1 == name && $column != "-" { print $column }' <<<"$OTHER_PACKAGES" | tr , ' ')
-		if [ ${#found[@]} -gt 0 ]; then here+=("${found[@]}"); else elsewhere+=("$name"); fi
+		if [ ${#words[@]} -gt 0 ]; then here+=("${words[@]}"); else elsewhere+=("$name"); fi
 	done
 	case $manager in
 	dnf|yum|zypper) name="$manager install" ;;

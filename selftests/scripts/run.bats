@@ -234,3 +234,11 @@ steps()
 	PLAN=/nonexistent lab_run
 	[ "$status" -eq 2 ]
 }
+
+@test "run: a boot that could not be made is no result, and says what is missing" {
+	stub scripts/lab/host-run 'echo "host-run: error: packages are missing; as root: apt-get install cpio" >&2; exit 2'
+	lab_run
+	[ "$status" -eq 2 ]
+	[[ $output == *"the boot could not be made: packages are missing; as root: apt-get install cpio"* ]]
+	[ ! -e "$OUT/results.tsv" ]
+}

@@ -5,6 +5,9 @@
 # Part of modules-build: where the kernel's build runs. On this machine if it can;
 # else in a root of the kernel's own Debian release, made by scripts/build-root.
 
+# How many major versions newer than a kernel's own compiler one may be that builds for it
+GCC_NEWER=4
+
 # runs_here - can this machine build what goes with the headers package KBUILD?
 runs_here()
 {
@@ -18,9 +21,10 @@ runs_here()
 	if [ -z "$cc" ] || command -v "$cc" >/dev/null; then
 		return 0
 	fi
-	# A newer compiler than the kernel's does; an older one lacks its options.
+	# A newer compiler than the kernel's does, up to a point: 5.10, made by gcc 10, builds with
+	# gcc 12 and 14 and not with 16. An older one lacks options of the kernel's.
 	major=$(gcc -dumpversion)
-	[ "${major%%.*}" -ge "${cc#gcc-}" ]
+	[ "${major%%.*}" -ge "${cc#gcc-}" ] && [ "${major%%.*}" -le $((${cc#gcc-} + GCC_NEWER)) ]
 }
 
 # find_root - set ROOT to where the build runs: empty for this machine

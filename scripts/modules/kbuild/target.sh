@@ -157,6 +157,11 @@ find_compiler()
 	else
 		has_compiler gcc || need+=(gcc)
 	fi
+	# For what the source lacks, see find_lacking.
+	case $VARIANT in
+	racegate|unpatched|mutation-*) ;;
+	*) hash spatch 2>/dev/null || need+=(coccinelle); hash ctags 2>/dev/null || need+=(universal-ctags) ;;
+	esac
 	[ ${#need[@]} -eq 0 ] || need_packages "${need[@]}"
 	[ "$COMPILER" = gcc ] ||
 		say "kernel $KVER was built by clang: building with ${MAKE_ARGS[0]}, $("$COMPILER" --version | head -n 1)"

@@ -1,0 +1,222 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# README's commands on a machine that has nothing but make, git and what every Debian has, as
+# root and as a user, with and without a network: the first thing that a person reads is the
+# thing that is missing. dpkg and apt are imitated; a bare Debian is more than a test should take.
+
+bats_require_minimum_version 1.5.0
+
+setup_file()
+{
+	local cmd
+
+	# The commands of a bare Debian.
+	export BIN=$BATS_FILE_TMPDIR/bin
+	mkdir "$BIN"
+	for cmd in bash sh cat cp mv rm ln ls mkdir rmdir mktemp touch chmod chown readlink dirname \
+		basename df du date sort uniq head tail cut tr wc paste tee comm join od dd stat seq env \
+		printf echo true false test expr sleep nproc uname id sha256sum md5sum numfmt truncate \
+		sed grep mawk awk find xargs tar gzip diff cmp mount umount unshare flock setsid kill \
+		ps perl make git getconf ldd timeout nice fold dpkg nohup; do
+		cmd=$(type -P "$cmd") || continue
+		ln -sf "$cmd" "$BIN/"
+	done
+	export PROJECT=$BATS_FILE_TMPDIR/project
+	mkdir "$PROJECT"
+	(cd "$BATS_TEST_DIRNAME/../.." && git ls-files -z |
+		tar -c --null -T - --exclude='*.patch' --exclude='selftests/logs') | tar -x -C "$PROJECT"
+	git init -q "$PROJECT"
+}
+
+setup()
+{
+	export DIR=$BATS_TEST_TMPDIR
+	export O=$DIR/build
+	mkdir "$DIR/bin"
+	unset RACE KERNEL HOST RUNS WITHOUT KVER KSRC KBUILD DPKG_RUNNING_VERSION MAKEFLAGS
+	stub dpkg-query 'exit 1'
+	stub apt-get 'echo "apt-get was called" >&2; exit 1'
+	cd "$PROJECT" || return
+}
+
+# stub NAME TEXT - a command of that name
+stub()
+{
+	printf '#!/bin/sh\n%s\n' "$2" >"$DIR/bin/$1"
+	chmod +x "$DIR/bin/$1"
+}
+
+# as USER COMMAND... - run it with such a machine's commands only; root or joe
+as()
+{
+	# The real one, but for what the scripts ask it.
+	if [ "$1" = root ]; then stub id 'echo 0'; else stub id 'echo 1000'; fi
+	shift
+	run env PATH="$DIR/bin:$BIN" "$@"
+	echo "$output"
+}
+
+# asked_for PACKAGE... - the last command asked for all of these in its first line, once
+asked_for()
+{
+	local pkg
+
+	[ "$status" -eq 2 ]
+	[[ ${lines[0]} == *"error: packages are missing; as root: apt-get install "* ]]
+	[ "$(grep -c "apt-get install" <<<"$output")" -eq 1 ]
+	for pkg; do
+		grep -qw -- "$pkg" <<<"${lines[0]}" || { echo "not asked for: $pkg"; return 1; }
+	done
+}
+
+LAB=(gcc libc6-dev patch busybox-static cpio gawk binutils coccinelle universal-ctags)
+
+@test "newcomer: as a user, the demo asks for all that it needs in one line" {
+	as joe make demo
+	asked_for "${LAB[@]}" qemu-system-x86 isolinux syslinux-common xorriso bochsbios vgabios 'g++'
+	as joe make demo RACE=tdp-mmu-zap HOST=qemu
+	asked_for "${LAB[@]}" qemu-system-x86
+	[[ $output != *isolinux* ]]
+}
+
+@test "newcomer: as a user, what builds asks for all that it needs in one line" {
+	as joe make modules KERNEL=6.1
+	asked_for gcc patch coccinelle universal-ctags
+	as joe make selftests
+	asked_for gcc libc6-dev
+	as joe make -C selftests run_tests
+	[[ $output == *"packages are missing; as root: apt-get install "*gcc* ]]
+	as joe make deb
+	[[ $output == *"packages are missing; as root: apt-get install dpkg-dev debhelper"* ]]
+}
+
+@test "newcomer: as a user, the tests ask for all that they need in one line" {
+	as joe make check-quick
+	asked_for "${LAB[@]}" bats shellcheck quilt sparse
+	as joe make check
+	asked_for "${LAB[@]}" bats shellcheck quilt sparse qemu-system-x86 xorriso mmdebstrap
+	as joe make sweep RACE=gpc-refresh
+	asked_for "${LAB[@]}" qemu-system-x86
+	as joe scripts/mutations
+	asked_for "${LAB[@]}" qemu-system-x86 xorriso
+	as joe scripts/soak
+	asked_for "${LAB[@]}" qemu-system-x86
+	as joe scripts/kvm-selftests --host bochs
+	asked_for "${LAB[@]}" xorriso
+}
+
+@test "newcomer: as root, one run of apt installs all" {
+	stub apt-get "echo \"\$*\" >>$DIR/calls; case \$* in *install*) echo 'E: no' >&2; exit 100 ;; esac"
+	as root make demo
+	[ "$status" -eq 2 ]
+	[[ $output == *"apt-get could not install "* ]]
+	cat "$DIR/calls"
+	[ "$(grep -c install "$DIR/calls")" -eq 1 ]
+	grep -qw qemu-system-x86 "$DIR/calls"
+	grep -qw xorriso "$DIR/calls"
+	grep -qw coccinelle "$DIR/calls"
+}
+
+@test "newcomer: as root without a network, the network is the cause, and is named once" {
+	stub apt-get 'case $* in
+	*update*) echo "Err:1 http://mirror.example/debian trixie InRelease"
+		echo "  Temporary failure resolving '\''mirror.example'\''" ;;
+	*) echo "E: Unable to locate package gcc" >&2; exit 100 ;;
+	esac'
+	for target in demo selftests check-quick deb "modules KERNEL=6.1"; do
+		# shellcheck disable=SC2086 # words
+		as root make $target
+		[ "$status" -eq 2 ]
+		[ "$(grep -c "cannot reach the mirror: mirror.example" <<<"$output")" -eq 1 ]
+		[[ $output != *"Unable to locate"* ]]
+	done
+}
+
+# no_archive WHAT-APT-SAYS - everything is installed, and apt cannot fetch package lists
+no_archive()
+{
+	stub dpkg-query 'echo installed'
+	stub apt-config ':'
+	stub apt-get "case \$* in
+	*--print-uris*) echo \"'http://mirror.example/debian/dists/bookworm/InRelease' x 0\"
+		echo \"'http://mirror.example/debian/dists/trixie/InRelease' x 0\" ;;
+	*) echo \"$1\" >&2; exit 100 ;;
+	esac"
+	stub depmod ':'
+	stub modinfo ':'
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || skip "this takes Debian's keyring"
+}
+
+@test "newcomer: without a network, a kernel cannot be fetched, and the network is the cause" {
+	no_archive "  Temporary failure resolving 'mirror.example'"
+	as joe scripts/kernel-get 6.1
+	[ "$status" -eq 2 ]
+	[ "$(grep -c "error: " <<<"$output")" -eq 1 ]
+	[[ $output == *"cannot reach the mirror: mirror.example"* ]]
+}
+
+@test "newcomer: a suite that the mirror has dropped is something else than no network" {
+	no_archive "E: The repository 'http://mirror.example/debian bookworm Release' does not have a Release file."
+	as joe scripts/kernel-get 6.1
+	[ "$status" -eq 4 ]
+	[[ $output == *"the mirror does not have it (any more)"* ]]
+}
+
+# a_lab - a copy of the project in which kernels, plans and runs are only said to be
+a_lab()
+{
+	LAB_COPY=$DIR/project
+	mkdir "$LAB_COPY"
+	cp -r "$PROJECT/scripts" "$PROJECT/selftests" "$PROJECT/VERSION" "$LAB_COPY/"
+	stub dpkg-query 'echo installed'
+	stub ../project/scripts/modules/kernel-get "for k; do :; done
+	case \" $1 \" in *\" \$k \"*) echo \"kernel-get: error: it has no kernel \$k\" >&2; exit 4 ;; esac
+	mkdir -p $O/kernels/\$k && echo \$k.0-1 >$O/kernels/\$k/release"
+	stub ../project/scripts/lab/bochs-build 'exit 0'
+	stub ../project/scripts/lab/plan/demo 'echo "$*"'
+	stub ../project/scripts/lab/run 'exit 0'
+	stub ../project/scripts/lab/report 'echo "the table"'
+}
+
+@test "newcomer: a kernel that cannot be had costs its own rows, with a sentence" {
+	a_lab 5.10
+	run "$LAB_COPY/scripts/lab/demo"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"the table"*"5.10 has no rows: the archive does not have that kernel"* ]]
+	grep -q -- '--kernel 6.1' "$O/demo/plan.tsv"
+	[ "$(grep -c -- '--kernel 5.10' "$O/demo/plan.tsv")" -eq 0 ]
+}
+
+@test "newcomer: if none of the kernels can be had, that is said, and there is no table" {
+	a_lab "5.10 6.1"
+	run "$LAB_COPY/scripts/lab/demo"
+	[ "$status" -eq 4 ]
+	[[ $output == *"no kernel is left to run"* && $output != *"the table"* ]]
+}
+
+@test "newcomer: the demo of one race fetches only the kernels that have it" {
+	a_lab ""
+	RACE=tdp-mmu-zap run "$LAB_COPY/scripts/lab/demo"
+	[ "$status" -eq 0 ]
+	[ -e "$O/kernels/6.1" ] && [ ! -e "$O/kernels/5.10" ]
+}
+
+# built_here GCC KERNELS-GCC - would this machine, with such a compiler, build for that kernel?
+built_here()
+{
+	mkdir -p "$DIR/kbuild"
+	echo "CC = x86_64-linux-gnu-gcc-$2" >"$DIR/kbuild/.kernelvariables"
+	stub gcc "echo $1.2.0"
+	stub ldd 'exit 1'
+	PATH=$DIR/bin:$BIN KBUILD=$DIR/kbuild bash -c '. scripts/lib.sh; . scripts/modules/kbuild/root.sh; runs_here'
+}
+
+@test "newcomer: a compiler that is too old or too new for a kernel leaves it to its release's own" {
+	built_here 12 10
+	built_here 14 10
+	built_here 14 14
+	run ! built_here 16 10
+	run ! built_here 12 14
+}
