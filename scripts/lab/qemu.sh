@@ -18,10 +18,19 @@ HOST_ARGS="no_timer_check norandmaps"
 #	that are emulated, and kept waiting: it finds too little, on a busy machine a
 #	tenth, and its clock runs as much too fast. /proc/cpuinfo has the frequency:
 #	BogoMIPS are 2 for each MHz where a kernel counts them by the TSC.
-HOST_ARGS+=$(awk -F: '/^bogomips/ && $2 > 0 { printf " tsc_early_khz=%d", $2 * 500; exit }' /proc/cpuinfo)
+#	With --icount an instruction takes 1 ns, and the TSC counts those.
+if [ -n "$ICOUNT" ]; then
+	HOST_ARGS+=" tsc_early_khz=1000000"
+else
+	HOST_ARGS+=$(awk -F: '/^bogomips/ && $2 > 0 { printf " tsc_early_khz=%d", $2 * 500; exit }' /proc/cpuinfo)
+fi
 
 # More of them: what debian.sh adds.
 QEMU_DISKS=()
+# shift=0: 2^0 ns for each instruction. sleep=off: no time passes on this machine while the host
+# is idle.
+QEMU_CLOCK=()
+[ -z "$ICOUNT" ] || QEMU_CLOCK=(-icount "shift=0,sleep=off")
 
 qemu_prepare()
 {
@@ -47,7 +56,7 @@ qemu_exec()
 	#
 	# Serial ports in order: ttyS0 and ttyS1.
 	exec $DIES_WITH_US qemu-system-x86_64 -machine q35,pit=off \
-		-accel tcg,thread=single -cpu max,-erms,-fsrm -smp "$SMP" -m "$MEMORY" \
+		-accel tcg,thread=single -cpu max,-erms,-fsrm -smp "$SMP" -m "$MEMORY" "${QEMU_CLOCK[@]}" \
 		-kernel "$1" -initrd "$2" -append "$3" "${rest[@]}" "${QEMU_DISKS[@]}" \
 		-serial "file:$OUT/console.log" -serial "file:$OUT/output.log"
 }

@@ -252,6 +252,17 @@ is_gone()
 	[ "$status" -eq 0 ]
 }
 
+@test "qemu: a host whose clock counts instructions has one CPU, and no time to wait" {
+	boot qemu 6.1 'nproc; awk "/^MemTotal/ { print \$2 }" /proc/meminfo; sleep 1000; cat /proc/uptime' \
+		--icount --memory 768 --timeout 2000
+	[ "$status" -eq 0 ]
+	[ "$(sed -n 1p "$OUT/output.log")" -eq 1 ]
+	[ "$(sed -n 2p "$OUT/output.log")" -gt 600000 ]
+	[ "$(sed -n 2p "$OUT/output.log")" -lt $((768 * 1024)) ]
+	[ "$(sed -n '3s/\..*//p' "$OUT/output.log")" -ge 1000 ]
+	[ "$(result seconds | cut -d . -f 1)" -lt 500 ]
+}
+
 @test "qemu: a kernel that panics while it boots, and one that stands still" {
 	boot qemu 6.1 true --append mem=16M
 	[ "$status" -eq 3 ]
