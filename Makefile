@@ -24,6 +24,9 @@ help:
 	@echo '                   every point of its path and let the other run; a map [1]'
 	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
 	@echo '  make ladder RACE=ID   how that race went, in the last demo'
+	@echo '  make costs       what the fixes cost: instructions of paths through KVM, on unpatched and on'
+	@echo '                   patched modules, as an emulator counts them [1]'
+	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
 	@echo '  make modules     replacement kvm.ko, kvm-intel.ko and kvm-amd.ko for the'
 	@echo '                   running kernel, into build/modules'
 	@echo '                     KERNEL=6.1 or KERNEL=6.1.176-1  a Debian kernel, fetched if need be, or'
@@ -63,6 +66,9 @@ demo:
 
 sweep:
 	@scripts/lab/sweep
+
+costs:
+	@$(OWNED) scripts/lab/costs $(foreach k,$(KERNEL),--kernel '$(k)') $(if $(HOST),--host '$(HOST)') $(THEIRS)
 
 ladder:
 	@scripts/lab/ladder $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(HOST),--host '$(HOST)') '$(RACE)'
@@ -105,4 +111,4 @@ check-quick:
 clean:
 	rm -rf '$(O)' Module.symvers modules.order .*.cmd
 
-.PHONY: help demo ladder sweep modules load unload status-host install uninstall sign deb selftests check check-quick clean
+.PHONY: help demo costs ladder sweep modules load unload status-host install uninstall sign deb selftests check check-quick clean

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The program costs: the cost of a path through KVM, in ticks of the TSC.  On a host whose
+ * TSC counts instructions (scripts/lab/host-run --icount) those are instructions.
+ */
+#ifndef COSTS_H
+#define COSTS_H
+
+#include <stdint.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+
+/* As often a path is gone through. */
+#define ROUNDS		256
+
+/* struct sample - the ticks of each round */
+struct sample {
+	uint64_t ticks[ROUNDS];
+	unsigned int nr;
+};
+
+/* sample_add - one more round is over, which began at @begin */
+static inline void sample_add(struct sample *sample, uint64_t begin)
+{
+	uint64_t end = rdtsc();
+
+	if (sample->nr < ROUNDS)
+		sample->ticks[sample->nr++] = end - begin;
+}
+
+/*
+ * struct path - one of those that are measured
+ * @name: in the output
+ * @measure: fills the sample; returns NULL, or why this host has no such path.  It runs in
+ *	a process of its own, and may leave its VM.
+ */
+struct path {
+	const char *name;
+	const char *(*measure)(struct sample *sample);
+};
+
+/* Guests have a sample of their own. */
+extern struct sample guest_sample;
+
+/* vm_sample - run the one vCPU of a guest until GUEST_DONE(), and take over its sample */
+void vm_sample(struct kvm_vm *vm, struct kvm_vcpu *vcpu, struct sample *sample);
+
+/* run_to_io - KVM_RUN, which must end with an access to a port */
+void run_to_io(struct kvm_vcpu *vcpu);
+
+/* guest_exits_to_user - a guest that does nothing else but exit to user space, for ever */
+void guest_exits_to_user(void);
+
+/* exits.c: VM-exits, vCPUs, sleep */
+const char *measure_nothing(struct sample *sample);
+const char *measure_exit(struct sample *sample);
+const char *measure_exit_to_user(struct sample *sample);
+const char *measure_block_and_wake(struct sample *sample);
+const char *measure_create_vcpu(struct sample *sample);
+const char *measure_first_run(struct sample *sample);
+
+/* memory.c: page faults, mmu_notifiers, gfn_to_pfn_caches */
+const char *measure_page_fault(struct sample *sample);
+const char *measure_invalidation(struct sample *sample);
+const char *measure_invalidation_elsewhere(struct sample *sample);
+const char *measure_clock_refresh(struct sample *sample);
+const char *measure_clock_invalidation(struct sample *sample);
+const char *measure_event(struct sample *sample);
+const char *measure_event_refresh(struct sample *sample);
+const char *measure_event_refresh_hva(struct sample *sample);
+
+/* nested.c: an L1 and its L2 */
+const char *measure_nested_exit_to_l1(struct sample *sample);
+const char *measure_nested_exit_to_l0(struct sample *sample);
+
+#endif /* COSTS_H */

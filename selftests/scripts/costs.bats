@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/costs: the table that it makes of counts, and the hosts that it boots. Its kernel,
+# modules and host are stubs here; the output of the host was recorded on 6.1.192-3 in QEMU.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	COPY=$BATS_TEST_TMPDIR/copy
+	export O=$COPY/build
+	mkdir -p "$COPY/selftests" "$COPY/doc/results" "$O"/{kernels/6.1,modules/set,selftests}
+	cp -r "$TOP/scripts" "$COPY/"
+	echo 6.1.192-3 >"$O/kernels/6.1/version"
+	cp /bin/true "$O/selftests/costs"
+	printf 'selftests/costs:\n%s/selftests/costs:\n' "$O" >"$COPY/selftests/Makefile"
+	stub scripts/modules/kernel-get '[ "$1" != --name ] || echo "$2"'
+	stub scripts/modules/modules-build 'echo "$*" >>"$O/built"; echo "$O/modules/set"'
+	# host-run: each set of the payload prints the file of its name
+	stub scripts/lab/host-run '
+		echo "$*" >>"$O/booted"
+		while [ $# -gt 0 ]; do
+			case $1 in --out) out=$2 ;; --payload) payload=$2 ;; esac
+			shift
+		done
+		for set in $(cat "$payload/sets"); do
+			echo "@costs@ begin $set"; cat "$O/says-$set"; echo "@costs@ end $set ${STATUS:-0}"
+		done >"$out/output.log"
+		echo "$(cat "$payload/sets")" >>"$O/orders"
+		exit "${HOST_RC:-0}"'
+	says stock exit 2980 2980
+	says stock "page fault" 2748 2768
+	says stock "vCPU creation" 36149 36280
+	says patched exit 2980 2980
+	says patched "page fault" 2748 2768
+	says patched "vCPU creation" 36149 36390
+}
+
+# stub FILE TEXT - make it a script of the copy
+stub()
+{
+	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
+	chmod +x "$COPY/$1"
+}
+
+# says SET PATH MINIMUM MEDIAN - one more line of the output of the host
+says()
+{
+	printf 'cost\t%s\t%s\t%s\t256\n' "$2" "$3" "$4" >>"$O/says-$1"
+}
+
+# costs ARGUMENT...
+costs()
+{
+	run "$COPY/scripts/lab/costs" --kernel 6.1 "$@"
+}
+
+@test "costs: as many instructions on both sets are no cost" {
+	costs
+	[ "$status" -eq 0 ]
+	[[ $output =~ "6.1.192-3 "+"qemu "+"exit "+"2980 "+"2980 "+"+0 "+"+0.000 "+same ]]
+	[[ $output =~ "page fault "+"2748 "+"2748 " ]]
+}
+
+@test "costs: two boots, the sets in either order, with a TSC that counts" {
+	costs --host bochs
+	[ "$status" -eq 0 ]
+	[ "$(cat "$O/orders")" = $'stock patched\npatched stock' ]
+	[ "$(grep -c -- "--host bochs .*--icount" "$O/booted")" -eq 2 ]
+	[ "$(wc -l <"$O/costs/results.tsv")" -eq 12 ]
+	[ "$(cat "$O/built")" = "--kernel 6.1 --variant patched" ]
+}
+
+@test "costs: a path that costs more than the limit is marked, and exits with 1" {
+	sed -i 's/2980/2984/g' "$O/says-patched"
+	costs
+	[ "$status" -eq 1 ]
+	[[ $output =~ "+4 "+"+0.134 ".*MORE ]]
+	[ "$(grep -c MORE <<<"$output")" -eq 1 ]
+	costs --limit 0.2
+	[ "$status" -eq 0 ]
+	# Just at the limit is not above it; less is no cost.
+	sed -i 's/2984/2979/g; s/36149/36185/' "$O/says-patched"
+	costs
+	[ "$status" -eq 0 ]
+	[[ $output =~ "-1 "+"-0.034 " ]]
+	[[ $output =~ "+36 "+"+0.100 " ]]
+}
+
+@test "costs: the fewest of all boots count, and by how much boots differ is said" {
+	{
+		printf '6.1\tqemu\tstock\texit\t1\t1000\t1000\t256\n6.1\tqemu\tpatched\texit\t1\t1007\t1010\t256\n'
+		printf '6.1\tqemu\tstock\texit\t2\t1003\t1003\t256\n6.1\tqemu\tpatched\texit\t2\t1000\t1010\t256\n'
+	} >"$O/rows"
+	run awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
+	[ "$status" -eq 0 ]
+	[[ $output =~ "exit "+"1000 "+"1000 "+"+0 "+"+0.000 "+~7 ]]
+}
+
+@test "costs: a path that the kernel has not is left out; one that a set lacks is an error" {
+	printf 'cost\tXen event\t-\tno event channels in this kvm.ko\n' | tee -a "$O/says-stock" >>"$O/says-patched"
+	costs
+	[ "$status" -eq 0 ]
+	[[ $output != *Xen* ]]
+	says stock "first KVM_RUN" 75209 75209
+	costs
+	[ "$status" -eq 1 ]
+	[[ $output == *"first KVM_RUN was not counted on both sets"* ]]
+}
+
+@test "costs: a path that fails, or a host that dies, is no result" {
+	STATUS=1 costs
+	[ "$status" -eq 3 ]
+	[[ $output == *"not all could be counted; see "*output.log* ]]
+	HOST_RC=3 costs
+	[ "$status" -eq 3 ]
+	[ ! -s "$O/costs/results.tsv" ]
+}
+
+@test "costs: against other modules than the kernel's own" {
+	cp "$O/says-stock" "$O/says-unpatched"
+	costs --against unpatched
+	[ "$status" -eq 0 ]
+	[ "$(cat "$O/built")" = $'--kernel 6.1 --variant patched\n--kernel 6.1 --variant unpatched' ]
+}
+
+@test "costs: the page has a row for each path, and keeps those of other kernels" {
+	costs
+	run "$COPY/scripts/lab/costs" --table
+	[ "$status" -eq 0 ]
+	page=$COPY/doc/results/costs.md
+	grep -qF '| 6.1.192-3 | qemu | stock | exit | 2980 | 2980 | +0 | +0.000 | 0 |' "$page"
+	sed -i 's/6.1.192-3/6.1.176-1/' "$page"
+	run "$COPY/scripts/lab/costs" --table
+	[ "$(grep -c '^| 6.1.1' "$page")" -eq 6 ]
+}
+
+@test "costs: a wrong use is named" {
+	for args in "--host kvm" "--against patched" "--boots 0" "--limit much" "--kernel /nowhere/"; do
+		# shellcheck disable=SC2086 # words are wanted
+		run "$COPY/scripts/lab/costs" $args
+		[ "$status" -eq 2 ]
+		[ -n "$output" ]
+	done
+}
