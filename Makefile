@@ -27,6 +27,8 @@ help:
 	@echo '  make costs       what the fixes cost: instructions of paths through KVM, on unpatched and on'
 	@echo '                   patched modules, as an emulator counts them [1]'
 	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
+	@echo '  make report      one HTML file of the last demo: table, ladders, maps, cases, logs'
+	@echo '                     DIR=DIR     of the results in DIR'
 	@echo '  make modules     replacement kvm.ko, kvm-intel.ko and kvm-amd.ko for the'
 	@echo '                   running kernel, into build/modules'
 	@echo '                     KERNEL=6.1 or KERNEL=6.1.176-1  a Debian kernel, fetched if need be, or'
@@ -73,6 +75,9 @@ costs:
 ladder:
 	@scripts/lab/ladder $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(HOST),--host '$(HOST)') '$(RACE)'
 
+report:
+	@$(OWNED) scripts/lab/page $(if $(DIR),'$(DIR)') $(THEIRS)
+
 modules:
 	@$(OWNED) scripts/modules/modules-build $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(KVER),--kver $(KVER)) \
 		$(if $(KSRC),--ksrc '$(KSRC)') $(if $(KBUILD),--kbuild '$(KBUILD)') $(THEIRS)
@@ -111,4 +116,4 @@ check-quick:
 clean:
 	rm -rf '$(O)' Module.symvers modules.order .*.cmd
 
-.PHONY: help demo costs ladder sweep modules load unload status-host install uninstall sign deb selftests check check-quick clean
+.PHONY: help demo costs ladder report sweep modules load unload status-host install uninstall sign deb selftests check check-quick clean

@@ -125,8 +125,11 @@ function box(x, y, m) {
 		x + 28, y + 11, m == "X" || m == "S" ? "#ffffff" : "#000000", m
 }
 
-function print_svg(  i, y) {
-	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"760\" height=\"%d\" font-family=\"monospace\" font-size=\"11\">\n", 96 + 15 * rows
+# As wide as the title, of which a character has less than 7 pixels.
+function print_svg(  i, y, wide) {
+	wide = length(title) > 110 ? 20 + 7 * length(title) : 790
+	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\" style=\"font: 11px monospace\">\n", wide, 96 + 15 * rows, wide, 96 + 15 * rows
+	printf "<title>%s</title>\n", escape(title)
 	print "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>"
 	printf "<text x=\"8\" y=\"16\" font-weight=\"bold\">%s</text>\n", escape(title)
 	printf "<text x=\"8\" y=\"34\">%s</text>\n", escape(summary(1, "unfixed"))

@@ -491,7 +491,7 @@ machine_forms()
 	for change in 's/ tests="[0-9]*"//' 's/<skipped message/<skip message/' 's/ name="forced"/ name="step"/' \
 		's,</testsuites>,<other/></testsuites>,'; do
 		sed "$change" "$BATS_TEST_TMPDIR/xml" >"$BATS_TEST_TMPDIR/changed"
-		! cmp -s "$BATS_TEST_TMPDIR/xml" "$BATS_TEST_TMPDIR/changed"
+		! cmp -s "$BATS_TEST_TMPDIR/xml" "$BATS_TEST_TMPDIR/changed" || false
 		! xmllint --noout --schema "$TOP/doc/schema/junit.xsd" "$BATS_TEST_TMPDIR/changed" 2>/dev/null ||
 			{ echo "$change"; return 1; }
 	done

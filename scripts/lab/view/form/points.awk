@@ -43,6 +43,8 @@ function case_note(key, name,  got, text)
 	got = case_result[key, name]
 	if (got == "pass")
 		return ""
+	if (is_skip(got))
+		return printable(case_reason[key, name])
 	text = in_words(got, case_expect[key, name])
 	return printable(text (case_reason[key, name] != "" ? " (" case_reason[key, name] ")" : ""))
 }
