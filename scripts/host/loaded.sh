@@ -104,18 +104,31 @@ module_bytes()
 # and nothing else tells one build from another if there is no version
 loaded_id()
 {
-	tail -c 20 "/sys/module/$1/notes/.note.gnu.build-id" 2>/dev/null | od -A n -v -t x1 | tr -d ' \n'
+	local id
+
+	id=$(tail -c 20 "/sys/module/$1/notes/.note.gnu.build-id" 2>/dev/null | od -A n -v -t x1 -w20)
+	printf '%s' "${id// }"
 }
 
-# holds_id FILE ID - does the module have that build id? A newline in it would end a
-# line of grep's: both have another byte in its place.
+# holds_id FILE ID - does the module have that build id? A newline in it would end a line
+# of grep's, and a NUL a line of grep -z. A copy of the module with other bytes in their
+# place takes longer, and is made only for an id that has both.
 holds_id()
 {
-	local regex
+	local regex how=-qaP file=$1
 
+	[ ${#2} -eq 40 ] || return
 	# shellcheck disable=SC2001 # every two digits
-	regex=$(sed 's,..,\\x&,g; s,\\x0a,\\x01,g' <<<"$2")
-	[ ${#2} -eq 40 ] && LC_ALL=C grep -qaP "$regex" <(module_bytes "$1" | tr '\n' '\1')
+	regex=$(sed 's,..,\\x&,g' <<<"$2")
+	case $file:$regex in
+	*\\x0a*\\x00*|*\\x00*\\x0a*)
+		LC_ALL=C grep -qaP "${regex//\\x0a/\\x01}" <(module_bytes "$file" | tr '\n' '\1')
+		return
+		;;
+	*\\x0a*) how=-qazP ;;&
+	*.xz:*|*.zst:*|*.gz:*) LC_ALL=C grep $how "$regex" <(module_bytes "$file") ;;
+	*) LC_ALL=C grep $how "$regex" "$file" ;;
+	esac
 }
 
 # is_loaded_from MODULE FILE
