@@ -50,7 +50,7 @@ stub()
 	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/"
 	sed -i 's/^\t6\.1) /\t6.99) echo bookworm,bookworm-security ;;\n&/' "$BATS_TEST_TMPDIR/scripts/lib.sh"
 	run "$BATS_TEST_TMPDIR/scripts/modules/kernel-get" 6.99
-	[ "$status" -eq 2 ]
+	[ "$status" -eq 4 ]
 	[[ $output == *"has no kernel 6.99; it has: 6.1"* ]]
 	[ ! -e "$O/kernels/6.99/version" ]
 }
@@ -103,7 +103,7 @@ archive()
 	[[ $output == *"6.1.192 may be any of 6.1.192-1 6.1.192-2"* ]]
 	# 6.1.17 is no beginning of 6.1.176.
 	run kernel-get --name 6.1.17
-	[ "$status" -eq 2 ]
+	[ "$status" -eq 4 ]
 	[[ $output == *"no kernel 6.1.17; of 6.1 it has: 6.1.176-1 6.1.192-1 6.1.192-2."*"KSRC=DIR KBUILD=DIR"* ]]
 	[ ! -e "$O/kernels" ]
 }
@@ -112,7 +112,7 @@ archive()
 	archive "linux-image-6.1.0-51-amd64 6.1.177-1" "linux-headers-6.1.0-51-amd64 6.1.177-1" \
 		"linux-source-6.1 6.1.176-1"
 	run kernel-get 6.1.177-1
-	[ "$status" -eq 2 ]
+	[ "$status" -eq 4 ]
 	[[ $output == *"no linux-source-6.1 of that version"*"KSRC=DIR"* ]]
 	[ ! -e "$O/kernels" ]
 }
@@ -135,7 +135,7 @@ archive()
 		"linux-image-6.1.0-51-amd64 6.1.177-1" "linux-headers-6.1.0-51-amd64 6.1.177-1"
 	[ "$(kernel-get --name 6.1@bookworm)" = 6.1.176-1 ]
 	run kernel-get --name 6.12@bookworm
-	[ "$status" -eq 2 ]
+	[ "$status" -eq 4 ]
 	[[ $output == *"bookworm has no kernel 6.12; it has: 6.1."* ]]
 	for name in 6.1@ @bookworm 6.1.176@bookworm 6.1@../x 6.1@a@b; do
 		run kernel-get --name "$name"
@@ -148,7 +148,7 @@ archive()
 	archive "linux-image-4.9.0-1-amd64 4.9.1-1"
 	[ "$(kernel-get --name 4.9.1)" = 4.9.1-1 ]
 	run kernel-get --name 4.8.1
-	[ "$status" -eq 2 ]
+	[ "$status" -eq 4 ]
 	[[ $output == *"of 4.8 it has: none"* ]]
 }
 
@@ -242,7 +242,7 @@ archive()
 
 @test "apt-private: a suite that does not exist is named" {
 	O=$BATS_TEST_TMPDIR/build run apt-private no-such-suite update
-	[ "$status" -eq 2 ]
+	[ "$status" -eq 4 ]
 	[[ $output == *no-such-suite* ]]
 	run apt-private ../x update
 	[ "$status" -eq 2 ]
