@@ -95,17 +95,25 @@ function unprefix(line,   before)
 			sub(/^[ \t]+/, "", line)
 		sub(/^MESSAGE=/, "", line)
 		sub(/^\(XEN\) /, "", line)
+		# abrt has a colon before each line, docker compose the container's name.
+		sub(/^:/, "", line)
+		if (line ~ /^[A-Za-z0-9._-]+ +\| +\[ *[0-9]+\.[0-9]+\] /)
+			sub(/^[^|]*\| +/, "", line)
 		if (sub(/^[0-9]+,[0-9]+,[0-9]+,[^;]*;/, "", line) ||
 		    sub(/^\[ *[0-9]+\.[0-9]+\] ?/, "", line) ||
 		    sub(/^\[ *[+<][ 0-9.]+>?\] ?/, "", line) ||
 		    sub(/^\[ *[TC][0-9]+\] ?/, "", line) ||
 		    sub(/^\[(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [^]]*\] ?/, "", line) ||
+		    sub(/^\[[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?\] ?/, "", line) ||
 		    sub(/^[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?:? /, "", line) ||
 		    sub(/^(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +[0-9]+ [0-9:.]+ /, "", line) ||
 		    sub(/^([A-Za-z0-9._-]+ )?([A-Za-z0-9._-]+ )?kernel(\[[0-9]+\])?: ?/, "", line) ||
 		    sub(/^([A-Za-z0-9._-]+ )?kernel - - (-|\[[^\]]*\]) /, "", line) ||
 		    sub(/^<[0-9]+>1 /, "", line))
 			had_prefix = 1
+		# A syslog server names the host, and nobody as the sender, of what netconsole sends.
+		if (had_prefix && line ~ /^[A-Za-z0-9._:-]+ +\[ *[0-9]+\.[0-9]+\] /)
+			sub(/^[^ ]+ +/, "", line)
 		sub(/^<[0-9]+> ?/, "", line)
 		sub(/^(kern|user|daemon|syslog) *:(emerg|alert|crit|err|warn|notice|info|debug) *: /, "", line)
 		sub(/^ *(EMERG|ALERT|CRIT|WARN): /, "", line)
@@ -176,7 +184,7 @@ function unwrap(   i, at, text, width, with, lines, same, longest, before)
 	for (i = 1; i <= nr_order; i++) {
 		at = order[i]
 		text = plain[at]
-		if (before && text != "" && !prefixed[at] && is_rest(text, before, with * 2 > lines, longest)) {
+		if (before && text != "" && !prefixed[at] && is_rest(text, before, with * 5 > lines * 2, longest)) {
 			msg[nr] = msg[nr] (length(raw[before]) == longest ? "" : " ") text
 			before = at
 			continue
@@ -187,15 +195,15 @@ function unwrap(   i, at, text, width, with, lines, same, longest, before)
 	}
 }
 
-# is_rest(TEXT, BEFORE, MOST, WIDTH) - is TEXT the rest of the line BEFORE? MOST lines of
+# is_rest(TEXT, BEFORE, MANY, WIDTH) - is TEXT the rest of the line BEFORE? MANY lines of
 # this log have a time, and WIDTH is the console's, or -1
-function is_rest(text, before, most, width)
+function is_rest(text, before, many, width)
 {
-	if (plain[before] ~ /(probably for non-canonical address|[Pp]ointer dereference, address:|page fault for address:|RIP: 0010:| Comm: [^ ]*)$/)
+	if (plain[before] ~ /(probably for non-canonical address|[Pp]ointer dereference, address:|page fault for address:|^RIP:( 0010:)?| Comm:( [^ ]*)?)$/)
 		return 1
 	if (length(raw[before]) == width)
 		return 1
-	return most && prefixed[before] && length(raw[before]) >= 60 && text !~ /^[ \t]/
+	return many && prefixed[before] && length(raw[before]) >= 60 && text !~ /^[ \t]/
 }
 
 # function_of(TEXT) - the function that TEXT begins with, without what compilers add
