@@ -28,7 +28,7 @@ EX_GONE=4
 TOP=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 # Everything generated lies below here; O= moves it, as in the kernel's own build.
 BUILD=${O:-$TOP/build}
-# The kernel lines that the README, CI and scripts go by unless told.
+# The kernel lines that the README, CI and scripts go by if none is named.
 KERNEL_LINES="5.10 6.1"
 # What KERNEL= takes besides: their modules need the compiler of their release.
 MORE_LINES="6.12 7.2 7.3"
@@ -165,8 +165,8 @@ need_own()
 	[ ! -e "$1" ] || [ -w "$1" ] || die $EX_USAGE "$1 belongs to $(stat -c %U "$1"): sudo chown -R $(id -un) $1, or set O= to another directory"
 }
 
-# until_told COMMAND... - run it, and end it if this shell is told to end: bash would only
-# hear of that when the command is over
+# until_told COMMAND... - run it, and end it if this shell gets SIGINT or SIGTERM: bash
+# would only handle that when the command has ended
 until_told()
 {
 	local rc=0 told before

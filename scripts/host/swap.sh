@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Shared by load and unload: who uses the kvm modules that are loaded, and how to put
+# Shared by load and unload: which processes use the kvm modules that are loaded, and how to put
 # others in their place with the same parameters, or go back. Sourced after lib.sh,
 # module-set.sh, loaded.sh and record.sh.
 
@@ -258,7 +258,7 @@ recover()
 	rm -f "$RUN/swapping"
 }
 
-# check_unused - nobody uses kvm; otherwise say who does
+# check_unused - no process and no module uses kvm; otherwise name those that do
 check_unused()
 {
 	local module holder pid what seen='' bad=''

@@ -43,7 +43,7 @@ load_racegate()
 	[ ! -e /sys/module/racegate ] || return 0
 	why=$(enforced_by)
 	[ -z "$why" ] || check_signature "$(dirname "$GATE")" "$GATE" "$why" || exit "$EX_USAGE"
-	# First: who is interrupted now unloads it.
+	# First, so that an interrupt from here on unloads it.
 	GATED=yes
 	out=$(insmod "$GATE" 2>&1) && return
 	GATED=''

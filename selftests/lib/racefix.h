@@ -9,7 +9,7 @@
  *	-t CASE		run this case only (may be repeated); a case that can
  *			bring the kernel down runs only if it is named, and so
  *			does "stress"
- *	-s SECONDS	how long "stress" goes on (60 unless told)
+ *	-s SECONDS	how long "stress" goes on (default 60)
  * and exits with 0 (every case passed or was skipped), 1 (one failed),
  * 2 (used wrongly) or 4 (every case was skipped).
  */

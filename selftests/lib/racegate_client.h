@@ -77,10 +77,10 @@ int rg_arm(struct rg *rg, const struct rg_point *point);
 int rg_wait(struct rg *rg, int gate, unsigned int nth,
 	    unsigned long long timeout_us);
 
-/* Waits until the gate holds nobody: who was held has left it. */
+/* Waits until the gate holds no thread: each that was held has left it. */
 int rg_wait_left(struct rg *rg, int gate, unsigned long long timeout_us);
 
-/* Lets go of who is held; later arrivals pass, or with rg_step() are held. */
+/* Releases the threads that are held; later arrivals pass, or with rg_step() are held. */
 int rg_release(struct rg *rg, int gate);
 int rg_step(struct rg *rg, int gate);
 

@@ -286,7 +286,7 @@ TEST_F(racegate, spinning_hold)
 	int gate, cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1;
 
 	if (!cpu)
-		SKIP(return, "one CPU: nobody could release who spins there");
+		SKIP(return, "one CPU: no thread could release one that spins there");
 	pin(self->a.tid, cpu);
 	pin(0, 0);
 	gate = rg_arm(self->rg, &(struct rg_point){
@@ -621,7 +621,7 @@ TEST_F(racegate, return_holds_before_the_caller)
 	static const unsigned int actions[] = { RG_HOLD_SLEEP, RG_HOLD_SPIN };
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		SKIP(return, "one CPU: nobody could release who spins there");
+		SKIP(return, "one CPU: no thread could release one that spins there");
 	ASSERT_EQ(0, pipe(pipefd));
 	self->a.call = call_read;
 	self->a.arg = pipefd[0];
@@ -760,7 +760,7 @@ TEST_F(racegate, spinning_with_interrupts_off)
 	int gate, i;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		SKIP(return, "one CPU: nobody could release who spins there");
+		SKIP(return, "one CPU: no thread could release one that spins there");
 	ASSERT_TRUE(nested_epoll_open(&ep));
 	self->a.call = call_write;
 	self->a.arg = ep.pipefd[1];
@@ -788,7 +788,7 @@ TEST_F(racegate, spinning_with_interrupts_off)
 
 /*
  * What racegate itself calls: a thread that is held in there would be held again
- * while it goes to sleep, and who releases it might be, too.
+ * while it goes to sleep, and so might the thread that releases it.
  */
 TEST_F(racegate, gates_on_what_it_uses_itself)
 {
@@ -1059,7 +1059,7 @@ TEST_F(racegate, a_held_thread_can_be_killed)
 	pid_t child;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		SKIP(return, "one CPU: nobody could kill who spins there");
+		SKIP(return, "one CPU: no thread could kill one that spins there");
 	for (i = 0; i < ARRAY_SIZE(actions); i++) {
 		ASSERT_OK(rg_forget(self->rg));
 		ASSERT_EQ(0, pipe(pipefd));
@@ -1174,7 +1174,7 @@ TEST_F(racegate, a_function_that_never_returns)
 	ASSERT_OK(rg_status(self->rg, gate, &self->st));
 	EXPECT_LE(50, self->st.hits);
 	EXPECT_EQ(0, self->st.arrivals);
-	/* Who is dead is forgotten when a session opens: teardown unloads. */
+	/* Dead threads are forgotten when a session opens: teardown unloads. */
 	rg_close(self->rg);
 	usleep(MOMENT_US);
 	ASSERT_OK(rg_open(&self->rg));
@@ -1285,7 +1285,7 @@ TEST_F_TIMEOUT(racegate, beside_a_gate_that_stays, 120)
 	EXPECT_EQ(0, self->st.hits);
 	syscall(SYS_getppid);
 	ASSERT_OK(rg_wait(self->rg, stays, 1, 0));
-	/* Who was held was let go: no hold of all these ran out. */
+	/* All that were held were released: none of the holds ran out. */
 	rounds = rg_events(self->rg, &self->ev);
 	for (i = 0; i < rounds; i++)
 		EXPECT_NE(RG_EV_TIMEOUT, self->ev[i].kind);
@@ -1437,7 +1437,7 @@ static int stress_round(unsigned int *seed)
 			break;
 		}
 	}
-	/* The others go with the session, whoever is held there. */
+	/* The others go with the session, whatever thread is held there. */
 	rg_close(rg);
 	return ret;
 }
@@ -1465,7 +1465,7 @@ FIXTURE_SETUP(stress)
 	ASSERT_LE(0, self->zero);
 	self->start = now_us();
 	ASSERT_OK(rg_open(&self->rg));
-	/* For nobody: the code stays as it is when others come and go. */
+	/* For no thread: the code stays as it is when others come and go. */
 	for (i = 0; i < ARRAY_SIZE(stress_points); i++)
 		ASSERT_OK(rg_arm(self->rg, &(struct rg_point){
 			.symbol = stress_points[i].symbol, .tgid = 1 }));
@@ -1566,7 +1566,7 @@ TEST(without_the_module)
 	struct rg *rg;
 
 	if (module_loaded("racegate"))
-		SKIP(return, "racegate is loaded by somebody else");
+		SKIP(return, "another program has loaded racegate");
 	EXPECT_EQ(-ENOENT, rg_open(&rg));
 	EXPECT_NE(NULL, strstr(rg_strerror(), "insmod"));
 }

@@ -85,7 +85,7 @@ static void *worker_thread(void *arg)
 			sem_post(&worker->armed);
 		}
 		worker->work(worker->sweep);
-		/* Also tells who waits for the gate that it will not be reached. */
+		/* A thread that waits for the gate learns that it will not be reached. */
 		if (gate >= 0)
 			rg_disarm(worker->sweep->rg, gate);
 	}

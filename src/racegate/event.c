@@ -46,7 +46,7 @@ static void rg_ring_put_lost(struct rg_session *session)
 	WRITE_ONCE(session->lost, 0);
 }
 
-/* Whoever waits for it is woken by the caller, who has counters to set first. */
+/* The caller wakes the threads that wait for it; it has counters to set first. */
 void rg_event_add(struct rg_session *session, const struct rg_event *what)
 {
 	unsigned long flags;

@@ -110,7 +110,7 @@ static bool rg_probe_never_returns(const struct rg_probe *probe)
 }
 
 /*
- * Registers the probe, disabled, and refuses a function on which somebody else
+ * Registers the probe, disabled, and refuses a function on which another user
  * has a kprobe.  ftrace knows kprobes with a post_handler from those without by
  * that alone: if ours joined a kprobe that is armed, the kernel would look for it
  * in the wrong ftrace_ops, leave it armed for ever, and loop in kill_kprobe() when
@@ -273,7 +273,7 @@ static void rg_gate_free(struct rg_gate *gate)
 	kfree(gate);
 }
 
-/* Frees gates that are disarmed and that nobody uses; are there any left? */
+/* Frees gates that are disarmed and not in use; are there any left? */
 bool rg_gate_sweep(struct rg_session *session)
 {
 	struct rg_gate *gate, *next;
@@ -377,7 +377,7 @@ static void rg_gate_unseen(struct rcu_head *rcu)
 }
 
 /*
- * The second: nobody comes in any more, and who is inside leaves.  That other
+ * The second: no thread comes in any more, and those inside leave.  That other
  * handlers may still look at the gate keeps its memory, not the caller: while
  * another gate stays there, disarming is to be as quick as arming.
  */
@@ -421,7 +421,7 @@ int rg_gate_disarm(struct rg_session *session, u32 id)
 	return 0;
 }
 
-/* For a session that nobody else uses any more; rg_gate_sweep() has all of it then. */
+/* For a session that has no other user any more; rg_gate_sweep() has all of it then. */
 void rg_gate_disarm_all(struct rg_session *session)
 {
 	struct rg_gate *gate;

@@ -3,7 +3,7 @@
  * A call of a function that has gates.
  *
  * The probe's handler runs where nothing may sleep, and with preemption off: a
- * thread that were held there would block the CPU and whoever sends it an
+ * thread that were held there would block the CPU and each CPU that sends it an
  * interrupt and waits, as KVM does to kick vCPUs.  So the handler only sends the
  * call to a stub, which continues in the context of the function itself.
  */

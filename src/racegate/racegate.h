@@ -169,7 +169,7 @@ enum {
 	RG_EV_RETURN,		/* passed at the return */
 	RG_EV_HELD,		/* is held from here on; rg_event.where says where */
 	RG_EV_RELEASE,		/* goes on: released, disarmed, or session closed */
-	RG_EV_TIMEOUT,		/* goes on: nobody released it in time */
+	RG_EV_TIMEOUT,		/* goes on: it was not released in time */
 	RG_EV_KILLED,		/* goes on: a fatal signal is pending */
 	RG_EV_MISSED,		/* should have been held or recorded; see reason */
 	RG_EV_MARK,		/* RG_MARK */

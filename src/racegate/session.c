@@ -17,7 +17,7 @@
 
 /*
  * A thread that spins with interrupts off keeps the news of its arrival on its
- * own CPU; who waits for it looks this often.
+ * own CPU; a thread that waits for it looks this often.
  */
 #define RG_LOOK_NS	(20 * NSEC_PER_MSEC)
 
@@ -391,8 +391,8 @@ static int __init rg_init(void)
 }
 
 /*
- * No session is open and no visit is out, as both hold the module.  But who made
- * the last one may still have some instructions of ours to go.
+ * No session is open and no visit is out, as both hold the module.  But the thread
+ * that made the last one may still have some instructions of ours to go.
  */
 static void __exit rg_exit(void)
 {

@@ -63,7 +63,7 @@
 /*
  * In place of the function's first instruction after its call to ftrace, with
  * the stack as it is there.  With the resume address on the stack it looks, to
- * who unwinds a thread that is held, as if the function had called us.
+ * an unwinder of a thread that is held, as if the function had called us.
  */
 SYM_CODE_START(rg_entry_stub)
 	UNWIND_HINT_FUNC

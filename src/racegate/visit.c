@@ -86,7 +86,7 @@ bool rg_visit_add(struct rg_visit *visit, struct rg_gate *gate)
 	return true;
 }
 
-/* From here on the visitor is in our code; who disarms waits for it. */
+/* From here on the visitor is in our code; a thread that disarms waits for it. */
 void rg_visit_enter(struct rg_visit *visit)
 {
 	unsigned int i;
@@ -106,7 +106,7 @@ void rg_visit_end(struct rg_visit *visit)
 	unsigned int i;
 
 	/*
-	 * First, so that the module can be removed as soon as nobody is busy.
+	 * First, so that the module can be removed as soon as no thread is busy.
 	 * The few instructions that are left are waited for by its exit.
 	 */
 	module_put(THIS_MODULE);

@@ -99,7 +99,7 @@ find_line()
 	LINE=$(awk '$1 == "VERSION" && $2 == "=" { v = $3 } $1 == "PATCHLEVEL" && $2 == "=" { print v "." $3; exit }' \
 		"$KSRC/Makefile" 2>/dev/null)
 	LINE=${LINE:-$built}
-	[ -n "$LINE" ] || die "$EX_USAGE" "cannot tell the kernel version of $KSRC"
+	[ -n "$LINE" ] || die "$EX_USAGE" "cannot find the kernel version of $KSRC"
 	[ "${built:-$LINE}" = "$LINE" ] ||
 		die "$EX_USAGE" "$KSRC is Linux $LINE and $KBUILD is for Linux $built"
 }

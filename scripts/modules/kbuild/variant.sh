@@ -60,7 +60,7 @@ find_lacking()
 	case $rc:$out in
 	0:*|"$EX_USAGE":?*) mapfile -t LACKING < <(printf '%s' "${out:+$out$'\n'}") ;;
 	1:*) die "$EX_USAGE" "the patches of Linux $LINE do not apply to $KSRC" ;;
-	*) die "$EX_USAGE" "what $KSRC lacks cannot be told, as said above; nothing is built by guess" ;;
+	*) die "$EX_USAGE" "it is not known which patches $KSRC lacks, as said above; nothing is built by guess" ;;
 	esac
 }
 

@@ -5,7 +5,7 @@
 # Part of apply: kinds of trees. For each: what of it is judged, what would stand
 # in the way, and what the change to it is. All of it is made in SCRATCH.
 
-# Ours have a folder of their own among the patches of somebody else.
+# Ours have a folder of their own among patches of other origin.
 SUBDIR=kvm-racefix
 
 # in_git DIR - is its KVM in a git tree? (Not: a tree that somebody unpacked within one.)
@@ -268,7 +268,7 @@ change_git()
 	git_path "$dir" objects >"$repo/.git/objects/info/alternates"
 	file=$(git_path "$dir" shallow)
 	[ ! -e "$file" ] || cp "$file" "$repo/.git/shallow"
-	# Who commits, and whether it is signed, is the user's business.
+	# The committer, and whether to sign, is for the user to choose.
 	while IFS= read -r -d '' value; do
 		key=${value%%$'\n'*}
 		git -C "$repo" config --add "$key" "${value#*$'\n'}" || return

@@ -296,7 +296,7 @@ static uint64_t run_command(struct apicv_vm *vm, int id, uint64_t command)
 	vcpu_run(vcpu);
 	if (get_ucall(vcpu, &uc) != UCALL_SYNC || uc.args[1] != SYNC_DONE) {
 		print_exit(id, vcpu, &uc);
-		TEST_FAIL("vCPU %d did not do what it was told", id);
+		TEST_FAIL("vCPU %d did not do its work", id);
 	}
 	return uc.args[2];
 }

@@ -725,7 +725,7 @@ TEST(xen_second_user)
 	       "is the cache valid?", 0);
 
 	/*
-	 * Who comes second waits for kvm->lock (6.9 and later: xen_lock), which the
+	 * The second refresh waits for kvm->lock (6.9 and later: xen_lock), which the
 	 * first holds over its refresh, and not for the refresh's own mutex: no two
 	 * of KVM's threads can get there with the same cache.
 	 */

@@ -5,7 +5,7 @@
 // Needs: CONFIG_X86_64
 // Closed-by: write: faults zap shadow pages with mmu_lock held for write
 
-// "Making room" is make_mmu_pages_available(), which zaps shadow pages; whoever
+// "Making room" is make_mmu_pages_available(), which zaps shadow pages; what
 // calls it must hold mmu_lock for write, on every path that leads there.
 
 // One fault handler for both kinds of MMU: the lock and the call go by one flag.
