@@ -220,3 +220,42 @@ built_here()
 	run ! built_here 16 10
 	run ! built_here 12 14
 }
+
+# local_deb NAME VERSION - a package in DIR/debs
+local_deb()
+{
+	mkdir -p "$DIR/debs" "$DIR/$1/DEBIAN" "$DIR/$1/usr/share/$1"
+	printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' \
+		"$1" "$2" >"$DIR/$1/DEBIAN/control"
+	dpkg-deb -b "$DIR/$1" "$DIR/debs/$1_$2_all.deb" >/dev/null
+}
+
+@test "newcomer: local packages stand for a mirror that cannot be reached, or has dropped a suite" {
+	export DEBS=$DIR/debs
+	unshare -n true || skip "this takes namespaces, and root"
+	local_deb linux-source-9.9 9.9.1-1
+	run unshare -n scripts/modules/apt-private bookworm cache policy linux-source-9.9
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"taking $DEBS alone"*9.9.1-1* ]]
+	unshare -n scripts/modules/apt-private bookworm download linux-source-9.9=9.9.1-1 "$DIR/got"
+	cmp "$DIR"/got/*.deb "$DIR"/debs/*.deb
+
+	rm -rf "$O/apt"
+	# As apt says it of a suite that is gone; then it is the real one's turn.
+	# shellcheck disable=SC2016 # the stub expands it
+	stub apt-get 'case $* in
+	*--print-uris*) echo "'\''http://mirror.example/debian/dists/bookworm/InRelease'\'' x 0" ;;
+	*) if grep -q mirror.example "$(sed -n "s/Dir::Etc::sourcelist \"\(.*\)\";/\1/p" "$APT_CONFIG")"; then
+		echo "E: The repository has no more: does not have a Release file."; exit 100
+	fi; exec /usr/bin/apt-get "$@" ;;
+	esac'
+	PATH=$DIR/bin:$PATH run scripts/modules/apt-private bookworm cache policy linux-source-9.9
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"the mirror has no bookworm; taking $DEBS"*9.9.1-1* ]]
+	# Without them it is an error.
+	DEBS='' PATH=$DIR/bin:$PATH run scripts/modules/apt-private bookworm cache policy linux-source-9.9
+	[ "$status" -eq 4 ]
+	[[ $output == *"the mirror does not have it"* ]]
+}
