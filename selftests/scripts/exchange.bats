@@ -311,3 +311,13 @@ in_host()
 	done
 	END
 }
+
+@test "exchange: the kernel leaves out the module of this CPU's vendor" {
+	in_host <<-'END'
+	vm_runs true
+	rm -r /sys/module/kvm_amd
+	echo "flags : vmx" >$TMP/cpuinfo
+	expect 2 "this CPU needs kvm_intel, and kernel $KVER has none" $LOAD --modules $TMP/set
+	is [ -e /sys/module/kvm ]
+	END
+}
