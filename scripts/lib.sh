@@ -42,10 +42,39 @@ PATH=$PATH:/usr/sbin:/sbin
 
 PROG=${0##*/}
 
+# is_tight DIR - is the disk nearly full that has DIR, or what exists of that path?
+is_tight()
+{
+	local dir=$1
+
+	while [ ! -e "$dir" ]; do
+		dir=$(dirname "$dir")
+	done
+	[ "$(df -Pm "$dir" 2>/dev/null | awk 'NR == 2 { print $4 < 32 }')" = 1 ]
+}
+
+# checked_guess TEXT... - TEXT, in which "(is the disk full?)" stays only if one is, of those that
+# its paths, build/ and TMPDIR are on
+checked_guess()
+{
+	local text=$* word
+
+	if [[ $text == *" (is the disk full?)"* ]]; then
+		for word in $text "$BUILD" "${TMPDIR:-/tmp}"; do
+			if [[ $word == /* ]] && is_tight "$word"; then
+				printf '%s\n' "$text"
+				return
+			fi
+		done
+		text=${text/" (is the disk full?)"/}
+	fi
+	printf '%s\n' "$text"
+}
+
 # say TEXT... - a step that a person waits for, on stderr
 say()
 {
-	printf '%s: %s\n' "$PROG" "$*" >&2
+	printf '%s: %s\n' "$PROG" "$(checked_guess "$@")" >&2
 }
 
 # warn TEXT... - something odd that does not stop the work, on stderr
@@ -60,7 +89,7 @@ die()
 	local code=$1
 
 	shift
-	printf '%s: error: %s\n' "$PROG" "$*" >&2
+	printf '%s: error: %s\n' "$PROG" "$(checked_guess "$@")" >&2
 	exit "$code"
 }
 

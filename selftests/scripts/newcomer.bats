@@ -4,6 +4,8 @@
 # README's commands on a machine that has nothing but make, git and what every Debian has, as
 # root and as a user, with and without a network: the first thing that a person reads is the
 # thing that is missing. dpkg and apt are imitated; a bare Debian is more than a test should take.
+#
+# shellcheck disable=SC2016 # shells in namespaces
 
 bats_require_minimum_version 1.5.0
 
@@ -258,4 +260,16 @@ local_deb()
 	DEBS='' PATH=$DIR/bin:$PATH run scripts/modules/apt-private bookworm cache policy linux-source-9.9
 	[ "$status" -eq 4 ]
 	[[ $output == *"the mirror does not have it"* ]]
+}
+
+@test "newcomer: a full disk is asked about only where it is full" {
+	local full=$DIR/full
+
+	run bash -c '. scripts/lib.sh; die 2 "cannot write $0/x (is the disk full?)"' "$DIR"
+	[[ ${lines[0]} == *"error: cannot write $DIR/x" ]] || [ "$(df -Pm "$DIR" | awk 'NR == 2 { print $4 }')" -lt 32 ]
+	mkdir "$full"
+	run unshare -m --propagation private bash -c 'mount -t tmpfs -o size=1m none "$0" || exit 77
+		. scripts/lib.sh; die 2 "cannot write $0/no/such (is the disk full?)"' "$full"
+	[ "$status" -ne 77 ] || skip "this takes namespaces, and root"
+	[[ $output == *"cannot write $full/no/such (is the disk full?)"* ]]
 }
