@@ -156,7 +156,7 @@ unreachable()
 # install_command NAME... - what installs these packages of Debian's here
 install_command()
 {
-	local manager column=0 name words here=() elsewhere=()
+	local manager column=0 name words present=() elsewhere=()
 
 	manager=$(package_manager)
 	case $manager in
@@ -168,14 +168,14 @@ install_command()
 	for name; do
 		read -r -a words < <(awk -v name="$name" -v column=$column \
 			'column && $1 == name && $column != "-" { print $column }' <<<"$OTHER_PACKAGES" | tr , ' ')
-		if [ ${#words[@]} -gt 0 ]; then here+=("${words[@]}"); else elsewhere+=("$name"); fi
+		if [ ${#words[@]} -gt 0 ]; then present+=("${words[@]}"); else elsewhere+=("$name"); fi
 	done
 	case $manager in
 	dnf|yum|zypper) name="$manager install" ;;
 	pacman) name="pacman -S --needed" ;;
 	esac
-	[ ${#here[@]} -eq 0 ] || printf '%s %s' "$name" "${here[*]}"
-	[ ${#here[@]} -eq 0 ] || [ ${#elsewhere[@]} -eq 0 ] || printf '; and '
+	[ ${#present[@]} -eq 0 ] || printf '%s %s' "$name" "${present[*]}"
+	[ ${#present[@]} -eq 0 ] || [ ${#elsewhere[@]} -eq 0 ] || printf '; and '
 	[ ${#elsewhere[@]} -eq 0 ] || printf 'by other means, what Debian calls %s' "${elsewhere[*]}"
 	echo
 }

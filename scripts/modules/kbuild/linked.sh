@@ -14,7 +14,9 @@ linked_source()
 	want=$(awk '/LINUX_VERSION_CODE/ { printf "%d.%d.%d", $3 / 65536, ($3 / 256) % 256, $3 % 256 }' \
 		"$kbuild/include/generated/uapi/linux/version.h" 2>/dev/null)
 	for dir in "$kbuild/source" "${1%/build}/source" "$kbuild"; do
-		[ -e "$dir/virt/kvm/kvm_main.c" ] && [ -e "$dir/arch/x86/kvm/x86.c" ] || continue
+		if ! [ -e "$dir/virt/kvm/kvm_main.c" ] || ! [ -e "$dir/arch/x86/kvm/x86.c" ]; then
+			continue
+		fi
 		# As version.h counts: a sublevel above 255 is 255 there.
 		have=$(awk '$2 == "=" && /^(VERSION|PATCHLEVEL|SUBLEVEL) / { n[$1] = $3 }
 			END { printf "%d.%d.%d", n["VERSION"], n["PATCHLEVEL"], (n["SUBLEVEL"] > 255 ? 255 : n["SUBLEVEL"]) }' \
