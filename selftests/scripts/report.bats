@@ -374,6 +374,13 @@ tree_says()
 		[ "$status" -eq 2 ]
 	done
 	[[ $output == *"no view 'mars'; there are: "*demo* ]]
+	# A run of nothing, and the table of another script.
+	for text in '' '6.1.7	gpc-refresh	qemu	shows 2/2	closed 1/1'; do
+		echo "$text" >"$RESULTS"
+		run "$TOP/scripts/lab/report" tree "$RESULTS"
+		[ "$status" -eq 2 ]
+		[[ $output == *"no result of a step"* ]]
+	done
 	run "$TOP/scripts/lab/report" --yaml demo "$BATS_TEST_DIRNAME/report.bats"
 	[ "$status" -eq 2 ]
 }
