@@ -548,3 +548,21 @@ STATUS_HOST='mkdir -p /media/sys && for one in $1; do mkdir -p "/media/sys/$one"
 	[ "$status" -ne 0 ]
 	[[ $output == *"cannot be built where a path has a space"* ]]
 }
+
+@test "systems: a source that is made of links, to files and to directories" {
+	build_dir "$DIR/obj" 6.9.1-own
+	source_tree "$DIR/real"
+	echo 'static int x;' >"$DIR/real/virt/kvm/kvm_main.c"
+	mkdir -p "$DIR/tree/arch/x86" "$DIR/tree/virt/kvm"
+	ln -s "$DIR/real/Makefile" "$DIR/tree/"
+	ln -s "$DIR/real/arch/x86/kvm" "$DIR/tree/arch/x86/kvm"
+	ln -s "$DIR/real/virt/kvm/kvm_main.c" "$DIR/tree/virt/kvm/"
+	ln -s "$DIR/tree" "$DIR/obj/source"
+	on none "$BUILD_MODULES" --kbuild "$DIR/obj"
+	[ "$status" -eq 0 ]
+	work=$DIR/project/build/work/6.9.1-own/patched
+	[ -f "$work/arch/x86/kvm/x86.c" ]
+	[ ! -L "$work/arch/x86/kvm/x86.c" ]
+	cmp "$work/virt/kvm/kvm_main.c" "$DIR/real/virt/kvm/kvm_main.c"
+	[ ! -L "$work/virt/kvm/kvm_main.c" ]
+}

@@ -60,10 +60,11 @@ sync_tree()
 	mv "$new.list" "$old/.list"
 }
 
-# copy_files SOURCE DIR - FILES of it, and their directories, writable whatever the source's are
+# copy_files SOURCE DIR - FILES of it and their directories, and no links, writable whatever the
+# source's are
 copy_files()
 {
-	printf '%s\n' "${FILES[@]}" | tar -C "$1" -c --mode=u+rwX -T - | tar -C "$2" -x --no-same-owner &&
+	printf '%s\n' "${FILES[@]}" | tar -C "$1" -c -h --mode=u+rwX -T - | tar -C "$2" -x --no-same-owner &&
 		return
 	die "$EX_USAGE" "cannot copy the source from $1 to $2 (is the disk full?)"
 }

@@ -125,7 +125,7 @@ find_files()
 	local patch pattern file
 
 	mapfile -t FILES < <(cd "$KSRC" && {
-		find arch/x86/kvm virt/kvm -type f \
+		find -L arch/x86/kvm virt/kvm -type f \
 			\( -name '*.[chS]' -o -name 'Makefile*' -o -name 'Kconfig*' \) \
 			! -name '*.mod.c' ! -name kvm-asm-offsets.h
 		for pattern in "${KVM_HEADERS[@]}"; do
