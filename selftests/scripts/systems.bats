@@ -566,3 +566,16 @@ STATUS_HOST='mkdir -p /media/sys && for one in $1; do mkdir -p "/media/sys/$one"
 	cmp "$work/virt/kvm/kvm_main.c" "$DIR/real/virt/kvm/kvm_main.c"
 	[ ! -L "$work/virt/kvm/kvm_main.c" ]
 }
+
+@test "systems: what is remembered of a tree of links is of what they lead to" {
+	# shellcheck source=scripts/tree/series/tree.sh
+	. "$TOP/scripts/tree/series/tree.sh"
+	for one in a b; do
+		source_tree "$DIR/$one"
+		echo "int $one;" >"$DIR/$one/arch/x86/kvm/x86.c"
+		mkdir -p "$DIR/links-$one/arch/x86" "$DIR/links-$one/virt"
+		ln -s "$DIR/$one/arch/x86/kvm" "$DIR/links-$one/arch/x86/kvm"
+		ln -s "$DIR/$one/virt/kvm" "$DIR/links-$one/virt/kvm"
+	done
+	[ "$(tree_key "$DIR/links-a")" != "$(tree_key "$DIR/links-b")" ]
+}

@@ -198,7 +198,7 @@ tree_key()
 
 	shift
 	{
-		(cd "$dir" && find Makefile arch/x86/kvm virt/kvm include/linux/kvm* arch/x86/include/asm/kvm* \
+		(cd "$dir" && find -L Makefile arch/x86/kvm virt/kvm include/linux/kvm* arch/x86/include/asm/kvm* \
 			-type f '(' -name '*.[ch]' -o -name Makefile ')' -print0 2>/dev/null |
 			sort -z | xargs -0 sha256sum)
 		# Equal patches are links to one file.
