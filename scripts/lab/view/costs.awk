@@ -6,8 +6,9 @@
 # separated by tabs: kernel, host, the unpatched set, path, unpatched, patched,
 # difference, percent, spread.
 #
-# Of several boots, the fewest instructions count. Exits with 1 if a path costs more than the
-# limit, or has no number on one of the sets.
+# Of several boots, the fewest instructions count. A path that costs more than the limit, and
+# more than the boots differ by, is marked, and the exit status is 1; so it is if a path has no
+# number on one of the sets.
 
 BEGIN {
 	FS = OFS = "\t"
@@ -61,9 +62,10 @@ END {
 				sprintf("%+d", diff), sprintf("%+.3f", percent), spread
 			continue
 		}
+		more = percent > limit && diff > spread
 		row(part[1], part[2], paths[i], least[before], least[after], sprintf("%+d", diff),
-			sprintf("%+.3f", percent), spread ? "~" spread : "same", percent > limit ? "  MORE" : "")
-		if (percent > limit)
+			sprintf("%+.3f", percent), spread ? "~" spread : "same", more ? "  MORE" : "")
+		if (more)
 			code = 1
 	}
 	exit code
