@@ -70,7 +70,7 @@ text()
 	[[ $(text '//section[@id="steps"]/details[1]//td[4]') =~ ^k-bochs/output.log:([0-9]+)$ ]]
 	[[ $(text '//pre[@id="log-k-bochs-output"]') == *" ${BASH_REMATCH[1]}  #  RUN           global.rvi_pending"* ]]
 	# Nothing of where it was made.
-	! grep -F "$BATS_TEST_TMPDIR" "$PAGE"
+	! grep -F "$BATS_TEST_TMPDIR" "$PAGE" || return 1
 }
 
 @test "page: what is not as expected says so, and where" {
@@ -105,7 +105,7 @@ text()
 	valid
 	[[ $(text '//section[@id="logs"]/details[2]/summary') == "k-bochs/console.log: 5003 lines, the last 5000" ]]
 	grep -qxF "     4  line 4." "$PAGE"
-	! grep -F "line 3." "$PAGE"
+	! grep -F "line 3." "$PAGE" || return 1
 }
 
 @test "page: maps of sweeps, of mutations and trees the tables" {

@@ -35,8 +35,8 @@ all_skip()
 		echo "== ${test##*/}"
 		cat "$BATS_TEST_TMPDIR/log"
 		[ $rc -eq 4 ]
-		! grep '^not ok' "$BATS_TEST_TMPDIR/log"
-		! grep -E '# SKIP *$' "$BATS_TEST_TMPDIR/log"
+		! grep '^not ok' "$BATS_TEST_TMPDIR/log" || return 1
+		! grep -E '# SKIP *$' "$BATS_TEST_TMPDIR/log" || return 1
 	done
 }
 

@@ -265,7 +265,7 @@ chosen()
 	# SVI is taken from a cache, unless activation forgets that.
 	cp "$tree/arch/x86/kvm/lapic.c" "$tree/kept"
 	sed -i '/^void kvm_apic_update_apicv(/,/^}/{/highest_isr_cache = -1/d}' "$tree/arch/x86/kvm/lapic.c"
-	! cmp -s "$tree/arch/x86/kvm/lapic.c" "$tree/kept"
+	! cmp -s "$tree/arch/x86/kvm/lapic.c" "$tree/kept" || return 1
 	[ "$(svi)" = vulnerable ]
 	mv "$tree/kept" "$tree/arch/x86/kvm/lapic.c"
 
@@ -420,7 +420,7 @@ chosen()
 		'/nested->pi_pending = true;/,+1{/KVM_REQ_EVENT/d}'; do
 		cp "$BATS_TEST_TMPDIR/nested.c" "$nested_c"
 		sed -i "$wrong" "$nested_c"
-		! cmp -s "$BATS_TEST_TMPDIR/nested.c" "$nested_c"
+		! cmp -s "$BATS_TEST_TMPDIR/nested.c" "$nested_c" || return 1
 		parts
 		[[ $nested == " lost-notification="@(unknown|vulnerable)* ]]
 	done
