@@ -19,7 +19,7 @@ BEGIN {
 
 function row(kernel, host, path, before, after, diff, percent, spread, mark)
 {
-	printf "%-12s %-6s %-26s %10s %10s %6s %7s  %-6s%s\n",
+	printf "%-16s %-6s %-26s %10s %10s %6s %7s  %-6s%s\n",
 		kernel, host, path, before, after, diff, percent, spread, mark
 }
 
