@@ -31,7 +31,7 @@ in_host()
 		"$([ "$1" = bochs ] && echo "Intel without APICv" || echo "AMD with avic=1 that no VM uses")"; do
 		grep -qxF "ok - $name" "$OUT/output.log" || { echo "not ok: $name"; return 1; }
 	done
-	! grep '^not ok' "$OUT/output.log"
+	if grep '^not ok' "$OUT/output.log"; then return 1; fi
 	grep -qx 'warnings=0' "$OUT/result"
 	grep -qx 'oopses=0' "$OUT/result"
 }
