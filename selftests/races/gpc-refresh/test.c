@@ -404,12 +404,23 @@ static const char *create(struct race *race, const struct user *user)
 	return NULL;
 }
 
+/* "FUNCTION() TEXT" of @symbol, "MODULE:FUNCTION", as a label; good until the next call */
+static const char *at(const char *symbol, const char *text)
+{
+	const char *colon = strchr(symbol, ':');
+	static char label[128];
+
+	snprintf(label, sizeof(label), "%s()%s%s", colon ? colon + 1 : symbol,
+		 *text ? " " : "", text);
+	return label;
+}
+
 /* A landmark for the ladder, and a thing to wait for. */
 static int record(struct race *race, struct worker *worker, const char *symbol,
 		  unsigned int where, const char *label, unsigned int max_hits)
 {
 	return rg_arm(race->rg, &(struct rg_point){
-		.symbol = symbol, .where = where, .label = label,
+		.symbol = symbol, .where = where, .label = at(symbol, label),
 		.tid = worker->tid, .max_hits = max_hits });
 }
 
@@ -417,20 +428,19 @@ static int record_invalidation(struct race *race)
 {
 	return record(race, &race->mapper,
 		      "kvm:gfn_to_pfn_cache_invalidate_start", RG_ENTRY,
-		      "mmap() unmaps the old page: gfn_to_pfn_cache_invalidate_start()",
-		      0);
+		      "for mmap()", 0);
 }
 
 static int record_lookups(struct race *race, unsigned int max_hits)
 {
 	return record(race, &race->writer, "kvm:hva_to_pfn", RG_RETURN,
-		      "hva_to_pfn()", max_hits);
+		      "", max_hits);
 }
 
 static int record_refreshed(struct race *race)
 {
 	return record(race, &race->writer, names->refresh, RG_RETURN,
-		      "refreshed, returns", 0);
+		      "", 0);
 }
 
 /* Has the writer write; NULL when it is at the gate, or why it does not come. */
@@ -507,10 +517,11 @@ static const char *force_before_count(struct race *race)
 
 	record_invalidation(race);
 	record(race, &race->writer, names->refresh, RG_ENTRY,
-	       "refreshes the cache", 0);
+	       "", 0);
 	notifier = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
-		.label = "cache looked at, invalidation not counted: returns",
+		.label = at("gfn_to_pfn_cache_invalidate_start",
+			    "returns, mn_active_invalidate_count not raised yet"),
 		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
 		.timeout_us = HOLD_US, .tid = race->mapper.tid, .max_hits = 1 });
 	if (notifier < 0)
@@ -566,14 +577,14 @@ static const char *hold_before_publish(struct race *race, int *gate)
 
 	entry = rg_arm(rg, &(struct rg_point){
 		.symbol = names->refresh, .action = RG_HOLD_SLEEP,
-		.label = "refreshes the cache",
+		.label = at(names->refresh, ""),
 		.timeout_us = HOLD_US, .tid = race->writer.tid, .max_hits = 1 });
 	why = arrives(race, entry);
 	if (why)
 		return why;
 	*gate = rg_arm(rg, &(struct rg_point){
 		.symbol = "_raw_write_lock_irq",
-		.label = "page found, not published",
+		.label = at("_raw_write_lock_irq", "to publish the page"),
 		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
 		.tid = race->writer.tid, .skip = 1, .max_hits = 1 });
 	if (*gate < 0)
@@ -633,7 +644,8 @@ static void before_end(struct __test_metadata *_metadata,
 	record_refreshed(&race);
 	notifier = rg_arm(race.rg, &(struct rg_point){
 		.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
-		.label = "invalidation is counted, the page still there: returns",
+		.label = at("gfn_to_pfn_cache_invalidate_start",
+			    "returns, mn_active_invalidate_count is raised"),
 		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
 		.timeout_us = HOLD_US, .tid = race.mapper.tid, .max_hits = 1 });
 	RACEFIX_REQUIRE(notifier < 0 ? rg_strerror() : NULL);
@@ -718,11 +730,11 @@ TEST(xen_second_user)
 	new_word = word(&race, 1);
 	gate = rg_arm(race.rg, &(struct rg_point){
 		.symbol = "kvm:hva_to_pfn", .action = RG_HOLD_SLEEP,
-		.label = "refreshes, no page found yet: hva_to_pfn()",
+		.label = at("hva_to_pfn", ""),
 		.timeout_us = HOLD_US, .tid = race.writer.tid, .max_hits = 1 });
 	RACEFIX_REQUIRE(arrives(&race, gate));
 	record(&race, &race.reader, names->check, RG_RETURN,
-	       "is the cache valid?", 0);
+	       "", 0);
 
 	/*
 	 * The second refresh waits for kvm->lock (6.9 and later: xen_lock), which the
@@ -758,7 +770,7 @@ TEST(xen_inactive)
 	RACEFIX_REQUIRE(create(&race, &xen));
 	RACEFIX_LOG_MARK();
 	record(&race, &race.writer, names->refresh, RG_RETURN,
-	       "a refresh returns", 0);
+	       "", 0);
 	record_invalidation(&race);
 
 	set_shared_info(&race, false);
@@ -807,15 +819,15 @@ TEST(xen_lock_made_anew)
 	RACEFIX_REQUIRE(create(&race, &xen));
 	RACEFIX_LOG_MARK();
 	create_worker(&race, &giver, "activates the cache", give_shared_info);
-	record(&race, &giver, names->refresh, RG_RETURN, "has mapped it", 0);
+	record(&race, &giver, names->refresh, RG_RETURN, "", 0);
 	reads = rg_arm(race.rg, &(struct rg_point){
 		.symbol = names->check, .where = RG_RETURN,
-		.label = "not valid; the lock is held",
+		.label = at(names->check, "returns, gpc->lock is held"),
 		.action = RG_HOLD_SPIN, .timeout_us = SPIN_US,
 		.tid = race.reader.tid, .max_hits = 1 });
 	activates = rg_arm(race.rg, &(struct rg_point){
 		.symbol = names->activate, .action = RG_HOLD_SLEEP,
-		.label = "activates it again", .timeout_us = HOLD_US,
+		.label = at(names->activate, "again"), .timeout_us = HOLD_US,
 		.tid = giver.tid, .skip = 1, .max_hits = 1 });
 	if (reads < 0 || activates < 0)
 		RACEFIX_REQUIRE(rg_strerror());
