@@ -264,13 +264,3 @@ kernel_line()
 	IFS=. read -r major minor _ <<<"$1"
 	printf '%s.%s\n' "$major" "${minor%%[!0-9]*}"
 }
-
-# kernel_name NAME - the directory in build/kernels of a kernel that a person names: the
-# line, or the whole version, for which the archive may have to be asked; see kernel-get
-kernel_name()
-{
-	case " $KERNEL_LINES $MORE_LINES " in
-	*" $1 "*) printf '%s\n' "$1" ;;
-	*) "$TOP/scripts/modules/kernel-get" --name -- "$1" ;;
-	esac
-}

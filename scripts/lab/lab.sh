@@ -39,6 +39,9 @@
 #	setup		the modules did not load or unload
 #	oops, hang, killed, no-boot	as host-run says of the host
 
+# shellcheck source=scripts/modules/kernel-name.sh
+. "$TOP/scripts/modules/kernel-name.sh"
+
 # plan_row VALUE... - a line of a plan
 plan_row()
 {

@@ -5,6 +5,9 @@
 # Part of modules-build: what kernel is meant, where its build directory and its
 # source are, and which line of patches goes with it.
 
+# shellcheck source=scripts/modules/kernel-name.sh
+. "$TOP/scripts/modules/kernel-name.sh"
+
 # kernel_release KBUILD - the release that modules built there are for
 kernel_release()
 {
