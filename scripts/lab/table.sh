@@ -37,10 +37,10 @@ table_keep()
 	) 9>>"$2.lock" || die "$EX_USAGE" "cannot write $2"
 }
 
-# table_rows - of a page on stdin: those of its table
+# table_rows - of a page on stdin: those of its first table; a person may have others below it
 table_rows()
 {
-	sed -n '/^| --- /,/^$/{/^| --- /d;/^|/{s/^| //;s/ |$//;s/ | /\t/g;p}}'
+	sed -n '/^| --- /,$!d; /^$/q; /^| --- /d; /^|/{s/^| //;s/ |$//;s/ | /\t/g;p}'
 }
 
 # table_write KEYS FILE PAGE [SORT-ARGUMENT]... - make PAGE anew: stdin, which ends in

@@ -107,7 +107,7 @@ row()
 	row 9.9.0 some-race qemu "shows 2/2" "closed 2/2" >"$O/trees/results.tsv"
 	run "$top/scripts/lab/tree-host" --table
 	[ "$status" -eq 0 ]
-	printf '\nA note.\n\nAnother one | with a bar.\n' >>"$top/doc/results/trees.md"
+	printf '\nA note.\n\nAnother one | with a bar.\n\n| another | table |\n| --- | --- |\n| 1 | 2 |\n' >>"$top/doc/results/trees.md"
 
 	# Another machine, or build/ is new: one row is anew, two are of another tree.
 	{
@@ -134,6 +134,10 @@ row()
 	A note.
 
 	Another one | with a bar.
+
+	| another | table |
+	| --- | --- |
+	| 1 | 2 |
 	END
 }
 
