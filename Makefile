@@ -16,7 +16,7 @@ help:
 	@echo 'Show and close KVM x86 races:'
 	@echo '  make demo        show every race on unpatched modules and gone on patched'
 	@echo '                   ones, in emulated hosts; one table [1]'
-	@echo '                     RACE=ID KERNEL=6.1 HOST=bochs|qemu  only these'
+	@echo '                     RACE=ID KERNEL=6.1 HOST=bochs|qemu|kvm  only these'
 	@echo '                     HOST=local  on this machine and its CPU, as root [4]'
 	@echo '                     RUNS=N      how often (default 3)'
 	@echo '                     WITHOUT=ID  leave out the patches of one race'

@@ -7,7 +7,7 @@
 # A plan is a table of steps, made by scripts/lab/plan/*; one line each, separated by tabs:
 #	BOOT	name of the boot; steps of one boot run in one host, in this order
 #	KERNEL	a name in build/kernels, or the directory of a tree that lab/kernel built
-#	HOST	bochs or qemu
+#	HOST	bochs, qemu or kvm
 #	SET	the modules: stock (the kernel's own), or a variant of modules-build
 #	RACE	whose test runs
 #	CASES	default (all but fatal ones and stress), every (all but stress), the names
@@ -41,6 +41,8 @@
 
 # shellcheck source=scripts/modules/kernel-name.sh
 . "$TOP/scripts/modules/kernel-name.sh"
+# shellcheck source=scripts/lab/nested.sh
+. "$TOP/scripts/lab/nested.sh"
 
 # plan_row VALUE... - a line of a plan
 plan_row()
@@ -97,4 +99,21 @@ run_and_report()
 	"$TOP/scripts/lab/report" --ktap "$view" "$out/results.tsv" >"$out/results.ktap" || :
 	"$TOP/scripts/lab/report" --junit "$view" "$out/results.tsv" >"$out/junit.xml" || :
 	return $code
+}
+
+# check_host HOST - refuse a host that there is not; nothing is any
+check_host()
+{
+	case $1 in
+	''|bochs|qemu) ;;
+	kvm) need_nested ;;
+	*) die "$EX_USAGE" "--host is bochs, qemu or kvm, not '$1'" ;;
+	esac
+}
+
+# check_race ID - refuse a race that there is not
+check_race()
+{
+	[ -n "$(race_hosts "$1")" ] ||
+		die "$EX_USAGE" "--race $1: no such race in selftests/races; there are: $(race_ids | paste -sd ' ')"
 }

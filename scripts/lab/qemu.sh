@@ -31,6 +31,19 @@ QEMU_DISKS=()
 # is idle.
 QEMU_CLOCK=()
 [ -z "$ICOUNT" ] || QEMU_CLOCK=(-icount "shift=0,sleep=off")
+# Its CPUs take turns. With a thread for each, QEMU 7.2 may go on executing
+# an instruction that another CPU has just replaced (it translates before
+# it watches the page): a CPU then meets the int3 of a jump label for
+# ever, at a rate of one in some hundred VMs.
+#
+# No PIT: a kernel too old for tsc_early_khz measures the TSC by it, and waits for
+# its output in a loop; an emulator that is kept waiting just then makes that
+# 75 MHz instead of 2300.
+#
+# No erms: with it kernels clear and copy memory by bytes, eight times as many
+# steps for an emulator as by words.
+# shellcheck disable=SC2054 # they are QEMU's commas
+QEMU_CPU=(-machine q35,pit=off -accel tcg,thread=single -cpu max,-erms,-fsrm)
 
 qemu_prepare()
 {
@@ -42,21 +55,8 @@ qemu_exec()
 {
 	local rest=(-nodefaults -no-user-config -display none -no-reboot)
 
-	# Its CPUs take turns. With a thread for each, QEMU 7.2 may go on executing
-	# an instruction that another CPU has just replaced (it translates before
-	# it watches the page): a CPU then meets the int3 of a jump label for
-	# ever, at a rate of one in some hundred VMs.
-	#
-	# No PIT: a kernel too old for tsc_early_khz measures the TSC by it, and waits for
-	# its output in a loop; an emulator that is kept waiting just then makes that
-	# 75 MHz instead of 2300.
-	#
-	# No erms: with it kernels clear and copy memory by bytes, eight times as many
-	# steps for an emulator as by words.
-	#
 	# Serial ports in order: ttyS0 and ttyS1.
-	exec $DIES_WITH_US qemu-system-x86_64 -machine q35,pit=off \
-		-accel tcg,thread=single -cpu max,-erms,-fsrm -smp "$SMP" -m "$MEMORY" "${QEMU_CLOCK[@]}" \
+	exec $DIES_WITH_US qemu-system-x86_64 "${QEMU_CPU[@]}" -smp "$SMP" -m "$MEMORY" "${QEMU_CLOCK[@]}" \
 		-kernel "$1" -initrd "$2" -append "$3" "${rest[@]}" "${QEMU_DISKS[@]}" \
 		-serial "file:$OUT/console.log" -serial "file:$OUT/output.log"
 }

@@ -65,16 +65,31 @@ race_field()
 }
 
 # race_hosts ID [HOST] - the emulated hosts that can show it, one a line, the one to
-# prefer first, or only HOST if it is one of them; nothing for an unknown race
+# prefer first, or only HOST if it is one of them; nothing for an unknown race. With HOST=kvm:
+# kvm, if this machine's CPU is of the vendor whose emulated host can show it
 race_hosts()
 {
-	race_field "$1" hosts | tr , '\n' | awk -v only="${2-}" 'only == "" || $0 == only'
+	local only=${2-}
+
+	[ "$only" != kvm ] || only=$(stands_for)
+	race_field "$1" hosts | tr , '\n' | awk -v only="$only" -v asked="${2-}" '
+		only == "" { print }
+		only != "" && $0 == only { print asked }'
+}
+
+# stands_for - the emulated host that has a CPU of the same vendor as this machine
+stands_for()
+{
+	case $(sed -n 's/^vendor_id[^:]*: *//p;T;q' /proc/cpuinfo) in
+	GenuineIntel) echo bochs ;;
+	*) echo qemu ;;
+	esac
 }
 
 # race_shows_in ID HOST - can that host show it?
 race_shows_in()
 {
-	grep -qxF -- "$2" < <(race_hosts "$1")
+	[ -n "$(race_hosts "$1" "$2")" ]
 }
 
 # race_test ID - its built test
