@@ -2,7 +2,8 @@
 #
 # Part of collect: the results of one boot, from its rows, wall and output.log. Given are
 # dir, end, reason, release and boot_wall of the boot, whether there is one `again` for what
-# a host that died has left, the line `dead` of console.log in which the kernel says that it
+# a host that died has left, whether `lockdep` was on in the end (1, 0, or nothing: do not
+# say), the line `dead` of console.log in which the kernel says that it
 # dies, or 0, and the rows that `died` as their plan expects.
 #
 # A step's output is between
@@ -118,7 +119,7 @@ now == "" { next }
 
 /^@lab@ end [0-9]+ [a-z0-9]+ [0-9]+$/ {
 	split($0, word, " ")
-	case_ends("unfinished", "")
+	case_ends("unfinished", stress)
 	result = result_of(word[4])
 	why = bad ? bad : result == "skip" ? skipped : result ~ /^(error|unfinished)$/ ? "exit status " word[4] : ""
 	step_ends(now, result, word[5] / 10, why, dir "/output.log:" (bad_line ? bad_line : begin))
@@ -160,13 +161,17 @@ now == "" { next }
 
 # What did not come to its end, if the boot did.
 END {
+	if (lockdep != "")
+		out(rows[1], "lockdep", "any", lockdep ? "pass" : "fail", "", "", "", dir "/output.log")
 	if (end == "")
 		exit
+	dying = end != "clean"
 	# A host that died has died of the step that it was at, or of the first that is left.
 	for (i = 1; i <= nr; i++) {
 		row = rows[i]
 		if (row in ended)
 			continue
+		dying = 0
 		if (end == "clean") {
 			begin = 1
 			split("", done)
@@ -193,4 +198,7 @@ END {
 			exit
 		end = "clean"
 	}
+	# After its last step.
+	if (dying)
+		out(rows[nr], "host", expected(rows[nr], "host"), end, "", "", reason, dead ? dir "/console.log:" dead : dir "/output.log:" FNR)
 }
