@@ -116,7 +116,7 @@ task_packages()
 	selftests) echo gcc make libc6-dev ;;
 	tree) echo gcc make flex bison bc libelf-dev libssl-dev perl kmod gawk libc6-dev busybox-static ;;
 	lab) echo binutils busybox-static cpio gawk gcc kmod xz-utils ;;
-	qemu) echo qemu-system-x86 ;;
+	qemu|kvm) echo qemu-system-x86 ;;
 	debian) echo mmdebstrap e2fsprogs ;;
 	check)
 		echo git perl bats jq python3-jsonschema libxml2-utils tidy shellcheck quilt sparse

@@ -117,3 +117,44 @@ check_race()
 	[ -n "$(race_hosts "$1")" ] ||
 		die "$EX_USAGE" "--race $1: no such race in selftests/races; there are: $(race_ids | paste -sd ' ')"
 }
+
+# built_kernel DIR - of a kernel that lab/kernel built, set dir, name, release and the set of
+# patched modules, which is built; exits if it is none
+# shellcheck disable=SC2034 # for the plans
+built_kernel()
+{
+	[ -e "$1/kbuild" ] || die "$EX_USAGE" "'$1' is no kernel that scripts/lab/kernel built"
+	dir=$(readlink -f "$1")
+	name=$(basename "$dir")
+	read -r release <"$dir/release"
+	patched=$("$TOP/scripts/modules/modules-build" --kbuild "$dir/kbuild" --ksrc "$dir/source" --variant patched) ||
+		exit "$EX_USAGE"
+}
+
+# to_file FILE COMMAND... - its output there, for in_group
+to_file()
+{
+	local file=$1
+
+	shift
+	"$@" >"$file"
+}
+
+# tree_lab NAME KERNEL-ARGUMENT... - have lab/kernel build a tree's kernel; set DIR to it, and
+# OUT to DIR/NAME, empty, for one process at a time until this one ends (fd 8)
+tree_lab()
+{
+	local name=$1 where
+
+	shift
+	mkdir -p "$BUILD" || die "$EX_USAGE" "cannot create $BUILD"
+	where=$(mktemp -p "$BUILD") || exit "$EX_USAGE"
+	in_group to_file "$where" "$TOP/scripts/lab/kernel" "$@" || { rm -f "$where"; exit "$EX_USAGE"; }
+	DIR=$(<"$where")
+	OUT=$DIR/$name
+	rm -f "$where"
+	exec 8>"$DIR/.$name.lock"
+	flock -n 8 || die "$EX_USAGE" "another $PROG is at work in $DIR; wait for it, or give this one a --name"
+	rm -rf "$OUT"
+	mkdir -p "$OUT" || die "$EX_USAGE" "cannot create $OUT"
+}

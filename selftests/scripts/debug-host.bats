@@ -25,9 +25,10 @@ setup()
 		echo "CONFIG_${kind^^}=y" >"$O/trees/9.9.0-$kind/kbuild/.config"
 		echo "9.9.0-racefix-$kind" >"$O/trees/9.9.0-$kind/release"
 		echo "9.9.0-$kind" >"$O/trees/9.9.0-$kind/version"
+		touch "$O/trees/9.9.0-$kind/vmlinuz"
 	done
-	# tree-host --build-only --debug KIND
-	stub scripts/lab/tree-host 'echo "$O/trees/9.9.0-$3"'
+	# --debug KIND TREE
+	stub scripts/lab/kernel 'echo "$O/trees/9.9.0-$2"'
 	stub scripts/modules/modules-build 'echo "$O/modules"'
 	stub bin/make 'exit 0'
 	# -F version FILE
@@ -38,9 +39,13 @@ setup()
 			case $1 in --out) out=$2 ;; --append) append=$2 ;; esac
 			shift
 		done
-		what=${out##*/debug-qemu-}
-		echo "$what: $append: $(tr "\n" "," <"$out/payload/plan")" >>"$O/booted"
-		printf "ok 1 one\nok 2 two # SKIP why\n@demo@ step a-race patched try 0\n@demo@ lockdep 1\n" >"$out/output.log"
+		what=${out##*-qemu-}
+		echo "$what: $append: $(cut -d " " -f 2-4 "$out/payload/plan" | tr "\n" ",")" >>"$O/booted"
+		while read -r row _; do
+			printf "@lab@ begin $row\n#  RUN           global.one ...\nok 1 global.one\n"
+			printf "#  RUN           global.two ...\nok 2 # SKIP why\n@lab@ end $row 0 10\n"
+		done <"$out/payload/plan" >"$out/output.log"
+		echo "@lab@ lockdep 1" >>"$out/output.log"
 		echo "[    1.000000] host: init reached" >"$out/console.log"
 		echo end=clean >"$out/result"
 		[ ! -d "$O/says/$what" ] || cp "$O/says/$what"/* "$out/"'
@@ -69,14 +74,14 @@ debug_host()
 @test "debug-host: patched modules come first, and unfixed ones one by one" {
 	debug_host tree
 	[ "$status" -eq 0 ]
-	diff - "$O/booted" <<-'END'
-	patched: oops=panic kasan_multi_shot: every a-race patched patched,
-	stock: oops=panic kasan_multi_shot: try a-race as-is stock,try b-race as-is stock,
-	ends_it: oops=panic kasan_multi_shot: once a-race ends_it stock,
+	diff - <(LC_ALL=C sort "$O/booted") <<-'END'
+	ends_it: oops=panic kasan_multi_shot: a-race stock ends_it,
+	patched: oops=panic kasan_multi_shot: a-race patched every,
+	stock: oops=panic kasan_multi_shot: a-race stock default,b-race stock default,
 	END
 	diff - "$O/trees/debug.tsv" <<-'END'
 	9.9.0	kasan	qemu	patched	1 passed, 0 failed, 1 skipped	none
-	9.9.0	kasan	qemu	stock	1 passed, 0 failed, 1 skipped	none
+	9.9.0	kasan	qemu	stock	2 passed, 0 failed, 2 skipped	none
 	9.9.0	kasan	qemu	stock: ends_it	1 passed, 0 failed, 1 skipped	none
 	END
 }
@@ -111,35 +116,44 @@ debug_host()
 
 @test "debug-host: on patched modules a failed case, or none, or no lock validator, is 1" {
 	says patched output.log <<-'END'
-	ok 1 one
-	not ok 2 two
-	@demo@ step a-race patched try 1
-	@demo@ lockdep 1
+	@lab@ begin 1
+	#  RUN           global.one ...
+	ok 1 global.one
+	#  RUN           global.two ...
+	not ok 2 global.two
+	@lab@ end 1 1 10
+	@lab@ lockdep 1
 	END
 	debug_host tree
 	[ "$status" -eq 1 ]
 	[[ $output == *"1 passed, 1 failed, 0 skipped"* ]]
 	says patched output.log <<-'END'
-	ok 1 one # SKIP why
-	@demo@ step a-race patched try 4
-	@demo@ lockdep 1
+	@lab@ begin 1
+	#  RUN           global.one ...
+	ok 1 # SKIP why
+	@lab@ end 1 4 10
+	@lab@ lockdep 1
 	END
 	debug_host tree
 	[ "$status" -eq 1 ]
 	[[ $output == *"no case passed"* ]]
 	says patched output.log <<-'END'
-	ok 1 one
-	@demo@ step a-race patched try 0
-	@demo@ lockdep 0
+	@lab@ begin 1
+	#  RUN           global.one ...
+	ok 1 global.one
+	@lab@ end 1 0 10
+	@lab@ lockdep 0
 	END
 	debug_host tree
 	[ "$status" -eq 1 ]
 	[[ $output == *"lock validator was off"* ]]
 	# A test that does not end, or modules that do not load.
 	says patched output.log <<-'END'
-	ok 1 one
-	@demo@ step a-race patched try setup
-	@demo@ lockdep 1
+	@lab@ begin 1
+	#  RUN           global.one ...
+	ok 1 global.one
+	@lab@ end 1 setup 10
+	@lab@ lockdep 1
 	END
 	debug_host tree
 	[ "$status" -eq 1 ]
@@ -179,16 +193,16 @@ debug_host()
 @test "debug-host --stress: on patched modules, and on unfixed ones race by race" {
 	debug_host --stress 60 --race a-race tree
 	[ "$status" -eq 0 ]
-	diff - "$O/booted" <<-'END'
-	patched: oops=panic kasan_multi_shot: every a-race patched patched,
-	stress: oops=panic kasan_multi_shot: stress a-race patched patched 60,
-	stock: oops=panic kasan_multi_shot: try a-race as-is stock,
-	stock-stress-a-race: oops=panic kasan_multi_shot: stress a-race as-is stock 60,
-	ends_it: oops=panic kasan_multi_shot: once a-race ends_it stock,
+	diff - <(LC_ALL=C sort "$O/booted") <<-'END'
+	ends_it: oops=panic kasan_multi_shot: a-race stock ends_it,
+	patched: oops=panic kasan_multi_shot: a-race patched every,
+	stock-stress-a-race: oops=panic kasan_multi_shot: a-race stock stress:60,
+	stock: oops=panic kasan_multi_shot: a-race stock default,
+	stress: oops=panic kasan_multi_shot: a-race patched stress:60,
 	END
 	# Each has the modules that its plan names.
-	[ -d "$O/trees/9.9.0-kasan/debug-qemu-stress/payload/modules/patched" ]
-	[ ! -e "$O/trees/9.9.0-kasan/debug-qemu-stock-stress-a-race/payload/modules/patched" ]
+	[ -d "$O/trees/9.9.0-kasan/debug-qemu/9.9.0-kasan-qemu-stress/payload/modules/patched" ]
+	[ ! -e "$O/trees/9.9.0-kasan/debug-qemu/9.9.0-kasan-qemu-stock-stress-a-race/payload/modules/patched" ]
 	grep -q "	patched: stress	" "$O/trees/debug.tsv"
 	grep -q "	stock: stress a-race	" "$O/trees/debug.tsv"
 	# It is as good as the forced cases on patched modules.
@@ -234,9 +248,9 @@ debug_host()
 	cat "$COPY/doc/results/debug.md"
 	diff - <(sed '1,/^| --- /d' "$COPY/doc/results/debug.md") <<-'END'
 	| 9.9.0 | kasan | qemu | patched | 1 passed, 0 failed, 1 skipped | none |
-	| 9.9.0 | kasan | qemu | stock | 1 passed, 0 failed, 1 skipped | none |
+	| 9.9.0 | kasan | qemu | stock | 2 passed, 0 failed, 2 skipped | none |
 	| 9.9.0 | kasan | qemu | stock: ends_it | 1 passed, 0 failed, 1 skipped | none |
-	| 9.10.0 | kasan | qemu | stock | 1 passed, 0 failed, 1 skipped | something |
+	| 9.10.0 | kasan | qemu | stock | 2 passed, 0 failed, 2 skipped | something |
 	| 9.10.0 | kasan | qemu | stock: ends_it | 1 passed, 0 failed, 1 skipped | something |
 
 	A note.

@@ -6,7 +6,8 @@
 # FS and OFS are a tab, and SUBSEP is "|".
 #
 # A view has a function view(), which hands over its table by add_row() and add_line() and
-# returns report's exit code. form/FORM.awk prints that table, or the steps and cases.
+# returns report's exit code; a table that begins with the names of its columns sets
+# headers to 1. form/FORM.awk prints that table, or the steps and cases.
 
 BEGIN {
 	FS = OFS = "\t"
@@ -20,6 +21,18 @@ function add_row(text, row_cells)
 {
 	line[++lines] = text
 	cells[lines] = row_cells
+	rows_added++
+}
+
+# exit_code - report's exit code: that of the view, and 1 if it has no row below its header
+function exit_code(  got)
+{
+	got = view()
+	if (rows_added > headers || lines > headers)
+		return got
+	if (!tsv)
+		add_line("nothing was run: there is no row")
+	return got ? got : 1
 }
 
 # add_line TEXT - what a person reads between or below the rows
@@ -82,6 +95,13 @@ $8 == "*" {
 	next
 }
 
+# What the kernel reported, of a boot whose first step this is.
+$8 == "log" {
+	log_text[key, ++logs[key]] = $13
+	log_kind[key, logs[key]] = $10
+	next
+}
+
 {
 	names[key] = names[key] (names[key] == "" ? "" : " ") $8
 	case_result[key, $8] = $10
@@ -91,6 +111,19 @@ $8 == "*" {
 	# A skip on fixed modules is no pass, and no error of theirs: views look whether it matters.
 	if (($9 == "fail" && $10 != "fail") || ($9 == "pass" && $10 !~ /^(pass|skip|unnamed)$/))
 		complain(key, $8 ": " $10 ($10 == "skip" && $13 != "" ? " (" $13 ")" : "") ", not " $9, $14, $10 == "lost", $8)
+}
+
+# name_of KERNEL - its release, and the name of its directory if that is another; a debug
+# kernel's ends in its kind
+function name_of(dir,  name, rel, kind)
+{
+	name = dir
+	sub(/.*[\/]/, "", name)
+	rel = kind = release[dir]
+	sub(/-racefix.*/, "", rel)
+	if (!sub(/.*-racefix-/, "-", kind))
+		kind = ""
+	return name == rel kind ? rel : rel " (" name ")"
 }
 
 # good KEY - was it run, and all as expected?

@@ -3,16 +3,6 @@
 # What races kernel trees have as they are, after judge.awk: rows of doc's table if tsv is
 # set, or lines for a person. Given is order, "RACE:HOST RACE:HOST ...".
 
-# name_of KERNEL - its release, and the name of its directory if that is another
-function name_of(dir,  name, rel)
-{
-	name = dir
-	sub(/.*[\/]/, "", name)
-	rel = release[dir]
-	sub(/-racefix.*/, "", rel)
-	return name == rel ? rel : rel " (" name ")"
-}
-
 function row(dir, race, host, unfixed, fixed,  row_cells)
 {
 	row_cells = name_of(dir) OFS race OFS host OFS unfixed OFS fixed
