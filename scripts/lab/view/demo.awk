@@ -143,6 +143,7 @@ function of_race(race, hosts,  k, h, n, host, at, i, part)
 
 function view(  n, e, entry, part, note_line, last_race, hosts)
 {
+	headers = 1
 	row("race", "kernel", "host", "unpatched", "patched", "time")
 	n = split(order, entry, " ")
 	for (e = 1; e <= n; e++) {

@@ -25,6 +25,7 @@ function verdict(key, stage,  died_in)
 
 function view(  i, part)
 {
+	headers = 1
 	row("mutation", "race", "host", "result")
 	for (i = 1; i <= nr_steps; i++) {
 		split(steps[i], part, "|")

@@ -80,7 +80,7 @@ function junit_step(key,  name, n, i, suite, part)
 }
 
 END {
-	code = view()
+	code = exit_code()
 	for (i = 1; i <= nr_steps; i++)
 		junit_step(steps[i])
 	for (i = 1; i <= lines; i++)

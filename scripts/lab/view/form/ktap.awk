@@ -53,7 +53,7 @@ function ktap_step(nr, key,  name, n, i, why, got)
 }
 
 END {
-	code = view()
+	code = exit_code()
 	print "KTAP version 1"
 	print "1.." nr_steps + 1
 	for (i = 1; i <= nr_steps; i++)

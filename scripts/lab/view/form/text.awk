@@ -3,7 +3,7 @@
 # The table of a view as a person reads it, after judge.awk and the view.
 
 END {
-	code = view()
+	code = exit_code()
 	for (i = 1; i <= lines; i++)
 		print line[i]
 	exit code
