@@ -3,30 +3,19 @@
 # Part of the page that scripts/lab/page makes: the verdict, the table of the view, and each
 # step with its cases. Given is dir, where the logs are, which page puts into the page.
 
-# html TEXT - as text or an attribute of HTML
-function html(text)
-{
-	text = printable(text)
-	gsub(/&/, "\\&amp;", text)
-	gsub(/</, "\\&lt;", text)
-	gsub(/>/, "\\&gt;", text)
-	gsub(/"/, "\\&quot;", text)
-	return text
-}
-
 # linked TEXT - as HTML, in which BOOT/NAME.log:LINE of the logs in dir is a link
 function linked(text,  at, out, place, id)
 {
 	while ((at = index(text, dir "/")) && match(substr(text, at), /^[^:; ]*\.log:[0-9]+/)) {
 		place = substr(text, at + length(dir) + 1, RLENGTH - length(dir) - 1)
-		out = out html(substr(text, 1, at - 1))
+		out = out escaped(substr(text, 1, at - 1))
 		id = place
 		sub(/\.log:.*/, "", id)
 		gsub(/[^A-Za-z0-9.-]/, "-", id)
-		out = out "<a href=\"#log-" id "\">" html(place) "</a>"
+		out = out "<a href=\"#log-" id "\">" escaped(place) "</a>"
 		text = substr(text, at + length(dir) + 1 + length(place))
 	}
-	return out html(text)
+	return out escaped(text)
 }
 
 # cells_row TAG CELLS CLASS - a row of a table
@@ -35,7 +24,7 @@ function cells_row(tag, row_cells, class,  n, i, part, text)
 	n = split(row_cells, part, "\t")
 	text = "<tr" (class != "" ? " class=\"" class "\"" : "") ">"
 	for (i = 1; i <= n; i++)
-		text = text (tag == "th" ? "<th scope=\"col\">" : "<td>") (tag == "th" ? html(part[i]) : linked(part[i])) "</" tag ">"
+		text = text (tag == "th" ? "<th scope=\"col\">" : "<td>") (tag == "th" ? escaped(part[i]) : linked(part[i])) "</" tag ">"
 	return text "</tr>"
 }
 
@@ -61,9 +50,9 @@ function html_table(  i, heading, width, part, below)
 function html_step(key,  n, i, name, why, note)
 {
 	why = complaint_of(key, "")
-	print "<details class=\"cases\"><summary>" html(step_title(key)) ": " (good(key) ? "" : "<strong>not as expected</strong>, ") \
-		html(in_words(result[key], expect[key]) (wall[key] != "" ? ", " wall[key] " s" : "")) "</summary>"
-	print "<p>Modules: " html(set[key]) ". " (why != "" ? "<strong>" linked(why) "</strong>" : linked(reason[key])) "</p>"
+	print "<details class=\"cases\"><summary>" escaped(step_title(key)) ": " (good(key) ? "" : "<strong>not as expected</strong>, ") \
+		escaped(in_words(result[key], expect[key]) (wall[key] != "" ? ", " wall[key] " s" : "")) "</summary>"
+	print "<p>Modules: " escaped(set[key]) ". " (why != "" ? "<strong>" linked(why) "</strong>" : linked(reason[key])) "</p>"
 	n = split(names[key], name, " ")
 	if (n) {
 		print "<div class=\"wide\"><table>\n<thead>" cells_row("th", "case\tresult\tremark\tlog") "</thead>\n<tbody>"
@@ -78,7 +67,7 @@ function html_step(key,  n, i, name, why, note)
 }
 
 END {
-	code = view()
+	code = exit_code()
 	print "<p class=\"verdict\">" (code == 0 ? "All is as expected." : code == 3 ? "A host died that should not have." : "Not all is as expected.") "</p>"
 	print "<section id=\"table\">\n<h2>Table</h2>"
 	html_table()

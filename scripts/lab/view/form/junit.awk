@@ -3,17 +3,6 @@
 # Results as the XML of JUnit (doc/schema/junit.xsd): a testsuite for each step, with its
 # cases as testcases and a last one for how it ended, and one for the table.
 
-# xml TEXT - as text or an attribute of XML
-function xml(text)
-{
-	text = printable(text)
-	gsub(/&/, "\\&amp;", text)
-	gsub(/</, "\\&lt;", text)
-	gsub(/>/, "\\&gt;", text)
-	gsub(/"/, "\\&quot;", text)
-	return text
-}
-
 # is_error RESULT - did it end otherwise than by an answer?
 function is_error(got)
 {
@@ -25,15 +14,15 @@ function is_error(got)
 function testcase(suite, name, got, why, text, note, time)
 {
 	nr["tests"]++
-	kept = kept "\t\t<testcase classname=\"" xml(suite) "\" name=\"" xml(name) "\"" (time != "" ? " time=\"" time + 0 "\"" : "")
+	kept = kept "\t\t<testcase classname=\"" escaped(suite) "\" name=\"" escaped(name) "\"" (time != "" ? " time=\"" time + 0 "\"" : "")
 	if (why != "") {
 		nr[is_error(got) ? "errors" : "failures"]++
-		kept = kept ">\n\t\t\t<" (is_error(got) ? "error" : "failure") " type=\"" xml(got) "\" message=\"" xml(why) "\"/>\n\t\t</testcase>\n"
+		kept = kept ">\n\t\t\t<" (is_error(got) ? "error" : "failure") " type=\"" escaped(got) "\" message=\"" escaped(why) "\"/>\n\t\t</testcase>\n"
 	} else if (is_skip(got)) {
 		nr["skipped"]++
-		kept = kept ">\n\t\t\t<skipped message=\"" xml(text) "\"/>\n\t\t</testcase>\n"
+		kept = kept ">\n\t\t\t<skipped message=\"" escaped(text) "\"/>\n\t\t</testcase>\n"
 	} else if (note != "")
-		kept = kept ">\n\t\t\t<system-out>" xml(note) "</system-out>\n\t\t</testcase>\n"
+		kept = kept ">\n\t\t\t<system-out>" escaped(note) "</system-out>\n\t\t</testcase>\n"
 	else
 		kept = kept "/>\n"
 }
@@ -48,7 +37,7 @@ function begin_suite()
 function end_suite(title, time, properties, text,  i, n, word)
 {
 	n = split("tests failures errors skipped", word, " ")
-	body = body "\t<testsuite name=\"" xml(title) "\""
+	body = body "\t<testsuite name=\"" escaped(title) "\""
 	for (i = 1; i <= n; i++) {
 		body = body " " word[i] "=\"" nr[word[i]] + 0 "\""
 		total[word[i]] += nr[word[i]]
@@ -61,7 +50,7 @@ function end_suite(title, time, properties, text,  i, n, word)
 
 function property(name, value)
 {
-	return "\t\t\t<property name=\"" name "\" value=\"" xml(value) "\"/>\n"
+	return "\t\t\t<property name=\"" name "\" value=\"" escaped(value) "\"/>\n"
 }
 
 function junit_step(key,  name, n, i, suite, part)
@@ -84,12 +73,12 @@ END {
 	for (i = 1; i <= nr_steps; i++)
 		junit_step(steps[i])
 	for (i = 1; i <= lines; i++)
-		text = text xml(line[i]) "\n"
+		text = text escaped(line[i]) "\n"
 	begin_suite()
 	testcase("table", view_name, code ? "fail" : "pass", code ? "it is not as expected; exit code " code : "")
 	end_suite("table", "", "", text)
 	print "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
 	printf "<testsuites name=\"kvm-racefix %s\" tests=\"%d\" failures=\"%d\" errors=\"%d\" skipped=\"%d\">\n%s</testsuites>\n",
-		xml(view_name), total["tests"], total["failures"], total["errors"], total["skipped"], body
+		escaped(view_name), total["tests"], total["failures"], total["errors"], total["skipped"], body
 	exit code
 }

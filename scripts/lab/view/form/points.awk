@@ -11,6 +11,17 @@ function printable(text)
 	return text
 }
 
+# escaped TEXT - as text or an attribute of XML or HTML
+function escaped(text)
+{
+	text = printable(text)
+	gsub(/&/, "\\&amp;", text)
+	gsub(/</, "\\&lt;", text)
+	gsub(/>/, "\\&gt;", text)
+	gsub(/"/, "\\&quot;", text)
+	return text
+}
+
 # step_title KEY - "KERNEL HOST RACE STAGE RUN", the kernel by its name
 function step_title(key,  part)
 {
