@@ -505,18 +505,12 @@ machine_forms()
 }
 
 @test "report: no row is no success" {
-	: >"$RESULTS"
-	for view in demo mutations tree stress debug; do
-		run "$TOP/scripts/lab/report" $view "$RESULTS"
-		echo "$output"
-		[ "$status" -eq 1 ]
-		[[ $output == *"nothing was run"* ]]
-	done
 	# Of a race that the project does not have.
 	demo_results
-	sed -i 's/gpc-refresh/no-race/' "$RESULTS"
+	sed -i 's/gpc-refresh/no-race/g' "$RESULTS"
 	run "$TOP/scripts/lab/report" demo "$RESULTS"
 	[ "$status" -eq 1 ]
+	[[ $output == *"nothing was run"* ]]
 	run "$TOP/scripts/lab/report" --ktap demo "$RESULTS"
 	[ "$status" -eq 1 ]
 }
