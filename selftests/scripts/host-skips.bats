@@ -44,3 +44,7 @@ in_host()
 	# Each skips for something else first: no race of that line shows on AMD.
 	in_host qemu 5.10 none
 }
+
+@test "skips: Intel, 6.1" {
+	in_host bochs 6.1 apicv_vcpu_creation_test
+}
