@@ -37,7 +37,7 @@ depmod_for()
 	local out
 
 	if ! out=$(depmod "$1" 2>&1 9>&-) || grep -q '^depmod: ERROR' <<<"$out"; then
-		say "error: depmod $1 failed: $(grep . <<<"$out" | tail -n 1) (is the disk full?)"
+		say "error: depmod failed for /lib/modules/$1: $(grep . <<<"$out" | tail -n 1) (is the disk full?)"
 		return 1
 	fi
 	sync -f /lib/modules
