@@ -135,7 +135,7 @@ is_gone()
 @test "host-run: what is used wrongly is named" {
 	boot vmware 6.1 true
 	[ "$status" -eq 2 ]
-	[[ $output == *vmware* ]]
+	[[ $output == *"qemu, bochs or kvm"*vmware* ]]
 	boot qemu 4.99 true
 	[ "$status" -eq 2 ]
 	[[ $output == *"scripts/kernel-get 4.99"* ]]

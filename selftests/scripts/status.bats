@@ -527,6 +527,7 @@ chosen()
 	[ "$(wc -l <<<"$output")" -eq 1 ]
 	run -0 status --tsv --parts --race nested-vmcs12-pages-posted "$tree"
 	[ "$(cut -f 1 <<<"$output")" = nested-vmcs12-pages-posted ]
+	run -2 status --race "" "$tree"
 	run -2 status --race no-such-race "$tree"
 	[[ $output == *no-such-race*tdp-mmu-zap* ]]
 }
