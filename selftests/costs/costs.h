@@ -49,6 +49,9 @@ void vm_sample(struct kvm_vm *vm, struct kvm_vcpu *vcpu, struct sample *sample);
 /* run_to_io - KVM_RUN, which must end with an access to a port */
 void run_to_io(struct kvm_vcpu *vcpu);
 
+/* guest_rdmsr_samples - a guest that takes samples of an MSR that KVM reads for it */
+void guest_rdmsr_samples(void);
+
 /* guest_exits_to_user - a guest that does nothing else but exit to user space, for ever */
 void guest_exits_to_user(void);
 

@@ -63,8 +63,7 @@ const char *measure_nothing(struct sample *sample)
 	return NULL;
 }
 
-/* KVM reads this MSR for the guest. */
-static void guest_exits(void)
+void guest_rdmsr_samples(void)
 {
 	uint64_t begin;
 	int i;
@@ -74,6 +73,11 @@ static void guest_exits(void)
 		rdmsr(MSR_PLATFORM_INFO);
 		sample_add(&guest_sample, begin);
 	}
+}
+
+static void guest_exits(void)
+{
+	guest_rdmsr_samples();
 	GUEST_DONE();
 }
 

@@ -8,19 +8,7 @@
 #include <sys/mman.h>
 
 #include "costs.h"
-
-#define PAGE		4096
-#define SLOT		10
-#define GPA		0x100000000ull
-#define VCPU_INFO_GPA	(GPA + PAGE)
-
-#define KVMCLOCK_MSR	0x4b564d01	/* MSR_KVM_SYSTEM_TIME_NEW */
-
-/* In struct shared_info of Xen; the masks of 32-bit and of 64-bit guests. */
-#define XEN_PENDING	2048
-#define XEN_MASK_32	(2048 + 128)
-#define XEN_MASK_64	(2048 + 512)
-#define XEN_GSI		32		/* above those of the interrupt controllers */
+#include "gpc_facts.h"
 
 /* 6.9 has these, and the headers of the library lack them. */
 #define XEN_SHARED_INFO_HVA		0x6	/* KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA */

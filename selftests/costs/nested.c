@@ -25,28 +25,16 @@ static void l2_vmx_exits(void)
 		asm volatile("vmcall");
 }
 
-/* L1 does not ask for exits of this one. */
-static void l2_samples(void)
-{
-	uint64_t begin;
-	int i;
-
-	for (i = 0; i < ROUNDS; i++) {
-		begin = rdtsc();
-		rdmsr(MSR_PLATFORM_INFO);
-		sample_add(&guest_sample, begin);
-	}
-}
-
+/* L1 does not ask for exits of this MSR: L0 handles them. */
 static void l2_svm_samples(void)
 {
-	l2_samples();
+	guest_rdmsr_samples();
 	l2_svm_exits();
 }
 
 static void l2_vmx_samples(void)
 {
-	l2_samples();
+	guest_rdmsr_samples();
 	l2_vmx_exits();
 }
 

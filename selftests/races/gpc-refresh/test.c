@@ -33,23 +33,11 @@
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "gpc_facts.h"
 #include "racefix.h"
 #include "racegate_client.h"
 
-#define PAGE		4096
 #define NR_PAGES	3
-#define SLOT		10
-#define GPA		0x100000000ull
-/* The slot's other page, for what Xen's interface wants besides. */
-#define VCPU_INFO_GPA	(GPA + PAGE)
-
-#define KVMCLOCK_MSR	0x4b564d01	/* MSR_KVM_SYSTEM_TIME_NEW */
-
-/* In struct shared_info of Xen; the masks of 32-bit and of 64-bit guests. */
-#define XEN_PENDING	2048
-#define XEN_MASK_32	(2048 + 128)
-#define XEN_MASK_64	(2048 + 512)
-#define XEN_GSI		32		/* above those of the interrupt controllers */
 #define XEN_PORTS	16
 
 /* A lost release must not last; far above what a step takes in Bochs. */

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A memslot with the pages that a guest's kvmclock and Xen's interface use by way of
+ * gfn_to_pfn_caches, and numbers of those interfaces.
+ */
+#ifndef GPC_FACTS_H
+#define GPC_FACTS_H
+
+#define PAGE		4096
+#define SLOT		10
+#define GPA		0x100000000ull
+/* The slot's other page, for what Xen's interface wants besides. */
+#define VCPU_INFO_GPA	(GPA + PAGE)
+
+#define KVMCLOCK_MSR	0x4b564d01	/* MSR_KVM_SYSTEM_TIME_NEW */
+
+/* In struct shared_info of Xen; the masks of 32-bit and of 64-bit guests. */
+#define XEN_PENDING	2048
+#define XEN_MASK_32	(2048 + 128)
+#define XEN_MASK_64	(2048 + 512)
+#define XEN_GSI		32		/* above those of the interrupt controllers */
+
+#endif /* GPC_FACTS_H */
