@@ -151,3 +151,12 @@ costs()
 		[ -n "$output" ]
 	done
 }
+
+@test "costs: of one boot it is not said that boots are the same" {
+	costs --boots 1
+	[ "$status" -eq 0 ]
+	[[ $output != *" same"* ]]
+	[ "$(grep -c ' one$\| one ' <<<"$output")" -ge 2 ]
+	costs --boots 2
+	[[ $output == *" same"* ]]
+}

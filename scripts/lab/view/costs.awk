@@ -6,6 +6,7 @@
 # separated by tabs: kernel, host, the unpatched set, path, unpatched, patched,
 # difference, percent, spread.
 #
+# Nothing is said of a difference between boots where there was one ("one").
 # Of several boots, the fewest instructions count. A path that costs more than the limit, and
 # more than the boots differ by, is marked, and the exit status is 1; so it is if a path has no
 # number on one of the sets.
@@ -36,6 +37,7 @@ function row(kernel, host, path, before, after, diff, percent, spread, mark)
 		place[nr] = at
 	}
 	key = at SUBSEP $4 SUBSEP where
+	counted[key]++
 	if (!(key in least) || $6 + 0 < least[key])
 		least[key] = $6 + 0
 	if (!(key in most) || $6 + 0 > most[key])
@@ -57,14 +59,17 @@ END {
 		spread = most[before] - least[before]
 		if (most[after] - least[after] > spread)
 			spread = most[after] - least[after]
+		boots = spread ? "~" spread : "same"
+		if (counted[before] < 2 || counted[after] < 2)
+			boots = "one"
 		if (tsv) {
 			print part[1], part[2], against[place[i]], paths[i], least[before], least[after],
-				sprintf("%+d", diff), sprintf("%+.3f", percent), spread
+				sprintf("%+d", diff), sprintf("%+.3f", percent), boots == "one" ? "one boot" : spread
 			continue
 		}
 		more = percent > limit && diff > spread
 		row(part[1], part[2], paths[i], least[before], least[after], sprintf("%+d", diff),
-			sprintf("%+.3f", percent), spread ? "~" spread : "same", more ? "  MORE" : "")
+			sprintf("%+.3f", percent), boots, more ? "  MORE" : "")
 		if (more)
 			code = 1
 	}
