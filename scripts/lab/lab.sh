@@ -17,7 +17,7 @@
 #		their plan
 #	EXPECT	pass (every case that can be forced), fail or fail:CASE,... (at least one, or
 #		at least these), dies (the host, of this case), caught (a case does not end
-#		well, or the host dies), any
+#		well, or the host dies), harm (the same, or the test, the host or the modules hang), any
 #	SECONDS	of the host's time, after which the test is ended
 #	ARGS	what the boot adds to the kernel's command line, or -
 #

@@ -62,6 +62,8 @@ function as_expected(result, expect)
 {
 	if (expect == "caught")
 		return result ~ /^(fail|timeout|crash|dies|panic)$/
+	if (expect == "harm")
+		return result ~ /^(fail|timeout|crash|dies|panic|oops|hang|killed|unfinished|setup)$/
 	if (expect == "any")
 		return result ~ /^(pass|fail|skip|dies|panic)$/
 	return result == expect
@@ -90,7 +92,7 @@ $8 == "*" {
 	release_of_step[key] = $2
 	if (!as_expected($10, $9))
 		complain(key, ($9 == "fail" && $10 == "pass" ? "no case fails" : $10) ($13 != "" ? " (" $13 ")" : ""), $14)
-	if (host_died($10) && $6 != "once" && !($9 == "caught" && as_expected($10, $9)))
+	if (host_died($10) && $6 != "once" && !($9 ~ /^(caught|harm)$/ && as_expected($10, $9)))
 		dead_hosts++
 	next
 }

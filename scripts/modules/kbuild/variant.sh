@@ -83,6 +83,16 @@ find_patches()
 		CLAIM="reopened: $want; no race closed"
 		return
 		;;
+	mutant-*)
+		file=$BUILD/mutants/$LINE/$want.patch
+		[ -e "$file" ] || die "$EX_USAGE" "there is no $file; scripts/mutations --generate makes it"
+		id=$(race_of "$file") || exit
+		MUTANT_OF=$id
+		find_lacking
+		mapfile -t PATCHES < <(printf "%s\n" "${LACKING[@]}"; patches_of control "$id"; echo "$file")
+		CLAIM="mutant of $id; no race closed"
+		return
+		;;
 	mutation-*)
 		file=$(compgen -G "$TOP/selftests/races/*/mutations/$LINE/$want.patch")
 		[ -n "$file" ] ||

@@ -1,0 +1,339 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/tree/mutants, plan/mutants and the view: which mutants come of a made-up file and its
+# patches, what is planned of them, and what is said of their results. Nothing is built.
+
+setup()
+{
+	# shellcheck source=scripts/lib.sh
+	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	COPY=$BATS_TEST_TMPDIR/copy
+	TREE=$BATS_TEST_TMPDIR/tree
+	OUT=$BATS_TEST_TMPDIR/out
+	export O=$COPY/build
+	mkdir -p "$COPY/patches/6.1" "$COPY/selftests/races/one" "$TREE/virt/kvm"
+	cp -r "$TOP/scripts" "$COPY/"
+	cat >"$COPY/scripts/tree/races.sh" <<-'END'
+	race_ids() { printf '%s\n' one two; }
+	race_hosts() { case $1 in one) echo qemu ;; two) echo bochs ;; esac | grep -x -- "${2:-.*}"; }
+	patches_for() { compgen -G "$TOP/selftests/races/$2/$1/6.1/*.patch"; }
+	END
+}
+
+# source_has - the file is stdin, with its declarations in front
+source_has()
+{
+	cat >"$TREE/virt/kvm/a.c"
+}
+
+# fix_adds PART LINE... - a patch of race one does
+fix_adds()
+{
+	local part=$1
+
+	shift
+	{
+		printf 'Subject: x\n\nRace: one\n\ndiff --git a/virt/kvm/a.c b/virt/kvm/a.c\n--- a/virt/kvm/a.c\n+++ b/virt/kvm/a.c\n@@ -1,0 +1,%d @@ int f(void)\n' $#
+		printf '+%s\n' "$@"
+	} >"$COPY/patches/6.1/$part.patch"
+}
+
+# generate - into OUT
+generate()
+{
+	rm -rf "$OUT"
+	"$COPY/scripts/tree/mutants" --line 6.1 "$TREE" "$OUT"
+}
+
+# mutants - FUNCTION LINE RULE of those that come of it
+mutants()
+{
+	generate && cut -f 5-7 "$OUT/list" | tr '\t' ' '
+}
+
+# body NAME - the function as that mutant has it, comments and tabs left out
+body()
+{
+	(cd "$TREE" && patch -p1 -F0 -s -o - <"$OUT/$1.patch") | sed -n '/^{/,/^}/{s/^\t*//;p}'
+}
+
+a_function()
+{
+	source_has <<'END'
+#include <a.h>
+
+/* not (this; */
+int f(struct a *a)
+{
+	int r = 0;
+
+	before(a);
+	/*
+	 * A comment; with } in it.
+	 */
+	if (a->x <= 1 && check(a, "}")) {
+		r = first(a);
+		second(a);
+		return true;
+	}
+
+	after(a);
+	other(a);
+	return r;
+}
+
+int g(struct a *a)
+{
+	before(a);
+	only_here(a);
+	return other(a);
+}
+END
+}
+
+@test "mutants: what a fix adds is changed by each rule, what is beside it is swapped with it" {
+	a_function
+	fix_adds one-part "	if (a->x <= 1 && check(a, \"}\")) {" "		return true;" "	}"
+	diff - <(mutants) <<-'END'
+	f 8 swap
+	f 12 delete
+	f 12 always
+	f 12 negate
+	f 12 drop
+	f 12 drop
+	f 12 bound
+	f 12 swap
+	f 13 delete
+	f 13 before
+	f 13 swap
+	f 14 delete
+	f 15 delete
+	f 15 flip
+	END
+	# The names are of the patch, and two of a kind differ.
+	diff - <(cut -f 1-4 "$OUT/list" | sed -n '5,7p' | tr '\t' ' ') <<-'END'
+	one-part-f-7-drop one one-part virt/kvm/a.c
+	one-part-f-7-drop-2 one one-part virt/kvm/a.c
+	one-part-f-7-bound one one-part virt/kvm/a.c
+	END
+	[ "$(body one-part-f-7-drop | sed -n 8p)" = 'if ( check(a, "}")) {' ]
+	[ "$(body one-part-f-7-drop-2 | sed -n 8p)" = 'if (a->x <= 1 ) {' ]
+	[ "$(body one-part-f-7-bound | sed -n 8p)" = 'if (a->x < 1 && check(a, "}")) {' ]
+	[ "$(body one-part-f-7-negate | sed -n 8p)" = 'if (!(a->x <= 1 && check(a, "}"))) {' ]
+	[ "$(body one-part-f-7-always | sed -n 8p)" = 'if ((a->x <= 1 && check(a, "}")) || 1) {' ]
+	[ "$(body one-part-f-10-flip | sed -n 11p)" = 'return false;' ]
+	[ "$(body one-part-f-8-swap | sed -n 9,10p | tr '\n' ' ')" = 'second(a); r = first(a); ' ]
+	[ "$(body one-part-f-8-before | sed -n 8,9p | tr '\n' ' ')" = 'r = first(a); if (a->x <= 1 && check(a, "}")) { ; ' ]
+	[ "$(body one-part-f-3-swap | sed -n 4p)" = 'if (a->x <= 1 && check(a, "}")) {' ]
+}
+
+@test "mutants: none changes the number of lines, and each is as it was the time before" {
+	local patch
+
+	a_function
+	fix_adds one "	if (a->x <= 1 && check(a, \"}\")) {" "	after(a);"
+	generate
+	cp -r "$OUT" "$OUT.first"
+	for patch in "$OUT"/*.patch; do
+		[ "$(body "$(basename "$patch" .patch)" | wc -l)" -eq "$(sed -n '/^{/,/^}/p' "$TREE/virt/kvm/a.c" | wc -l)" ]
+	done
+	generate
+	diff -r "$OUT" "$OUT.first"
+}
+
+@test "mutants: a line that is found in two functions marks neither, one that is found once does" {
+	a_function
+	fix_adds one "	before(a);"
+	run generate
+	[ "$status" -eq 2 ]
+	[[ $output == *"nothing of the fixes of one two is found"* ]]
+	# Of those too short to mean a place, too.
+	fix_adds one "	}" "	r++;"
+	run generate
+	[ "$status" -eq 2 ]
+	fix_adds one "	only_here(a);"
+	[ "$(mutants | cut -d ' ' -f 1 | sort -u)" = g ]
+}
+
+@test "mutants: locks are left out in pairs, taken for reading, narrowed" {
+	source_has <<'END'
+int f(struct a *a)
+{
+	write_lock_irq(&a->lock);
+	a->valid = false;
+	write_unlock_irq(&a->lock);
+	sleep_a_little(a);
+	write_lock_irq(&a->lock);
+	a->valid = true;
+	a->count = 1;
+	write_unlock_irq(&a->lock);
+	mutex_unlock(&a->other);
+}
+END
+	fix_adds one "	write_lock_irq(&a->lock);"
+	printf 'function\tvirt/kvm/a.c\tf\n' >"$COPY/selftests/races/one/mutants"
+	generate
+	[ "$(body one-f-1-unlocked | tr -d '\n')" = '{;a->valid = false;;sleep_a_little(a);;a->valid = true;a->count = 1;;mutex_unlock(&a->other);}' ]
+	[ "$(body one-f-1-shared | tr -d '\n')" = "$(sed -n '/^{/,/^}/{s/^\t*//;s/write_/read_/;p}' "$TREE/virt/kvm/a.c" | tr -d '\n')" ]
+	[ "$(body one-f-1-swap | sed -n 2,3p | tr '\n' ' ')" = 'a->valid = false; write_lock_irq(&a->lock); ' ]
+	[ ! -e "$OUT/one-f-6-swap.patch" ]
+	# One half of a pair is never left alone.
+	[ "$(grep -c 'delete.*lock' "$OUT/list" || :)" -eq 0 ]
+}
+
+@test "mutants: retries, requests, all vCPUs, releases on an early return, calls out of a block" {
+	source_has <<'END'
+int f(struct vcpu *vcpu, struct kvm *kvm)
+{
+	do {
+		look(vcpu);
+		if (failed(vcpu)) {
+			release_page(vcpu);
+			return -EFAULT;
+		}
+	} while (retry(vcpu));
+
+	if (kvm_check_request(KVM_REQ_A, vcpu))
+		kvm_make_all_cpus_request(kvm, KVM_REQ_B);
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		kick(vcpu);
+	return 0;
+}
+END
+	printf 'function\tvirt/kvm/a.c\tf\n' >"$COPY/selftests/races/one/mutants"
+	generate
+	[ "$(body one-f-1-once | sed -n 8p)" = '} while ((retry(vcpu)) && 0);' ]
+	[ "$(body one-f-4-delete | sed -n 5p)" = ';' ]
+	[ "$(body one-f-2-before | sed -n 2,3p | tr '\n' ' ')" = 'look(vcpu); do { ; ' ]
+	[ "$(body one-f-9-test | sed -n 10p)" = 'if (kvm_test_request(KVM_REQ_A, vcpu))' ]
+	[[ $(body one-f-10-first) == *"kvm_make_request( KVM_REQ_B, mutant_first);"* ]]
+	[ "$(body one-f-10-after | sed -n 11p)" = '; kvm_make_all_cpus_request(kvm, KVM_REQ_B);' ]
+	[ "$(body one-f-11-first | sed -n 13p)" = '{ kick(vcpu); break; }' ]
+}
+
+@test "mutants: an operation of a table that a reopening takes away" {
+	source_has <<'END'
+static const struct ops ops = {
+	.invalidate	= a_invalidate,
+	.other		= a_other,
+};
+END
+	mkdir -p "$COPY/selftests/races/one/reopen/6.1"
+	fix_adds x "	.invalidate	= a_invalidate,"
+	sed 's/^+\t/-\t/; s/^Race: one/&\nPart: one-ops/' "$COPY/patches/6.1/x.patch" >"$COPY/selftests/races/one/reopen/6.1/one.patch"
+	rm "$COPY/patches/6.1/x.patch"
+	generate
+	[ "$(cut -f 1,8 "$OUT/list")" = $'one-ops-operations-0-delete\twithout .invalidate = a_invalidate,' ]
+}
+
+@test "mutants: a statement to a developer is no fix, nor is the order of two assignments" {
+	source_has <<'END'
+int f(struct a *a)
+{
+	WARN_ON_ONCE(a->bad);
+	a->x = 1;
+	a->y = 2;
+	if (WARN_ON(a->worse) || a->full)
+		return 1;
+	return 0;
+}
+END
+	printf 'function\tvirt/kvm/a.c\tf\n' >"$COPY/selftests/races/one/mutants"
+	diff - <(mutants | cut -d ' ' -f 2-) <<-'END'
+	4 delete
+	5 delete
+	5 swap
+	6 delete
+	6 always
+	6 negate
+	6 drop
+	END
+}
+
+@test "mutants: bad input is refused" {
+	a_function
+	run "$COPY/scripts/tree/mutants" "$TREE" "$OUT"
+	[ "$status" -eq 2 ]
+	run "$COPY/scripts/tree/mutants" --line 6.1 "$TREE" "$OUT" no-race
+	[ "$status" -eq 2 ]
+	[[ $output == *"'no-race' is not a race; there are: one two"* ]]
+	mkdir "$OUT"
+	run "$COPY/scripts/tree/mutants" --line 6.1 "$TREE" "$OUT"
+	[ "$status" -eq 2 ]
+	[[ $output == *"exists"* ]]
+	[ -z "$(ls -A "$OUT")" ]
+}
+
+# listed NAME RACE [CHANGE] - a row of what was built
+listed()
+{
+	printf '%s\t%s\t%s\tx.c\tf\t1\tdelete\t%s\n' "$1" "$2" "$2" "${3-without x;}" >>"$BATS_TEST_TMPDIR/list"
+}
+
+@test "plan mutants: every case, boots of some, and fixed modules at the end of each" {
+	listed one-a one
+	listed two-a two
+	listed one-b one
+	listed one-c one
+	mkdir -p "$COPY/selftests/races/two/control/6.1"
+	touch "$COPY/selftests/races/two/control/6.1/x.patch"
+	# Only of that very change.
+	printf 'equivalent\tone-b\twithout x;\twhy\nequivalent\tone-c\twithout y;\twhy\n' >"$COPY/selftests/races/one/mutants"
+	diff - <("$COPY/scripts/lab/plan/mutants" --each 2 "$BATS_TEST_TMPDIR/list" | cut -f 1,4-9 | tr '\t' ' ') <<-'END'
+	6.1-qemu-one-1 mutant-one-a one every one-a mutant harm
+	6.1-qemu-one-1 mutant-one-b one every one-b equivalent pass
+	6.1-qemu-one-1 patched one every 6.1-qemu-one-1 fixed pass
+	6.1-qemu-one-2 mutant-one-c one every one-c mutant harm
+	6.1-qemu-one-2 patched one every 6.1-qemu-one-2 fixed pass
+	6.1-bochs-two-1 mutant-two-a two every two-a mutant harm
+	6.1-bochs-two-1 control-two two every 6.1-bochs-two-1 fixed pass
+	END
+	run "$COPY/scripts/lab/plan/mutants" --host kvm "$BATS_TEST_TMPDIR/list"
+	[ "$status" -eq 2 ]
+}
+
+# result NAME STAGE EXPECT RESULT [REASON] - of a step
+result()
+{
+	printf '6.1\t6.1.0-1-amd64\tqemu\tset\tgpc-refresh\t%s\t%s\t*\t%s\t%s\t1\t2\t%s\t/l/output.log:7\n' "$2" "$1" "$3" "$4" "${5-}" \
+		>>"$BATS_TEST_TMPDIR/results"
+}
+
+# view_says STATUS TEXT... - and the view has these lines, by their ends
+view_says()
+{
+	local text
+
+	run "$TOP/scripts/lab/report" mutants "$BATS_TEST_TMPDIR/results"
+	[ "$status" -eq "$1" ]
+	shift
+	for text; do
+		[[ $output == *"$text"* ]]
+	done
+}
+
+@test "report mutants: caught, by whatever harm; what survives; the score" {
+	result a mutant harm fail "forced xen"
+	result b mutant harm panic "in xen: Fatal exception"
+	result c mutant harm hang
+	result d mutant harm unfinished
+	result e equivalent pass pass
+	result gpc-refresh fixed pass pass
+	view_says 0 "caught: forced xen" "caught: the host dies of xen" "caught: the host hangs" "caught: the test does not end" \
+		"equivalent" "4 caught, 0 survive, 1 equivalent, 0 not tried: score 100 %"
+	result f mutant harm pass
+	view_says 1 "SURVIVES" "4 caught, 1 survive, 1 equivalent, 0 not tried: score 80 %"
+}
+
+@test "report mutants: a skip is not tried, an equivalent that fails is none, fixed modules that fail are told of" {
+	result a mutant harm skip "no such thing"
+	view_says 1 "NOT TRIED: skip (no such thing)" "score none"
+	rm "$BATS_TEST_TMPDIR/results"
+	result a equivalent pass fail forced
+	view_says 1 "is listed as EQUIVALENT, and caught: forced" "0 caught, 1 survive"
+	rm "$BATS_TEST_TMPDIR/results"
+	result a mutant harm fail forced
+	result gpc-refresh fixed pass fail forced
+	view_says 1 "after gpc-refresh, set modules: fail (forced); what was before it in that boot is in doubt: /l/output.log:7"
+}
