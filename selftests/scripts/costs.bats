@@ -6,42 +6,25 @@
 
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	COPY=$BATS_TEST_TMPDIR/copy
-	export O=$COPY/build
-	mkdir -p "$COPY/selftests" "$COPY/doc/results" "$O"/{kernels/6.1,modules/set,selftests}
-	cp -r "$TOP/scripts" "$COPY/"
-	echo 6.1.192-3 >"$O/kernels/6.1/version"
+	# shellcheck source=selftests/scripts/stubs.sh
+	. "$BATS_TEST_DIRNAME/stubs.sh"
+	lab_copy
+	stub_sources
+	mkdir -p "$COPY/doc/results" "$O/selftests"
 	cp /bin/true "$O/selftests/costs"
 	printf 'selftests/costs:\n%s/selftests/costs:\n' "$O" >"$COPY/selftests/Makefile"
-	stub scripts/modules/kernel-get '[ "$1" != --name ] || echo "$2"'
-	stub scripts/modules/modules-build 'echo "$*" >>"$O/built"; echo "$O/modules/set"'
 	# host-run: each set of the payload prints the file of its name
-	stub scripts/lab/host-run '
-		echo "$*" >>"$O/booted"
-		while [ $# -gt 0 ]; do
-			case $1 in --out) out=$2 ;; --payload) payload=$2 ;; esac
-			shift
-		done
+	stub_host '
 		for set in $(cat "$payload/sets"); do
 			echo "@costs@ begin $set"; cat "$O/says-$set"; echo "@costs@ end $set ${STATUS:-0}"
-		done >"$out/output.log"
-		echo "$(cat "$payload/sets")" >>"$O/orders"
-		exit "${HOST_RC:-0}"'
+		done
+		echo "$(cat "$payload/sets")" >>"$O/orders"'
 	says stock exit 2980 2980
 	says stock "page fault" 2748 2768
 	says stock "vCPU creation" 36149 36280
 	says patched exit 2980 2980
 	says patched "page fault" 2748 2768
 	says patched "vCPU creation" 36149 36390
-}
-
-# stub FILE TEXT - make it a script of the copy
-stub()
-{
-	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
-	chmod +x "$COPY/$1"
 }
 
 # says SET PATH MINIMUM MEDIAN - one more line of the output of the host

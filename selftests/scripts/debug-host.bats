@@ -6,12 +6,10 @@
 
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	COPY=$BATS_TEST_TMPDIR/copy
-	export O=$COPY/build
-	mkdir -p "$COPY/selftests/races" "$COPY/bin" "$O"/{modules,selftests}
-	cp -r "$TOP/scripts" "$COPY/"
+	# shellcheck source=selftests/scripts/stubs.sh
+	. "$BATS_TEST_DIRNAME/stubs.sh"
+	lab_copy
+	mkdir -p "$COPY/selftests/races" "$O"/{modules,selftests}
 	mkdir "$COPY/selftests/lib" && cp "$TOP/selftests/lib/log-deny" "$COPY/selftests/lib/"
 	for race in "a qemu" "b qemu" "c bochs"; do
 		mkdir -p "$COPY/selftests/races/${race%% *}-race"
@@ -49,14 +47,6 @@ setup()
 		echo "[    1.000000] host: init reached" >"$out/console.log"
 		echo end=clean >"$out/result"
 		[ ! -d "$O/says/$what" ] || cp "$O/says/$what"/* "$out/"'
-	export PATH=$COPY/bin:$PATH
-}
-
-# stub FILE TEXT - make it a script of the copy
-stub()
-{
-	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
-	chmod +x "$COPY/$1"
 }
 
 # says WHAT FILE - what the host is to leave in FILE in that boot, from stdin

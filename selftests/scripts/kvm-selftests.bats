@@ -6,12 +6,10 @@
 
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	COPY=$BATS_TEST_TMPDIR/copy
-	export O=$COPY/build
-	mkdir -p "$COPY/selftests/upstream" "$O/kernels/6.1" "$O/modules" "$COPY/bin"
-	cp -r "$TOP/scripts" "$COPY/"
+	# shellcheck source=selftests/scripts/stubs.sh
+	. "$BATS_TEST_DIRNAME/stubs.sh"
+	lab_copy
+	mkdir -p "$COPY/selftests/upstream" "$O/kernels/6.1" "$O/modules"
 	echo 'PINNED := 6.1' >"$COPY/selftests/Makefile"
 	printf 'left_out\tbochs,qemu\tslow\nnot_in_bochs\tbochs\tslow\n' >"$COPY/selftests/upstream/except"
 	src=$O/kernels/6.1/source/tools/testing/selftests/kvm
@@ -25,14 +23,6 @@ setup()
 	stub bin/make 'for arg; do case $arg in /*_64/*|/*/not_in_bochs) mkdir -p "${arg%/*}"; cp /bin/true "$arg" ;; esac; done'
 	# host-run: what the tests are to say
 	stub scripts/lab/host-run 'while [ "$1" != --out ]; do shift; done; cp "$O/says" "$2/output.log"; exit "${HOST_RC:-0}"'
-	export PATH=$COPY/bin:$PATH
-}
-
-# stub FILE TEXT - make it a script of the copy
-stub()
-{
-	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
-	chmod +x "$COPY/$1"
 }
 
 # says TEST STOCK OURS - add statuses to what the host is to say

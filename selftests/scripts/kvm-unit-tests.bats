@@ -6,25 +6,16 @@
 
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	COPY=$BATS_TEST_TMPDIR/copy
-	export O=$COPY/build
+	# shellcheck source=selftests/scripts/stubs.sh
+	. "$BATS_TEST_DIRNAME/stubs.sh"
+	lab_copy
+	stub_sources
 	SOURCE=$COPY/source
-	mkdir -p "$COPY/selftests/upstream" "$COPY/doc/results" "$O"/{kernels/6.1,modules/set} "$SOURCE/x86"
-	cp -r "$TOP/scripts" "$COPY/"
+	mkdir -p "$COPY/selftests/upstream" "$COPY/doc/results" "$SOURCE/x86"
 	cp "$TOP/selftests/upstream/except-unit" "$COPY/selftests/upstream/"
-	echo 6.1.192-3 >"$O/kernels/6.1/version"
-	stub scripts/modules/kernel-get '[ "$1" != --name ] || echo "$2"'
-	stub scripts/modules/modules-build 'echo "$O/modules/set"'
 	stub scripts/lab/qemu-payload 'mkdir -p "$1"; touch "$1/qemu"'
 	# host-run: each test ends, on each set, with the next line of O/says-TEST-SET, or with pass
-	stub scripts/lab/host-run '
-		echo "$*" >>"$O/booted"
-		while [ $# -gt 0 ]; do
-			case $1 in --out) out=$2 ;; --payload) payload=$2 ;; esac
-			shift
-		done
+	stub_host '
 		cut -f 1 "$payload/tests" | paste -sd " " >>"$O/slices"
 		for set in stock patched; do
 			while IFS="	" read -r test _; do
@@ -32,8 +23,7 @@ setup()
 				echo "@unit@ $test $set $(head -n 1 "$says" 2>/dev/null || echo pass)"
 				[ ! -e "$says" ] || sed -i 1d "$says"
 			done <"$payload/tests"
-		done >"$out/output.log"
-		exit "${HOST_RC:-0}"'
+		done'
 	stub source/configure 'echo "all:" >Makefile'
 	touch "$SOURCE"/x86/{one,two}.flat
 	cat >"$SOURCE/x86/unittests.cfg" <<-'END'
@@ -62,13 +52,6 @@ setup()
 	file = two.flat
 	arch = i386
 	END
-}
-
-# stub FILE TEXT - make it a script of the copy
-stub()
-{
-	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
-	chmod +x "$COPY/$1"
 }
 
 # says TEST SET RESULT... - in the first round, in the next, ...

@@ -6,14 +6,12 @@
 
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	COPY=$BATS_TEST_TMPDIR/copy
-	export O=$COPY/build
+	# shellcheck source=selftests/scripts/stubs.sh
+	. "$BATS_TEST_DIRNAME/stubs.sh"
+	lab_copy
 	OUT=$BATS_TEST_TMPDIR/out
 	PLAN=$BATS_TEST_TMPDIR/plan.tsv
-	mkdir -p "$COPY/selftests" "$COPY/bin" "$O/kernels"/{6.1,5.10} "$O/selftests" "$O/sets/racegate"
-	cp -r "$TOP/scripts" "$COPY/"
+	mkdir -p "$O/kernels"/{6.1,5.10} "$O/selftests" "$O/sets/racegate"
 	cp -r "$TOP/selftests/races" "$COPY/selftests/"
 	echo 6.1.0-x >"$O/kernels/6.1/release"
 	echo 5.10.0-x >"$O/kernels/5.10/release"
@@ -48,7 +46,6 @@ setup()
 		echo "RIP: somewhere" >"$out/console.log"
 		printf "end=%s\nreason=why\nseconds=3.0\n" "$end" >"$out/result"
 		exit $rc'
-	export PATH=$COPY/bin:$PATH
 	mkdir "$O/says"
 	# shellcheck source=scripts/lab/lab.sh
 	. "$TOP/scripts/lab/lab.sh"
@@ -59,14 +56,6 @@ setup()
 		plan_row b 6.1 bochs patched gpc-refresh default 1 closed pass 100 oops=panic
 		plan_row c 5.10 qemu patched gpc-refresh default 1 closed pass 100 -
 	} >"$PLAN"
-}
-
-# stub FILE TEXT - make it a script of the copy
-stub()
-{
-	rm -f "$COPY/$1"
-	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
-	chmod +x "$COPY/$1"
 }
 
 # says BOOT-ROW TEXT - what the test is to say there; dies, hang, or wait for ever

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck disable=SC2016 # the stubs'
+#
+# Part of bats files about scripts/lab: a copy of scripts/ in which some scripts are stubs, so
+# that nothing is fetched, built or booted.
+
+# shellcheck source=scripts/lib.sh
+. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+
+# lab_copy - make the copy COPY, with its own build directory O, and with programs in COPY/bin
+# that go before the machine's
+lab_copy()
+{
+	COPY=$BATS_TEST_TMPDIR/copy
+	export O=$COPY/build PATH=$COPY/bin:$PATH
+	mkdir -p "$O" "$COPY"/{bin,selftests}
+	cp -r "$TOP/scripts" "$COPY/"
+}
+
+# stub FILE TEXT - make it a script of the copy
+stub()
+{
+	# It may be a link to another script.
+	rm -f "$COPY/$1"
+	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
+	chmod +x "$COPY/$1"
+}
+
+# stub_sources - there is a kernel, 6.1, and modules-build makes modules; what it was asked
+# for is in O/built
+stub_sources()
+{
+	mkdir -p "$O"/{kernels/6.1,modules/set}
+	echo 6.1.192-3 >"$O/kernels/6.1/version"
+	stub scripts/modules/kernel-get '[ "$1" != --name ] || echo "$2"'
+	stub scripts/modules/modules-build 'echo "$*" >>"$O/built"; echo "$O/modules/set"'
+}
+
+# stub_host TEXT - host-run is TEXT, which has out and payload of its arguments, and all of
+# them in O/booted; what it prints is the host's output. It ends with HOST_RC
+stub_host()
+{
+	stub scripts/lab/host-run '
+		echo "$*" >>"$O/booted"
+		while [ $# -gt 0 ]; do
+			case $1 in --out) out=$2 ;; --payload) payload=$2 ;; esac
+			shift
+		done
+		{
+		'"$1"'
+		} >"$out/output.log"
+		exit "${HOST_RC:-0}"'
+}
