@@ -86,12 +86,18 @@ function unprefix(line,   before)
 		gsub(/&quot;/, "\"", line)
 		gsub(/&amp;/, "\\&", line)
 	}
+	if (line ~ /^("[^"]*",)+" *(\[ *[0-9]+\.[0-9]+\]|<[0-9]+>) ?.*"$/) {
+		# A field of a table of comma-separated values.
+		sub(/"$/, "", line)
+		sub(/^("[^"]*",)+"/, "", line)
+		gsub(/""/, "\"", line)
+	}
 	if (line ~ /^[^ ]+ login: +\[ *[0-9]+\./)
 		sub(/^[^ ]+ login: +/, "", line)
 	do {
 		before = line
 		sub(/^(> ?)+/, "", line)
-		if (line ~ /^[ \t]+(\[ *[0-9]+\.|<[0-9]+>|(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +[0-9]+ [0-9])/)
+		if (line ~ /^[ \t]+(MESSAGE=|\[ *[0-9]+\.|<[0-9]+>|(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +[0-9]+ [0-9])/)
 			sub(/^[ \t]+/, "", line)
 		sub(/^MESSAGE=/, "", line)
 		sub(/^\(XEN\) /, "", line)
@@ -121,8 +127,9 @@ function unprefix(line,   before)
 	return line
 }
 
-# in_order() - the parts of pstore's records, of which the first has the log's end
-function in_order(   i, n, b, last, kind, part, run, p)
+# in_order() - the parts of pstore's records, of which the first has the log's end; a record
+# may come before the one that was written before it
+function in_order(   i, n, b, r, kind, part)
 {
 	b = 0
 	for (i = 1; i <= nr_raw; i++) {
@@ -142,17 +149,44 @@ function in_order(   i, n, b, last, kind, part, run, p)
 		}
 	}
 	block_last[b] = nr_raw
+	# A record is a run of blocks of one kind and number.
+	r = 0
+	for (i = 1; i <= b; i = run_last[r] + 1) {
+		r++
+		run_first[r] = run_last[r] = i
+		while (run_last[r] < b && block_kind[i] != "" && block_kind[run_last[r] + 1] == block_kind[i] &&
+		       block_part[run_last[r] + 1] > block_part[run_last[r]])
+			run_last[r]++
+	}
 	n = 0
-	for (i = 1; i <= b; i = last + 1) {
-		last = i
-		while (last < b && block_kind[i] != "" && block_kind[last + 1] == block_kind[i] &&
-		       block_part[last + 1] > block_part[last])
-			last++
-		for (run = last; run >= i; run--)
-			for (p = block_first[run]; p <= block_last[run]; p++)
-				order[++n] = p
+	for (i = 1; i <= r; i++) {
+		if (i < r && follows(block_kind[run_first[i]], block_kind[run_first[i + 1]])) {
+			n = add_run(i + 1, n)
+			n = add_run(i++, n)
+		} else {
+			n = add_run(i, n)
+		}
 	}
 	nr_order = n
+}
+
+# follows(KIND, OTHER) - is it the record after OTHER, as "Panic#2" is after "Oops#1"?
+function follows(kind, other)
+{
+	if (kind == "" || other == "")
+		return 0
+	sub(/.*#/, "", kind)
+	sub(/.*#/, "", other)
+	return kind == other + 1
+}
+
+# add_run(R, N) - the lines of record R, after the N lines that order has; how many there are
+function add_run(r, n,   i, p)
+{
+	for (i = run_last[r]; i >= run_first[r]; i--)
+		for (p = block_first[i]; p <= block_last[i]; p++)
+			order[++n] = p
+	return n
 }
 
 # unwrap() - lines as the kernel wrote them: of a console of so many columns, or a mail
@@ -225,7 +259,7 @@ function function_of(text)
 function kind_of(text)
 {
 	if (text ~ /^[ \t]*(Oops: )?general protection fault/) return "gpf"
-	if (text ~ /BUG: KASAN: /) return "kasan"
+	if (text ~ /BUG: (KASAN|KFENCE): /) return "kasan"
 	if (text ~ /BUG: KCSAN: /) return "kcsan"
 	if (text ~ /NULL pointer dereference/) return "null"
 	if (text ~ /BUG: unable to handle|unable to handle kernel paging request/) return "fault"
@@ -651,7 +685,7 @@ function title(e,   kind, text)
 	if (kind == "bug") text = "BUG"
 	if (kind == "oops") text = "oops"
 	if (kind == "warning") text = "WARNING"
-	if (kind == "kasan") text = "report of KASAN"
+	if (kind == "kasan") text = "report of KASAN or KFENCE"
 	if (kind == "kcsan") text = "report of KCSAN"
 	if (kind == "lockup") text = "lockup"
 	if (kind == "lock") text = "report of the lock validator"
