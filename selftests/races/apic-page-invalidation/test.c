@@ -20,7 +20,6 @@
 #define _GNU_SOURCE /* for vmsplice() */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <linux/mempolicy.h>
@@ -30,7 +29,9 @@
 #include <sys/uio.h>
 
 #include "apic.h"
+#include "apic_page.h"
 #include "kvm_util.h"
+#include "pages.h"
 #include "processor.h"
 #include "racefix.h"
 #include "racegate_client.h"
@@ -53,8 +54,6 @@
 
 /* How often the guest reads both registers after all is over. */
 #define ROUNDS_AFTER	100
-
-#define PAGE_BYTES	4096
 
 /* In a stress loop: up to this long the vCPU is left alone. */
 #define STRESS_DELAY_US	200
@@ -158,94 +157,14 @@ static const struct cause migration = { "MADV_SOFT_OFFLINE", take_by_migration }
 #define GUEST(race, var) \
 	READ_ONCE(*(typeof(var) *)addr_gva2hva((race)->vm, (vm_vaddr_t)&(var)))
 
-static const char *need_apic_access_page(void)
-{
-	const char *why = hostfacts_need_kvm();
-
-	if (why)
-		return why;
-	if (!hostfacts_param("kvm_intel", "flexpriority"))
-		return "no APIC access page: needs kvm_intel with the parameter flexpriority=Y";
-	return NULL;
-}
-
-/*
- * The mappings of one page of shared anonymous memory, as KVM makes them for
- * memslots of its own.
- */
-#define MAX_SHARED	16
-
-static unsigned int shared_pages(uint64_t start[MAX_SHARED])
-{
-	unsigned int nr = 0;
-	uint64_t from, to;
-	char line[512];
-	FILE *maps;
-
-	maps = fopen("/proc/self/maps", "r");
-	TEST_ASSERT(maps, "/proc/self/maps: %s", strerror(errno));
-	while (nr < MAX_SHARED && fgets(line, sizeof(line), maps)) {
-		if (sscanf(line, "%lx-%lx rw-s", &from, &to) == 2 &&
-		    to - from == PAGE_BYTES && strstr(line, "/dev/zero"))
-			start[nr++] = from;
-	}
-	fclose(maps);
-	return nr;
-}
-
-/* Adds the vCPU, and finds the page that KVM maps for the VM's first one. */
-static void *add_vcpu(struct race *race)
-{
-	uint64_t before[MAX_SHARED], after[MAX_SHARED];
-	unsigned int nr_before, nr_after, i, j;
-	void *page = NULL;
-
-	nr_before = shared_pages(before);
-	race->vcpu = vm_vcpu_add(race->vm, VCPU_ID, guest_code);
-	nr_after = shared_pages(after);
-
-	for (i = 0; i < nr_after; i++) {
-		for (j = 0; j < nr_before; j++)
-			if (before[j] == after[i])
-				break;
-		if (j < nr_before)
-			continue;
-		/*
-		 * Where the CPU has no unrestricted guest there is a second
-		 * one, with page tables in it.  Nobody writes to ours.
-		 */
-		if (READ_ONCE(*(uint32_t *)after[i]))
-			continue;
-		TEST_ASSERT(!page, "KVM mapped several pages; which is the APIC's?");
-		page = (void *)after[i];
-	}
-	return page;
-}
-
-/* The number of the page that is mapped there, which is touched first. */
-static uint64_t page_frame(void *page)
-{
-	uint64_t entry = 0;
-	int fd;
-
-	(void)READ_ONCE(*(uint32_t *)page);
-	fd = open("/proc/self/pagemap", O_RDONLY);
-	TEST_ASSERT(fd >= 0, "/proc/self/pagemap: %s", strerror(errno));
-	TEST_ASSERT(pread(fd, &entry, sizeof(entry), (uintptr_t)page /
-			  PAGE_BYTES * sizeof(entry)) == sizeof(entry),
-		    "/proc/self/pagemap: %s", strerror(errno));
-	close(fd);
-	TEST_ASSERT(entry >> 63, "the page at %p is not present", page);
-	return entry & ((1ull << 55) - 1);
-}
-
 static void create_vm(struct race *race, const struct cause *cause)
 {
 	memset(race, 0, sizeof(*race));
 	race->cause = cause;
 	race->vm = vm_create(1);
 	virt_pg_map(race->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
-	race->page = add_vcpu(race);
+	race->page = apic_page_add_vcpu(race->vm, VCPU_ID, guest_code,
+					&race->vcpu);
 }
 
 static void *runner_thread(void *arg)
@@ -453,7 +372,7 @@ static void run_race(struct __test_metadata *_metadata, const struct cause *caus
 	uint64_t before;
 	struct race race;
 
-	RACEFIX_REQUIRE(need_apic_access_page());
+	RACEFIX_REQUIRE(apic_page_missing());
 	if (cause == &migration)
 		ksft_print_msg("this takes a page of memory out of use, until the host is booted again\n");
 	create_vm(&race, cause);
@@ -518,7 +437,7 @@ TEST(stress)
 	struct stress stress;
 	struct race race;
 
-	RACEFIX_STRESS(need_apic_access_page());
+	RACEFIX_STRESS(apic_page_missing());
 	create_vm(&race, &hole);
 	if (!race.page)
 		SKIP(return, "the APIC access page is not in /proc/self/maps");

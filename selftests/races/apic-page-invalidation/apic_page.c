@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where KVM has mapped the APIC access page; see apic_page.h.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "apic_page.h"
+#include "hostfacts.h"
+#include "pages.h"
+
+const char *apic_page_missing(void)
+{
+	const char *why = hostfacts_need_kvm();
+
+	if (why)
+		return why;
+	if (!hostfacts_param("kvm_intel", "flexpriority"))
+		return "no APIC access page: needs kvm_intel with the parameter flexpriority=Y";
+	return NULL;
+}
+
+/*
+ * The mappings of one page of shared anonymous memory, as KVM makes them for
+ * memslots of its own.
+ */
+#define MAX_SHARED	16
+
+static unsigned int shared_pages(uint64_t start[MAX_SHARED])
+{
+	unsigned int nr = 0;
+	uint64_t from, to;
+	char line[512];
+	FILE *maps;
+
+	maps = fopen("/proc/self/maps", "r");
+	TEST_ASSERT(maps, "/proc/self/maps: %s", strerror(errno));
+	while (nr < MAX_SHARED && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx rw-s", &from, &to) == 2 &&
+		    to - from == PAGE_BYTES && strstr(line, "/dev/zero"))
+			start[nr++] = from;
+	}
+	fclose(maps);
+	return nr;
+}
+
+void *apic_page_add_vcpu(struct kvm_vm *vm, uint32_t id, void *guest_code,
+			 struct kvm_vcpu **vcpu)
+{
+	uint64_t before[MAX_SHARED], after[MAX_SHARED];
+	unsigned int nr_before, nr_after, i, j;
+	void *page = NULL;
+
+	nr_before = shared_pages(before);
+	*vcpu = vm_vcpu_add(vm, id, guest_code);
+	nr_after = shared_pages(after);
+
+	for (i = 0; i < nr_after; i++) {
+		for (j = 0; j < nr_before; j++)
+			if (before[j] == after[i])
+				break;
+		if (j < nr_before)
+			continue;
+		/*
+		 * Where the CPU has no unrestricted guest there is a second
+		 * one, with page tables in it.  Nobody writes to ours.
+		 */
+		if (READ_ONCE(*(uint32_t *)after[i]))
+			continue;
+		TEST_ASSERT(!page, "KVM mapped several pages; which is the APIC's?");
+		page = (void *)after[i];
+	}
+	return page;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The APIC access page: memory that KVM maps into the process for a memslot of its own,
+ * and of which nobody says where it is.
+ */
+#ifndef APIC_PAGE_H
+#define APIC_PAGE_H
+
+#include <stdint.h>
+
+#include "kvm_util.h"
+
+/* apic_page_missing - NULL, or why this host has no such page */
+const char *apic_page_missing(void);
+
+/*
+ * apic_page_add_vcpu - add the VM's first vCPU, and find the page that KVM maps for it
+ * @vcpu: out
+ *
+ * Returns the page's address, or NULL if it is not in /proc/self/maps.
+ */
+void *apic_page_add_vcpu(struct kvm_vm *vm, uint32_t id, void *guest_code,
+			 struct kvm_vcpu **vcpu);
+
+#endif /* APIC_PAGE_H */
