@@ -22,6 +22,30 @@ void l2_irq_handler(struct ex_regs *regs)
 	l2_irqs++;
 }
 
+struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
+				bool posted_intr)
+{
+	vm_vaddr_t vmx_gva, vapic_gva, pi_gva, config_gva;
+	struct l2_config *config;
+
+	vm_init_descriptor_tables(vm);
+	vcpu_init_descriptor_tables(vcpu);
+	vm_install_exception_handler(vm, L2_VECTOR, l2_irq_handler);
+
+	vcpu_alloc_vmx(vm, &vmx_gva);
+	vapic_gva = vm_vaddr_alloc_page(vm);
+	pi_gva = vm_vaddr_alloc_page(vm);
+	config_gva = vm_vaddr_alloc_page(vm);
+	config = addr_gva2hva(vm, config_gva);
+	config->posted_intr = posted_intr;
+	config->vapic_gpa = addr_gva2gpa(vm, vapic_gva);
+	config->pi_desc_gpa = addr_gva2gpa(vm, pi_gva);
+	config->vapic = (void *)vapic_gva;
+	config->pi_desc = (void *)pi_gva;
+	vcpu_args_set(vcpu, 2, vmx_gva, config_gva);
+	return config;
+}
+
 void pend_in_vapic(uint8_t *vapic)
 {
 	vapic[APIC_IRR + (L2_VECTOR / 32) * 0x10 + (L2_VECTOR % 32) / 8] |=

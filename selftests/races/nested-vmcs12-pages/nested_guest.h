@@ -6,6 +6,7 @@
 #ifndef NESTED_GUEST_H
 #define NESTED_GUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pi_desc.h"
@@ -35,6 +36,15 @@ struct l2_config {
 	uint8_t *vapic;
 	struct pi_desc *pi_desc;
 };
+
+/*
+ * l2_config_add - what L2 is made of, in the memory of a VM whose vCPU is to run one of
+ * the guests below; returns the host's view of it
+ */
+struct kvm_vm;
+struct kvm_vcpu;
+struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
+				bool posted_intr);
 
 /* pend_in_vapic - set L2_VECTOR in VIRR of the page at @vapic */
 void pend_in_vapic(uint8_t *vapic);

@@ -93,26 +93,10 @@ static uint32_t mp_state(struct kvm_vcpu *vcpu)
 
 void vmm_create(struct vmm *vmm, void *l1, bool posted_intr)
 {
-	vm_vaddr_t vmx_gva, vapic_gva, pi_gva, config_gva;
-
 	vmm->vm = vm_create_with_one_vcpu(&vmm->vcpu, l1);
-	vm_init_descriptor_tables(vmm->vm);
-	vcpu_init_descriptor_tables(vmm->vcpu);
-	vm_install_exception_handler(vmm->vm, L2_VECTOR, l2_irq_handler);
-
-	vcpu_alloc_vmx(vmm->vm, &vmx_gva);
-	vapic_gva = vm_vaddr_alloc_page(vmm->vm);
-	pi_gva = vm_vaddr_alloc_page(vmm->vm);
-	config_gva = vm_vaddr_alloc_page(vmm->vm);
-	vmm->vapic = addr_gva2hva(vmm->vm, vapic_gva);
-	vmm->pi_desc = addr_gva2hva(vmm->vm, pi_gva);
-	vmm->config = addr_gva2hva(vmm->vm, config_gva);
-	vmm->config->posted_intr = posted_intr;
-	vmm->config->vapic_gpa = addr_gva2gpa(vmm->vm, vapic_gva);
-	vmm->config->pi_desc_gpa = addr_gva2gpa(vmm->vm, pi_gva);
-	vmm->config->vapic = (void *)vapic_gva;
-	vmm->config->pi_desc = (void *)pi_gva;
-	vcpu_args_set(vmm->vcpu, 2, vmx_gva, config_gva);
+	vmm->config = l2_config_add(vmm->vm, vmm->vcpu, posted_intr);
+	vmm->vapic = addr_gva2hva(vmm->vm, (vm_vaddr_t)vmm->config->vapic);
+	vmm->pi_desc = addr_gva2hva(vmm->vm, (vm_vaddr_t)vmm->config->pi_desc);
 }
 
 void vmm_run_to_sync(struct vmm *vmm, uint64_t sync)
