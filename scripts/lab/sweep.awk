@@ -32,6 +32,7 @@ $2 == "point" {
 }
 $2 == "count" && $3 == "schedules" { schedules[set] += $4 }
 $2 == "count" && $3 == "milliseconds" { ms[set] += $4 }
+$2 == "count" && $3 ~ /^orders/ { orders[set] += $4 }
 $2 == "count" && $3 ~ /still refers/ { leaked[set] += $4 }
 
 function mark_of(s, key) {
@@ -84,6 +85,8 @@ function summary(s, name,  shown, text) {
 	text = text sprintf("; %d ran through, %d waited, %d not reached, %d not tried",
 		count[s, "ran through"], count[s, "waited"], count[s, "not reached"],
 		count[s, "not tried"] + nr[s] - points[s])
+	if (orders[s])
+		text = text "; shows without an overlap, too"
 	if (ms[s])
 		text = text sprintf("; %d schedules, %.1f/s", schedules[s],
 			1000 * schedules[s] / ms[s])

@@ -38,32 +38,41 @@ uint64_t outcome_sum(const void *data, size_t size)
 }
 
 /* In registers of the local APIC, by offset. */
+#define APIC_ID		0x20
 #define APIC_TMCCT	0x390
 
-void outcome_add_vcpu(struct outcome *outcome, struct kvm_vcpu *vcpu)
+void outcome_add_system(struct outcome *outcome, struct kvm_vcpu *vcpu)
 {
 	struct kvm_vcpu_events events = {};
 	struct kvm_lapic_state lapic = {};
 	struct kvm_mp_state mp_state = {};
 	struct kvm_sregs sregs = {};
-	struct kvm_regs regs = {};
 
-	vcpu_regs_get(vcpu, &regs);
 	vcpu_sregs_get(vcpu, &sregs);
 	vcpu_events_get(vcpu, &events);
 	vcpu_mp_state_get(vcpu, &mp_state);
-	outcome_add(outcome, "registers of vCPU", vcpu->id,
-		    outcome_sum(&regs, sizeof(regs)));
 	outcome_add(outcome, "system registers of vCPU", vcpu->id,
 		    outcome_sum(&sregs, sizeof(sregs)));
 	outcome_add(outcome, "events of vCPU", vcpu->id,
 		    outcome_sum(&events, sizeof(events)));
 	outcome_add(outcome, "mp_state of vCPU", vcpu->id, mp_state.mp_state);
-	if (!__vcpu_ioctl(vcpu, KVM_GET_LAPIC, &lapic))
-		/* The timer's count is a clock. */
+	if (!__vcpu_ioctl(vcpu, KVM_GET_LAPIC, &lapic)) {
+		/* The timer's count is a clock, and the ID only a name. */
 		memset(lapic.regs + APIC_TMCCT, 0, 4);
+		memset(lapic.regs + APIC_ID, 0, 4);
+	}
 	outcome_add(outcome, "local APIC of vCPU", vcpu->id,
 		    outcome_sum(&lapic, sizeof(lapic)));
+}
+
+void outcome_add_vcpu(struct outcome *outcome, struct kvm_vcpu *vcpu)
+{
+	struct kvm_regs regs = {};
+
+	vcpu_regs_get(vcpu, &regs);
+	outcome_add(outcome, "registers of vCPU", vcpu->id,
+		    outcome_sum(&regs, sizeof(regs)));
+	outcome_add_system(outcome, vcpu);
 }
 
 void reference_add(struct reference *reference, int order,

@@ -25,6 +25,8 @@
 #define REACH_US	5000000
 /* Both have to come to their ends after that, or the host is not well. */
 #define END_US		20000000
+/* What sleeps for so long sleeps for ever; see stop() of struct stage. */
+#define STOP_US		20000
 
 /* How often to look at B, and when it plainly waits. */
 #define LOOK_US		300
@@ -137,10 +139,41 @@ static void give_up(struct sweep *sweep)
 	_exit(3);
 }
 
+/* R, S, D and so on. */
+static char state_of(const struct worker *worker)
+{
+	char text[128], *end;
+	ssize_t n = pread(worker->stat, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return '?';
+	text[n] = '\0';
+	end = strrchr(text, ')');
+	return end && end[1] ? end[2] : '?';
+}
+
 static void finish(struct worker *worker)
 {
-	if (!is_done(worker, END_US))
-		give_up(worker->sweep);
+	unsigned long long begin = sweep_now_us(), now, asleep_since = 0;
+	struct sweep *sweep = worker->sweep;
+	const struct stage *stage = sweep->pair->stage;
+
+	if (!stage->stop) {
+		if (!is_done(worker, END_US))
+			give_up(sweep);
+		return;
+	}
+	while (!is_done(worker, LOOK_US)) {
+		now = sweep_now_us();
+		if (now - begin > END_US)
+			give_up(sweep);
+		if (state_of(worker) != 'S')
+			asleep_since = 0;
+		else if (!asleep_since)
+			asleep_since = now;
+		else if (now - asleep_since > STOP_US)
+			stage->stop(sweep, worker);
+	}
 }
 
 void worker_call(struct worker *worker, void (*work)(struct sweep *sweep))
@@ -155,6 +188,7 @@ static const char *start_worker(struct sweep *sweep, int i)
 
 	worker->sweep = sweep;
 	worker->cpu = 1 + i;
+	worker->stat = -1;
 	worker->busy = true;
 	sem_init(&worker->go, 0, 0);
 	sem_init(&worker->done, 0, 0);
@@ -246,19 +280,6 @@ void sweep_order(struct sweep *sweep, bool first_goes_first)
 		worker_call(held, run_held);
 	look(sweep);
 	rg_forget(sweep->rg);
-}
-
-/* R, S, D and so on. */
-static char state_of(const struct worker *worker)
-{
-	char text[128], *end;
-	ssize_t n = pread(worker->stat, text, sizeof(text) - 1, 0);
-
-	if (n <= 0)
-		return '?';
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end && end[1] ? end[2] : '?';
 }
 
 static bool waits_for_rcu(const struct worker *worker)

@@ -4,10 +4,11 @@
  *
  *	sweep -l	list the pairs: RACE, both operations, "alike" if it is no matter
  *			which one is held
- *	sweep [-r] [-b] [-v VISITS] [-x FILE] RACE
+ *	sweep [-r] [-b] [-v VISITS] [-p FROM-TO] [-x FILE] RACE
  *		-r	hold the other operation of the pair
  *		-b	reboot a host that hangs, for a host that is only there for this
  *		-v	how many visits of a function are points (3)
+ *		-p	only these points of the path, from 1, to try it in parts
  *		-x	points that are not tried again: a line of FILE is like what is
  *			printed of a point, from the function to the visit
  *
@@ -23,6 +24,7 @@
  * Exit codes: 0 nothing shows; 1 something does; 2 used wrongly; 3 the host hangs;
  * 4 this host has no such thing.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,7 +43,9 @@
 #define CONFIRM		2
 #define CONFIRM_TRIES	4
 
-static const struct pair * const tables[] = { gpc_pairs };
+static const struct pair * const tables[] = {
+	gpc_pairs,
+};
 
 static const char * const verdict_words[NR_VERDICTS] = {
 	"not tried", "not reached", "ran through", "waited", "shows",
@@ -55,7 +59,7 @@ static const char * const where_words[] = { "entry", "return" };
 
 struct options {
 	bool reversed, reboots;
-	unsigned int visits;
+	unsigned int visits, from, to;
 	char *done;		/* the content of -x FILE, or NULL */
 };
 
@@ -109,10 +113,15 @@ static bool was_done(const struct options *options, const char *name)
 
 static void new_vm(struct sweep *sweep)
 {
+	unsigned long long begin = sweep_now_us();
+
+	if (sweep->vms && sweep->pair->stage->fresh_is_new)
+		return;
 	if (sweep->vms)
 		sweep->leaked += sweep->pair->stage->destroy(sweep);
 	sweep->pair->stage->create(sweep);
 	sweep->vms++;
+	sweep->us.vm += sweep_now_us() - begin;
 	/* What was used for the first time has its own way. */
 	sweep_order(sweep, true);
 	sweep_order(sweep, false);
@@ -129,6 +138,7 @@ static void know_orders(struct sweep *sweep)
 {
 	int i, order;
 
+	sweep->plain = sweep->pair->stage->has_plain;
 	for (i = 0; i < SERIAL_RUNS; i++) {
 		for (order = 0; order < 2; order++) {
 			sweep_order(sweep, !order);
@@ -150,6 +160,7 @@ static void know_noise(struct sweep *sweep)
 			   true, &result);
 		reference_add(&sweep->reference, 0, &sweep->outcome, false);
 	}
+	sweep->plain = false;
 	reference_print_noise(&sweep->reference);
 }
 
@@ -208,6 +219,28 @@ static void try_point(struct sweep *sweep, struct point *point, const char *name
 	}
 }
 
+/*
+ * One after the other, with what must make no difference: returns in how many orders
+ * it does.
+ */
+static unsigned int try_orders(struct sweep *sweep)
+{
+	unsigned int order, nr = 0;
+
+	for (order = 0; order < 2; order++) {
+		sweep_order(sweep, !order);
+		if (!is_wrong(sweep))
+			continue;
+		printf("# shows without an overlap: %s first\n",
+		       sweep->pair->op[order ? !sweep->first : sweep->first]->what);
+		reference_print_difference(&sweep->reference, &sweep->outcome);
+		if (sweep->log)
+			klog_mark();
+		nr++;
+	}
+	return nr;
+}
+
 static void print_count(const char *name, unsigned long long count)
 {
 	printf("@sweep@\tcount\t%s\t%llu\n", name, count);
@@ -238,6 +271,8 @@ static unsigned int sweep_path(struct sweep *sweep, const struct options *option
 	sweep->schedules = 0;
 	for (i = 0; i < path->nr_points; i++) {
 		point = &path->points[i];
+		if (i + 1 < options->from || i + 1 > options->to)
+			continue;
 		name_point(point, name, sizeof(name));
 		if (was_done(options, name))
 			continue;
@@ -261,6 +296,7 @@ static unsigned int sweep_path(struct sweep *sweep, const struct options *option
 
 static void print_times(struct sweep *sweep)
 {
+	print_count("ms to make new VMs", sweep->us.vm / 1000);
 	print_count("ms in fresh state", sweep->us.fresh / 1000);
 	print_count("ms until A is held", sweep->us.hold / 1000);
 	print_count("ms of B", sweep->us.second / 1000);
@@ -294,7 +330,7 @@ static const char *find_path(struct sweep *sweep, unsigned int visits)
 static int run_sweep(const struct pair *pair, const struct options *options)
 {
 	struct sweep *sweep = calloc(1, sizeof(*sweep));
-	unsigned int shows;
+	unsigned int shows, orders;
 	const char *why;
 
 	TEST_ASSERT(sweep, "no memory");
@@ -315,8 +351,13 @@ static int run_sweep(const struct pair *pair, const struct options *options)
 	printf("@sweep@\tpair\t%s\t%s\t%s\n", pair->race, pair->op[sweep->first]->what,
 	       pair->op[!sweep->first]->what);
 	print_path(&sweep->path);
+	/* Without a race, but for the first time. */
+	klog_mark();
+	klog_poll();
 	know_orders(sweep);
 	know_noise(sweep);
+	orders = pair->stage->has_plain ? try_orders(sweep) : 0;
+	print_count("orders without an overlap that show", orders);
 	memset(&sweep->us, 0, sizeof(sweep->us));
 	shows = sweep_path(sweep, options);
 	print_times(sweep);
@@ -324,7 +365,7 @@ static int run_sweep(const struct pair *pair, const struct options *options)
 	print_count("VMs", sweep->vms);
 	print_count("VMs whose pages somebody still refers to", sweep->leaked);
 	drain();
-	return shows || sweep->leaked ? KSFT_FAIL : KSFT_PASS;
+	return shows || orders || sweep->leaked ? KSFT_FAIL : KSFT_PASS;
 }
 
 /* The whole of a file, or NULL. */
@@ -346,18 +387,19 @@ static char *read_file(const char *path)
 
 static int used_wrongly(const char *name)
 {
-	fprintf(stderr, "usage: %s -l | [-r] [-b] [-v VISITS] [-x FILE] RACE\n", name);
+	fprintf(stderr, "usage: %s -l | [-r] [-b] [-v VISITS] [-p FROM-TO] [-x FILE] RACE\n",
+		name);
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = { .visits = 3 };
+	struct options options = { .visits = 3, .to = UINT_MAX };
 	const struct pair *pair;
 	int opt;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while ((opt = getopt(argc, argv, "lrbv:x:")) != -1) {
+	while ((opt = getopt(argc, argv, "lrbv:p:x:")) != -1) {
 		switch (opt) {
 		case 'l':
 			list_pairs();
@@ -371,6 +413,10 @@ int main(int argc, char **argv)
 		case 'v':
 			options.visits = atoi(optarg);
 			if (options.visits < 1 || options.visits > 100)
+				return used_wrongly(argv[0]);
+			break;
+		case 'p':
+			if (sscanf(optarg, "%u-%u", &options.from, &options.to) != 2)
 				return used_wrongly(argv[0]);
 			break;
 		case 'x':

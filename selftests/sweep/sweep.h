@@ -46,6 +46,9 @@ void outcome_add(struct outcome *outcome, const char *name, unsigned int index,
 /* outcome_add_vcpu - the state that userspace can read; in the vCPU's own thread */
 void outcome_add_vcpu(struct outcome *outcome, struct kvm_vcpu *vcpu);
 
+/* outcome_add_system - the same without the general registers */
+void outcome_add_system(struct outcome *outcome, struct kvm_vcpu *vcpu);
+
 /* outcome_sum - a number that tells one content of memory from another */
 uint64_t outcome_sum(const void *data, size_t size);
 
@@ -113,6 +116,19 @@ struct stage {
 	void (*probe)(struct sweep *sweep);
 	/* add to sweep->outcome, which starts empty */
 	void (*observe)(struct sweep *sweep);
+	/*
+	 * NULL, or end what a thread does that would sleep for ever, such as a KVM_RUN of
+	 * a halted vCPU: called when it has slept for a while and all else is done
+	 */
+	void (*stop)(struct sweep *sweep, struct worker *worker);
+	/*
+	 * The operations have something in them that must make no difference, such as a
+	 * migration, which is left out where sweep->plain is true.  What comes of the two
+	 * is compared with that.
+	 */
+	bool has_plain;
+	/* @fresh makes a new VM each time */
+	bool fresh_is_new;
 };
 
 struct pair {
@@ -192,12 +208,13 @@ void path_drop_unused(struct sweep *sweep);
 
 /* schedule.c */
 struct times {
-	unsigned long long fresh, hold, second, end, look;
+	unsigned long long vm, fresh, hold, second, end, look;
 };
 
 struct sweep {
 	const struct pair *pair;
 	int first;			/* which operation is held: 0 or 1 */
+	bool plain;			/* see struct stage */
 	struct worker worker[2];	/* of the pair's operations */
 	struct rg *rg;
 	int slowpath[4];		/* gates that see B wait for a lock */
