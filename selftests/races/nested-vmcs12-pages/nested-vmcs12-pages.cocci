@@ -280,7 +280,13 @@ h(struct kvm_vcpu *V)
 )
 }
 
-@drops_flag@
+@has_flag@
+identifier pending = nested_get_pages_pending;
+expression V;
+@@
+V->arch.pending
+
+@drops_flag depends on has_flag@
 identifier pending = nested_get_pages_pending;
 identifier get = get_nested_state_pages;
 identifier f;
