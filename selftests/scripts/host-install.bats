@@ -7,7 +7,7 @@
 
 setup_file()
 {
-	local dir
+	local dir kver
 
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
@@ -19,12 +19,16 @@ setup_file()
 	"$TOP/scripts/modules/kernel-get" 6.1
 	cp -r "$("$TOP/scripts/modules/modules-build" --kernel 6.1)" "$dir/payload/modules"
 	cp -r "$("$TOP/scripts/modules/modules-build" --kernel 6.1 --variant unpatched)" "$dir/payload/next"
-	cp -r "$("$TOP/scripts/modules/modules-build" --kernel 5.10)" "$dir/payload/other"
+	kver=$(<"$BUILD/kernels/6.1/release")
+	# A set for another kernel: the release, all digits but its first changed.
+	cp -r "$dir/payload/modules" "$dir/payload/other"
+	sed -i "s/vermagic=$kver/vermagic=${kver:0:1}$(tr 0-9 1-90 <<<"${kver:1}")/" "$dir/payload/other/"*.ko
+	(cd "$dir/payload/other" && sha256sum -- *.ko >.sums)
 	cp -r "$dir/payload/modules" "$dir/payload/signed"
 	openssl req -new -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=nobody knows/" \
 		-keyout "$dir/key.pem" -out "$dir/cert.pem"
 	"$TOP/scripts/host/sign" --key "$dir/key.pem" --cert "$dir/cert.pem" \
-		--kver "$(<"$BUILD/kernels/6.1/release")" --modules "$dir/payload/signed"
+		--kver "$kver" --modules "$dir/payload/signed"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
 	cp "$TOP"/scripts/lab/guest/install/{run,cases} "$dir/payload/"
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$dir/payload/racefix/"

@@ -10,7 +10,8 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	"$TOP/scripts/modules/kernel-get" --want source 5.10
+	# It will leave the mirrors.
+	"$TOP/scripts/modules/kernel-get" --want source 5.10 || [ $? -eq "$EX_GONE" ]
 	"$TOP/scripts/modules/kernel-get" --want source 6.1
 	"$TOP/scripts/modules/kernel-get" --want source 6.1.176-1
 }
@@ -26,6 +27,7 @@ setup()
 # take LINE - $tree becomes the KVM of LINE's kernel, a copy
 take()
 {
+	[ -d "$BUILD/kernels/$1/source" ] || skip "the archive has no $1 any more"
 	mkdir -p "$tree"
 	(cd "$BUILD/kernels/$1/source" &&
 	 tar -c Makefile arch/x86/kvm virt/kvm include/linux/kvm_host.h include/linux/kvm_types.h arch/x86/include/asm/kvm*) | tar -x -C "$tree"
