@@ -22,7 +22,7 @@ is_one_of()
 # demo_request - check RUNS, RACE and WITHOUT, and set runs, races and closed_set
 demo_request()
 {
-	local all
+	local all one
 
 	runs=${RUNS:-3}
 	[[ $runs =~ ^[1-9][0-9]{0,3}$ ]] ||
@@ -30,9 +30,12 @@ demo_request()
 	mapfile -t all < <(race_ids)
 	races=("${all[@]}")
 	if [ -n "${RACE-}" ]; then
-		is_one_of "$RACE" "${all[@]}" ||
-			die "$EX_USAGE" "RACE=$RACE: no such race; there are: ${all[*]}"
-		races=("$RACE")
+		mapfile -t races < <(awk -v RS="[ \t\n]+" "NF && !seen[\$0]++" <<<"$RACE")
+		[ ${#races[@]} -gt 0 ] || die "$EX_USAGE" "RACE= names no race"
+		for one in "${races[@]}"; do
+			is_one_of "$one" "${all[@]}" ||
+				die "$EX_USAGE" "RACE=$one: no such race; there are: ${all[*]}"
+		done
 	fi
 	closed_set=patched
 	if [ -n "${WITHOUT-}" ]; then
