@@ -16,8 +16,20 @@
 # out ROW CASE EXPECT RESULT SECONDS WALL REASON WHERE - a line of the results
 function out(row, name, expect, result, seconds, time, why, where)
 {
+	case_out()
 	print kernel[row], release, host[row], set[row], race[row], stage[row], run[row],
 		name, expect, result, seconds, time, why, where
+}
+
+# case_out - the line of the case that has ended, with its time if that is known by now
+function case_out(  held)
+{
+	if (ended_case == "")
+		return
+	held = ended_case
+	ended_case = ""
+	sub(SUBSEP, took, held)
+	print held
 }
 
 # expected ROW CASE - what the plan expects of that case
@@ -36,7 +48,12 @@ function case_ends(result, why)
 {
 	if (!name)
 		return
-	out(now, name, expected(now, name), result, "", "", why, dir "/output.log:" case_line)
+	case_out()
+	# How long it took is said after it.
+	ended_case = kernel[now] OFS release OFS host[now] OFS set[now] OFS race[now] OFS stage[now] OFS run[now] \
+		OFS name OFS expected(now, name) OFS result OFS SUBSEP OFS "" OFS why OFS dir "/output.log:" case_line
+	ended_begun = begun
+	took = begun = ""
 	count[result]++
 	done[name]
 	if (result ~ /^(fail|timeout|crash)$/) {
@@ -139,6 +156,16 @@ now == "" { next }
 
 /^# [a-z0-9_]+: Test terminated by timeout$/ { ending = "timeout"; next }
 /^# [a-z0-9_]+: Test terminated unexpectedly by signal/ { ending = "crash"; next }
+# "# at SECONDS s", when a case begins, and after the last
+/^# at [0-9]+\.[0-9][0-9] s$/ {
+	split($0, word, " ")
+	if (ended_begun != "")
+		took = sprintf("%.2f", word[3] - ended_begun)
+	case_out()
+	begun = name != "" ? word[3] : ""
+	next
+}
+
 /^# not named: / { named = "no"; next }
 
 # "# stress: SHOWN of TRIES tries in SECONDS s showed it"
@@ -163,6 +190,7 @@ now == "" { next }
 END {
 	if (lockdep != "")
 		out(rows[1], "lockdep", "any", lockdep ? "pass" : "fail", "", "", "", dir "/output.log")
+	case_out()
 	if (end == "")
 		exit
 	dying = end != "clean"

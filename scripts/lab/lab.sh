@@ -24,7 +24,8 @@
 # Results, made by scripts/lab/collect: a line for every case, and one for each step, whose
 # CASE is *:
 #	KERNEL RELEASE HOST SET RACE STAGE RUN CASE EXPECT RESULT SECONDS WALL REASON WHERE
-# SECONDS are the host's and WALL this machine's, both of steps only; WHERE is LOG:LINE.
+# SECONDS are the host's, of a case from where it begins to where the next one does. WALL is
+# this machine's, of steps only. WHERE is LOG:LINE.
 # RESULT of a case:
 #	pass, fail, skip
 #	unnamed		left out because it was not named with -t

@@ -16,6 +16,8 @@
 #ifndef RACEFIX_H
 #define RACEFIX_H
 
+#include <time.h>
+
 #include "test_util.h"
 /* The library and the harness both have one; a case wants the harness's. */
 #undef ASSERT_EQ
@@ -25,8 +27,21 @@
 #include "klog.h"
 #include "stress.h"
 
+/* The longest list of cases that is named, or timed. */
+#define RACEFIX_CASES	64
+
+/* A case of the harness, and its own function; racefix_timed() is called in its place. */
+struct racefix_case {
+	struct __test_metadata *test;
+	void (*fn)(struct __test_metadata *test,
+		   struct __fixture_variant_metadata *variant);
+};
+
+static struct racefix_case racefix_cases[RACEFIX_CASES];
+static unsigned int racefix_nr_cases;
+
 /* Cases that were named with -t; a destructive case looks itself up here. */
-static const char *racefix_named[64];
+static const char *racefix_named[RACEFIX_CASES];
 static unsigned int racefix_nr_named;
 static pid_t racefix_pid;
 static unsigned int racefix_seconds = 60;
@@ -185,14 +200,51 @@ static inline void racefix_give_time(void)
 				t->timeout += racefix_seconds + 60;
 }
 
-/*
- * The harness counts a skipped case as passed and exits with 0.  A run in which
- * nothing was tried must not look like one in which all was well.
- */
-static inline void racefix_all_skipped(void)
+/* For scripts/lab/collect, which takes the time of a case from two of these lines. */
+static inline void racefix_print_time(void)
 {
-	if (getpid() == racefix_pid && ksft_cnt.ksft_xskip &&
-	    !ksft_cnt.ksft_pass && !ksft_cnt.ksft_fail) {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ksft_print_msg("at %lld.%02ld s\n", (long long)now.tv_sec,
+		       now.tv_nsec / 10000000);
+}
+
+static inline void racefix_timed(struct __test_metadata *test,
+				 struct __fixture_variant_metadata *variant)
+{
+	unsigned int i;
+
+	racefix_print_time();
+	for (i = 0; i < racefix_nr_cases; i++)
+		if (racefix_cases[i].test == test)
+			racefix_cases[i].fn(test, variant);
+}
+
+/* Have each case say when it begins; of more than RACEFIX_CASES, the first. */
+static inline void racefix_time_cases(void)
+{
+	struct __fixture_metadata *f;
+	struct __test_metadata *t;
+
+	for (f = __fixture_list; f; f = f->next)
+		for (t = f->tests; t && racefix_nr_cases < RACEFIX_CASES; t = t->next) {
+			racefix_cases[racefix_nr_cases].test = t;
+			racefix_cases[racefix_nr_cases++].fn = t->fn;
+			t->fn = racefix_timed;
+		}
+}
+
+/*
+ * After the last case.  The harness counts a skipped case as passed and exits with
+ * 0.  A run in which nothing was tried must not look like one in which all was well.
+ */
+static inline void racefix_end(void)
+{
+	if (getpid() != racefix_pid)
+		return;
+	racefix_print_time();
+	if (ksft_cnt.ksft_xskip && !ksft_cnt.ksft_pass && !ksft_cnt.ksft_fail) {
 		fflush(stdout);
 		_exit(KSFT_SKIP);
 	}
@@ -234,12 +286,13 @@ static inline int racefix_main(int argc, char **argv, void (*before)(void))
 	}
 
 	racefix_give_time();
+	racefix_time_cases();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	hostfacts_print();
 	if (before)
 		before();
 	racefix_pid = getpid();
-	atexit(racefix_all_skipped);
+	atexit(racefix_end);
 	return test_harness_run(argc, argv);
 }
 

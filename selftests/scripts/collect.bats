@@ -190,6 +190,26 @@ a_dead_boot()
 	[ "$(results 10 '*' | sed -n 1p)" = fail ]
 }
 
+@test "collect: the time of a case is from its line to the next case's, or to the end" {
+	sed -i "/RUN .*global.rvi_pending/a # at 10.25 s
+		/RUN .*global.notification_pending/a # at 11.75 s
+		/RUN .*global.unbacked_vapic/a # at 14.00 s
+		s/^@lab@ end 1 .*/# at 114.02 s\n&/" "$LOG"
+	# The host died, an older test ran, or a case has no such line.
+	diff - <(results 6,8,11 | sed -n 1,10p) <<-'END'
+	before	rvi_pending	1.50
+	before	notification_pending	
+	before	stress	
+	before	snapshot_revert	
+	before	unbacked_vapic	100.02
+	before	*	4.5
+	closed	rvi_pending	1.50
+	closed	notification_pending	
+	closed	snapshot_revert	
+	closed	unbacked_vapic	
+	END
+}
+
 @test "collect: what stress says of itself is kept" {
 	sed -i 's/^ok 16 # SKIP.*/# stress: 5 of 33653 tries in 180.0 s showed it\nnot ok 16 global.stress/' "$LOG"
 	[ "$(results 10,13 stress | head -n 1)" = "fail	shown=5 tries=33653 seconds=180.0" ]

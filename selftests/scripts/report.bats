@@ -434,6 +434,14 @@ machine_forms()
 		"$BATS_TEST_TMPDIR/xml")" = "no KVM_XEN" ]
 }
 
+@test "report for programs: cases have the time that their host says" {
+	awk -F "\t" -v OFS="\t" '$8 == "forced" { $11 = "1.50" } { print }' "$BATS_FILE_TMPDIR/demo.tsv" >"$RESULTS"
+	machine_forms 0 demo
+	[ "$(xmllint --xpath 'count(//testcase[@name="forced" and @time="1.5"])' "$BATS_TEST_TMPDIR/xml")" -gt 0 ]
+	[ "$(xmllint --xpath 'count(//testcase[@time])' "$BATS_TEST_TMPDIR/xml")" -eq \
+		"$(awk -F "\t" '$8 != "*" && $11 != "" { n++ } END { print n }' "$RESULTS")" ]
+}
+
 @test "report for programs: whatever makes report fail makes KTAP and JUnit fail" {
 	local change
 

@@ -108,6 +108,7 @@ $8 == "log" {
 	names[key] = names[key] (names[key] == "" ? "" : " ") $8
 	case_result[key, $8] = $10
 	case_expect[key, $8] = $9
+	case_seconds[key, $8] = $11
 	case_reason[key, $8] = $13
 	case_where[key, $8] = $14
 	# A skip on fixed modules is no pass, and no error of theirs: views look whether it matters.

@@ -55,11 +55,11 @@ function html_step(key,  n, i, name, why, note)
 	print "<p>Modules: " escaped(set[key]) ". " (why != "" ? "<strong>" linked(why) "</strong>" : linked(reason[key])) "</p>"
 	n = split(names[key], name, " ")
 	if (n) {
-		print "<div class=\"wide\"><table>\n<thead>" cells_row("th", "case\tresult\tremark\tlog") "</thead>\n<tbody>"
+		print "<div class=\"wide\"><table>\n<thead>" cells_row("th", "case\tresult\tseconds\tremark\tlog") "</thead>\n<tbody>"
 		for (i = 1; i <= n; i++) {
 			why = complaint_of(key, name[i])
 			note = why != "" ? "not as expected: " why : case_note(key, name[i])
-			print cells_row("td", name[i] "\t" case_result[key, name[i]] "\t" note "\t" case_where[key, name[i]], why != "" ? "wrong" : "")
+			print cells_row("td", name[i] "\t" case_result[key, name[i]] "\t" case_seconds[key, name[i]] "\t" note "\t" case_where[key, name[i]], why != "" ? "wrong" : "")
 		}
 		print "</tbody>\n</table></div>"
 	}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Results as the XML of JUnit (doc/schema/junit.xsd): a testsuite for each step, with its
-# cases as testcases and a last one for how it ended, and one for the table.
+# cases as testcases and a last one for how it ended, and one for the table. The time of a
+# testsuite is this machine's, that of a testcase is its host's.
 
 # is_error RESULT - did it end otherwise than by an answer?
 function is_error(got)
@@ -61,9 +62,9 @@ function junit_step(key,  name, n, i, suite, part)
 	n = split(names[key], name, " ")
 	for (i = 1; i <= n; i++)
 		testcase(suite, name[i], case_result[key, name[i]], complaint_of(key, name[i]),
-			case_reason[key, name[i]], case_note(key, name[i]))
+			case_reason[key, name[i]], case_note(key, name[i]), case_seconds[key, name[i]])
 	testcase(suite, "step", result[key], complaint_of(key, ""), reason[key],
-		in_words(result[key], expect[key]) (reason[key] != "" ? " (" reason[key] ")" : "") ", " where[key], wall[key])
+		in_words(result[key], expect[key]) (reason[key] != "" ? " (" reason[key] ")" : "") ", " where[key])
 	end_suite(suite, wall[key], "\t\t<properties>\n" property("race", part[3]) property("host", part[2]) \
 		property("kernel", release_of_step[key]) property("modules", set[key]) "\t\t</properties>\n")
 }
