@@ -44,7 +44,7 @@
 #define CONFIRM_TRIES	4
 
 static const struct pair * const tables[] = {
-	apic_page_pairs, apicv_pairs, gpc_pairs,
+	apic_page_pairs, apicv_pairs, gpc_pairs, nested_pairs,
 };
 
 static const char * const verdict_words[NR_VERDICTS] = {

@@ -138,7 +138,7 @@ struct pair {
 	bool alike;			/* it is no matter which one is held */
 };
 
-extern const struct pair apic_page_pairs[], apicv_pairs[], gpc_pairs[];
+extern const struct pair apic_page_pairs[], apicv_pairs[], gpc_pairs[], nested_pairs[];
 
 /* path.c */
 enum verdict {
