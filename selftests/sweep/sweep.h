@@ -222,6 +222,7 @@ struct sweep {
 	int ipi[2];			/* when it interrupts other CPUs, and has done */
 	struct path path;
 	struct reference reference;
+	unsigned int orders_wrong;	/* without an overlap; see struct stage */
 	struct outcome outcome;
 	int log;			/* lines that the kernel should not have said */
 	void *stage;			/* what the stage keeps */
