@@ -7,6 +7,7 @@
 #include <regex.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -82,29 +83,46 @@ int klog_mark(void)
 	return 0;
 }
 
-static bool klog_matches(const char * const *regex, size_t nr, const char *text)
-{
-	regex_t re;
-	size_t i;
-	bool hit;
+/*
+ * Expressions, compiled when they are looked at first: a warning has 50 lines, and to
+ * compile for each takes an emulated CPU half a second.
+ */
+struct klog_list {
+	const char * const *regex;
+	size_t nr;
+	regex_t *compiled;
+};
 
-	/* A few records are looked at, so compiling each time costs nothing. */
-	for (i = 0; i < nr; i++) {
-		if (regcomp(&re, regex[i], REG_EXTENDED | REG_NOSUB)) {
-			printf("# klog: not a regular expression: %s\n", regex[i]);
-			continue;
-		}
-		hit = !regexec(&re, text, 0, NULL, 0);
-		regfree(&re);
-		if (hit)
+static struct klog_list klog_denied = { klog_deny, ARRAY_SIZE(klog_deny) };
+static struct klog_list klog_allowed = { klog_allow, ARRAY_SIZE(klog_allow) };
+
+static void klog_compile(struct klog_list *list)
+{
+	size_t i;
+
+	list->compiled = calloc(list->nr, sizeof(*list->compiled));
+	if (!list->compiled)
+		ksft_exit_fail_msg("klog: no memory\n");
+	for (i = 0; i < list->nr; i++)
+		if (regcomp(&list->compiled[i], list->regex[i], REG_EXTENDED | REG_NOSUB))
+			ksft_exit_fail_msg("klog: not a regular expression: %s\n",
+					   list->regex[i]);
+}
+
+static bool klog_matches(struct klog_list *list, const char *text)
+{
+	size_t i;
+
+	if (!list->compiled)
+		klog_compile(list);
+	for (i = 0; i < list->nr; i++)
+		if (!regexec(&list->compiled[i], text, 0, NULL, 0))
 			return true;
-	}
 	return false;
 }
 
-/* Counts the lines since the mark that match one of @regex and none of @except. */
-static int klog_scan(const char * const *regex, size_t nr,
-		     const char * const *except, size_t nr_except, bool print)
+/* Counts the lines since the mark that match one of @list and none of @except, or NULL. */
+static int klog_scan(struct klog_list *list, struct klog_list *except, bool print)
 {
 	char record[KLOG_RECORD_MAX];
 	const char *text;
@@ -118,8 +136,8 @@ static int klog_scan(const char * const *regex, size_t nr,
 		return -errno;
 
 	while ((text = klog_next(fd, record, &seq))) {
-		if (seq < klog_first || !klog_matches(regex, nr, text) ||
-		    klog_matches(except, nr_except, text))
+		if (seq < klog_first || !klog_matches(list, text) ||
+		    (except && klog_matches(except, text)))
 			continue;
 		hits++;
 		if (print)
@@ -132,9 +150,7 @@ static int klog_scan(const char * const *regex, size_t nr,
 
 int klog_report(void)
 {
-	return klog_scan(klog_deny, ARRAY_SIZE(klog_deny),
-			 klog_allow, ARRAY_SIZE(klog_allow),
-			 true);
+	return klog_scan(&klog_denied, &klog_allowed, true);
 }
 
 int klog_poll(void)
@@ -152,8 +168,8 @@ int klog_poll(void)
 		return 0;
 	}
 	while ((text = klog_next(fd, record, &seq))) {
-		if (!klog_matches(klog_deny, ARRAY_SIZE(klog_deny), text) ||
-		    klog_matches(klog_allow, ARRAY_SIZE(klog_allow), text))
+		if (!klog_matches(&klog_denied, text) ||
+		    klog_matches(&klog_allowed, text))
 			continue;
 		hits++;
 		printf("# kernel: %s\n", text);
@@ -163,5 +179,11 @@ int klog_poll(void)
 
 int klog_count(const char *regex)
 {
-	return klog_scan(&regex, 1, NULL, 0, false);
+	struct klog_list list = { &regex, 1 };
+	int hits = klog_scan(&list, NULL, false);
+
+	if (list.compiled)
+		regfree(&list.compiled[0]);
+	free(list.compiled);
+	return hits;
 }
