@@ -202,7 +202,7 @@ tree_key()
 			-type f '(' -name '*.[ch]' -o -name Makefile ')' -print0 2>/dev/null |
 			sort -z | xargs -0 sha256sum)
 		# Equal patches are links to one file.
-		find -L "$@" -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum
+		[ $# -eq 0 ] || find -L "$@" -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum
 	} | sha256sum | cut -c 1-40
 }
 
