@@ -154,8 +154,8 @@ now == "" { next }
 	next
 }
 
-/^# [a-z0-9_]+: Test terminated by timeout$/ { ending = "timeout"; next }
-/^# [a-z0-9_]+: Test terminated unexpectedly by signal/ { ending = "crash"; next }
+/^# [^ ]+: Test terminated by timeout$/ { ending = "timeout"; next }
+/^# [^ ]+: Test terminated unexpectedly by signal/ { ending = "crash"; next }
 # "# at SECONDS s", when a case begins, and after the last
 /^# at [0-9]+\.[0-9][0-9] s$/ {
 	split($0, word, " ")

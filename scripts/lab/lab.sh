@@ -9,7 +9,7 @@
 #	KERNEL	a name in build/kernels, or the directory of a tree that lab/kernel built
 #	HOST	bochs, qemu or kvm
 #	SET	the modules: stock (the kernel's own), or a variant of modules-build
-#	RACE	whose test runs
+#	RACE	whose test runs; kvm-selftests are the kernel's own, each a case
 #	CASES	default (all but fatal ones and stress), every (all but stress), the names
 #		of cases, separated by commas, or stress:SECONDS
 #	RUN	a number, or the name of a mutation
@@ -59,6 +59,15 @@ field()
 	sed -n "s/^$2=//p" "$1" 2>/dev/null
 }
 
+# kernel_dir KERNEL - where a plan's kernel is
+kernel_dir()
+{
+	case $1 in
+	*/*) printf '%s\n' "$1" ;;
+	*) printf '%s\n' "$BUILD/kernels/$1" ;;
+	esac
+}
+
 # in_group COMMAND... - run it in a process group of its own, which is told to end when this
 # shell is: Ctrl-C then reaches this shell alone, and the group only through it
 in_group()
@@ -86,20 +95,24 @@ only_one()
 		"another $1 runs in $BUILD; wait for it, or give this one a place of its own with O="
 }
 
-# run_and_report VIEW OUT [RUN-OPTION]... - run OUT/plan.tsv, print what the view makes of the
-# results, and keep it in OUT/table, and for programs in OUT/results.ktap and OUT/junit.xml;
-# report's exit code
+# report_all VIEW OUT - print what the view makes of OUT/results.tsv, and keep it in OUT/table, and
+# for programs in OUT/results.ktap and OUT/junit.xml; report's exit code
+report_all()
+{
+	local code=0
+
+	"$TOP/scripts/lab/report" "$1" "$2/results.tsv" >"$2/table" || code=$?
+	cat "$2/table"
+	"$TOP/scripts/lab/report" --ktap "$1" "$2/results.tsv" >"$2/results.ktap" || :
+	"$TOP/scripts/lab/report" --junit "$1" "$2/results.tsv" >"$2/junit.xml" || :
+	return $code
+}
+
+# run_and_report VIEW OUT [RUN-OPTION]... - run OUT/plan.tsv, and report_all
 run_and_report()
 {
-	local view=$1 out=$2 code=0
-
-	shift 2
-	in_group "$TOP/scripts/lab/run" "$@" "$out/plan.tsv" "$out" || return
-	"$TOP/scripts/lab/report" "$view" "$out/results.tsv" >"$out/table" || code=$?
-	cat "$out/table"
-	"$TOP/scripts/lab/report" --ktap "$view" "$out/results.tsv" >"$out/results.ktap" || :
-	"$TOP/scripts/lab/report" --junit "$view" "$out/results.tsv" >"$out/junit.xml" || :
-	return $code
+	in_group "$TOP/scripts/lab/run" "${3}" "$2/plan.tsv" "$2" || return
+	report_all "$1" "$2"
 }
 
 # check_host HOST - refuse a host that there is not; nothing is any

@@ -205,22 +205,39 @@ debug_host()
 }
 
 @test "debug-host --kvm-selftests: the kernel's reports count, not what fails in an emulator" {
-	stub scripts/lab/kvm-selftests '
-		here=$O/kvm-selftests/9.9.0-kasan-qemu
-		mkdir -p "$here"
-		printf "k\tqemu\ta\tpass\tpass\nk\tqemu\tb\tfail\tfail\nk\tqemu\tc\ttimeout\ttimeout\n" >"$here/results.tsv"
-		cat "$O/kvm-log" >"$here/console.log"'
-	echo 'host: init reached' >"$O/kvm-log"
+	cp -r "$TOP/selftests/upstream" "$COPY/selftests/"
+	echo 'PINNED := 6.1' >"$COPY/selftests/Makefile"
+	touch "$O/selftests/kvm_selftests_test"
+	mkdir -p "$O/kernels/6.1/source/tools/testing/selftests/kvm"
+	printf 'TEST_GEN_PROGS_x86_64 += x86_64/%s\n' a b c >"$O/kernels/6.1/source/tools/testing/selftests/kvm/Makefile"
+	says selftests output.log <<-'END'
+	@lab@ begin 5
+	#  RUN           kvm.x86_64/a ...
+	ok 1 kvm.x86_64/a
+	#  RUN           kvm.x86_64/b ...
+	not ok 2 kvm.x86_64/b
+	#  RUN           kvm.x86_64/c ...
+	# x86_64/c: Test terminated by timeout
+	not ok 3 kvm.x86_64/c
+	@lab@ end 5 1 10
+	@lab@ lockdep 0
+	END
 	debug_host --kvm-selftests tree
 	[ "$status" -eq 0 ]
 	grep -qP "\tpatched: kernel's selftests\t1 passed, 1 failed, 0 skipped, 1 timed out\tnone$" "$O/trees/debug.tsv"
-	echo 'BUG: KASAN: use-after-free in zap [kvm]' >>"$O/kvm-log"
+	printf '%s\n' 'host: init reached' 'BUG: KASAN: use-after-free in zap [kvm]' | says selftests console.log
 	debug_host --kvm-selftests tree
 	[ "$status" -eq 1 ]
 	# Patched modules of races that this host does not show can break them as well.
+	rm "$O/says/selftests/output.log"
 	echo another >"$O/closed"
 	debug_host --kvm-selftests tree
 	[ "$status" -eq 1 ]
+	# Not all of them ran.
+	rm "$O/says/selftests/console.log"
+	says selftests output.log </dev/null
+	debug_host --kvm-selftests tree
+	[ "$status" -eq 3 ]
 	echo 'no race closed' >"$O/closed"
 	debug_host --kvm-selftests tree
 	[ "$status" -eq 0 ]
