@@ -172,3 +172,72 @@ tree_lab()
 	rm -rf "$OUT"
 	mkdir -p "$OUT" || die "$EX_USAGE" "cannot create $OUT"
 }
+
+# Where the demo leaves what it makes, in emulated hosts or on this machine.
+DEMO=$BUILD/demo
+
+# is_one_of WORD LIST... - is it?
+is_one_of()
+{
+	local word=$1 one
+
+	shift
+	for one; do
+		[ "$one" = "$word" ] && return
+	done
+	return 1
+}
+
+# demo_request - check RUNS, RACE and WITHOUT, and set runs, races and closed_set
+demo_request()
+{
+	local all one
+
+	runs=${RUNS:-3}
+	[[ $runs =~ ^[1-9][0-9]{0,3}$ ]] ||
+		die "$EX_USAGE" "RUNS=$runs: give a number from 1 to 9999"
+	mapfile -t all < <(race_ids)
+	races=("${all[@]}")
+	if [ -n "${RACE-}" ]; then
+		mapfile -t races < <(awk -v RS="[ \t\n]+" "NF && !seen[\$0]++" <<<"$RACE")
+		[ ${#races[@]} -gt 0 ] || die "$EX_USAGE" "RACE= names no race"
+		for one in "${races[@]}"; do
+			is_one_of "$one" "${all[@]}" ||
+				die "$EX_USAGE" "RACE=$one: no such race; there are: ${all[*]}"
+		done
+	fi
+	closed_set=patched
+	if [ -n "${WITHOUT-}" ]; then
+		is_one_of "$WITHOUT" "${all[@]}" ||
+			die "$EX_USAGE" "WITHOUT=$WITHOUT: no such race; there are: ${all[*]}"
+		closed_set=without-$WITHOUT
+	fi
+}
+
+# step_text RACE RESULT REASON - how a step went, for a person who waits
+step_text()
+{
+	case $2,$1 in
+	*,kvm-selftests) echo "$2${3:+ ($3)}" ;;
+	pass,*) echo "does not show" ;;
+	fail,*) echo "shows" ;;
+	skip,*) echo "could not be tried" ;;
+	*) echo "$2${3:+ ($3)}" ;;
+	esac
+}
+
+declare -A has_ladder=()
+
+# show_ladder DIR RACE - that of the first case of the race that failed in the boot in DIR, unless
+# one was printed
+show_ladder()
+{
+	local where
+
+	[ -z "${has_ladder[$2]-}" ] || return 0
+	while IFS= read -r where; do
+		"$TOP/scripts/lab/ladder" --at "$where" >&2 || continue
+		has_ladder[$2]=yes
+		return
+	done < <("$TOP/scripts/lab/collect" "$1" | awk -F '\t' -v race="$2" '$5 == race && $8 != "*" && $10 == "fail" { print $14 }')
+}

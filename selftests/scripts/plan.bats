@@ -72,6 +72,24 @@ rows()
 	[ "$("$COPY/scripts/lab/plan/demo" --kernel 6.1 | awk -F '\t' '$11 != "-" { print $1, $11 }' | sort | tr '\n' ' ')" = "6.1-bochs-fatal oops=panic 6.1-qemu-fatal oops=panic " ]
 }
 
+@test "plan demo --host local: all on one set, then all on the other, and what the source has must show" {
+	diff - <(rows demo --host local --kernel 9.9.0-x --has two --runs 2 --without one) <<-'END'
+	local stock one default 1 before any
+	local stock two default 1 before fail
+	local without-one one default 1 closed pass
+	local without-one two default 1 closed pass
+	local stock one default 1 after any
+	local stock two default 1 after fail
+	local stock one default 2 before any
+	local stock two default 2 before fail
+	local without-one one default 2 closed pass
+	local without-one two default 2 closed pass
+	local stock one default 2 after any
+	local stock two default 2 after fail
+	END
+	[ "$("$COPY/scripts/lab/plan/demo" --host local --kernel 9.9.0-x --race one --runs 1 | cut -f 2,3 | sort -u)" = "9.9.0-x	local" ]
+}
+
 @test "plan demo: --race, --host, --kernel and --without" {
 	diff - <(rows demo --kernel 4.4 --kernel 6.1 --race two --runs 1 --without one) <<-'END'
 	6.1-bochs stock two default 1 before fail:a,b

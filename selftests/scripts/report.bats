@@ -11,13 +11,13 @@ setup()
 	RESULTS=$BATS_TEST_TMPDIR/results.tsv
 }
 
-# r SET STAGE RUN CASE EXPECT RESULT [REASON] - a result of gpc-refresh on 6.1 in QEMU
+# r SET STAGE RUN CASE EXPECT RESULT [REASON] - a result of gpc-refresh on 6.1 in QEMU, or HOST
 r()
 {
 	local name=$4
 
 	[ "$name" != step ] || name='*'
-	printf '%s\t' "${KERNEL-6.1}" "${RELEASE-6.1.0-56-amd64}" qemu "$1" gpc-refresh "$2" "$3" "$name" "$5" "$6" 1.5 7 "${7-}"
+	printf '%s\t' "${KERNEL-6.1}" "${RELEASE-6.1.0-56-amd64}" "${HOST-qemu}" "$1" gpc-refresh "$2" "$3" "$name" "$5" "$6" 1.5 7 "${7-}"
 	echo log
 }
 
@@ -107,6 +107,73 @@ demo_says()
 	grep -v closed "$RESULTS" >"$RESULTS.2"
 	run "$TOP/scripts/lab/report" demo "$RESULTS.2" "$RESULTS.1"
 	[ "$status" -eq 0 ]
+}
+
+# here EXPECT "BEFORE CLOSED AFTER"... - results of a race on this machine, by how its steps ended
+here()
+{
+	local want=$1 run=0 stage result
+
+	shift
+	for results; do
+		run=$((run + 1))
+		for stage in before closed after; do
+			result=${results%% *}
+			results=${results#* }
+			case $stage in
+			closed) HOST=local r patched $stage $run step pass "$result" ;;
+			*) HOST=local r stock $stage $run step "$want" "$result" ;;
+			esac
+		done
+	done | sed = | sed 'N; s/\(.*\)\n\(.*\)/\2:\1/' >"$RESULTS"
+}
+
+# here_says STATUS UNPATCHED PATCHED - that the demo's view ends so, and has that row
+here_says()
+{
+	run "$TOP/scripts/lab/report" demo "$RESULTS"
+	echo "$output"
+	[ "$status" -eq "$1" ] && grep -qE "^gpc-refresh +6.1.0-56-amd64 +local  $2 +$3 +21 s a run$" <<<"$output"
+}
+
+@test "report demo: on this machine, of each run both unpatched steps count" {
+	here any "fail pass fail" "fail pass fail"
+	here_says 0 'shows 2/2 \(vulnerable\)' 'closed 2/2'
+	[[ $output != *"there was nothing to close"* ]]
+	here any "fail pass fail" "fail pass pass"
+	here_says 1 'shows 1/2 \(vulnerable\)' 'closed 2/2'
+	[[ $output == *"    run 2, after: no case fails, but the race showed in another step: log:6"* ]]
+	here any "fail fail fail" "fail skip fail"
+	here_says 1 'shows 2/2 \(vulnerable\)' 'SHOWS 0/2'
+	here any "pass pass pass" "pass unfinished pass" "unfinished pass pass"
+	here_says 1 'unclear 2/3' 'unclear 2/3'
+	[[ $output == *"    run 3, before: unfinished: log:7"* ]]
+}
+
+@test "report demo: on this machine, a race that does not show must not be in the source" {
+	here any "pass pass pass"
+	here_says 0 'does not show \(as shipped\)' 'closed 1/1'
+	[[ $output == *"What was tried does not show on this kernel's own modules: there was nothing to close"* ]]
+	here fail "pass pass pass"
+	here_says 1 'does not show 0/1 \(vulnerable\)' 'closed 1/1'
+	[[ $output != *"there was nothing to close"* ]]
+	here any "pass fail pass"
+	here_says 1 'does not show \(as shipped\)' 'SHOWS 0/1'
+	[[ $output != *"there was nothing to close"* ]]
+}
+
+@test "report demo: on this machine, what cannot be tried is no error, but nothing at all is" {
+	HOST=local r stock before 1 step any skip "no VMX" >"$RESULTS"
+	run "$TOP/scripts/lab/report" demo "$RESULTS"
+	[ "$status" -eq 1 ]
+	grep -qE '^gpc-refresh +6.1.0-56-amd64 +local  not tried: no VMX$' <<<"$output"
+	[[ $output == *"Nothing could be tried on this machine"* ]]
+	HOST=local r stock before 1 step fail skip "no VMX" >"$RESULTS.1"
+	here any "pass pass pass"
+	sed 's/gpc-refresh/tdp-mmu-zap/' "$RESULTS.1" >>"$RESULTS"
+	run "$TOP/scripts/lab/report" demo "$RESULTS"
+	[ "$status" -eq 0 ]
+	grep -qE '^tdp-mmu-zap +6.1.0-56-amd64 +local  not tried: no VMX \(vulnerable\)$' <<<"$output"
 }
 
 @test "report demo: a case that must fail on an unfixed kernel and does not is an error" {

@@ -12,7 +12,7 @@ function is_error(got)
 
 # testcase SUITE NAME RESULT WHY REASON NOTE SECONDS - WHY it is wrong, or nothing; counts it.
 # The testsuite's own text is after its testcases, so they are kept.
-function testcase(suite, name, got, why, text, note, time)
+function testcase(suite, name, got, why, text, remark, time)
 {
 	nr["tests"]++
 	kept = kept "\t\t<testcase classname=\"" escaped(suite) "\" name=\"" escaped(name) "\"" (time != "" ? " time=\"" time + 0 "\"" : "")
@@ -22,8 +22,8 @@ function testcase(suite, name, got, why, text, note, time)
 	} else if (is_skip(got)) {
 		nr["skipped"]++
 		kept = kept ">\n\t\t\t<skipped message=\"" escaped(text) "\"/>\n\t\t</testcase>\n"
-	} else if (note != "")
-		kept = kept ">\n\t\t\t<system-out>" escaped(note) "</system-out>\n\t\t</testcase>\n"
+	} else if (remark != "")
+		kept = kept ">\n\t\t\t<system-out>" escaped(remark) "</system-out>\n\t\t</testcase>\n"
 	else
 		kept = kept "/>\n"
 }
