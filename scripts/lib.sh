@@ -99,6 +99,13 @@ usage_from_header()
 	sed -n '4,/^[^#]*$/{/^#/s/^# \{0,1\}//p}' "$1"
 }
 
+# usage - print that to stderr, and exit: the script was used wrongly
+usage()
+{
+	usage_from_header "$0" >&2
+	exit $EX_USAGE
+}
+
 # need_package COMMAND PACKAGE - make COMMAND available, from PACKAGE of the
 # machine's own release; only root can install, other users get the command to type.
 # COMMAND may also be a file's absolute path.
