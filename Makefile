@@ -25,6 +25,8 @@ help:
 	@echo '  make sweep RACE=ID  find it without being given its place: hold one operation at'
 	@echo '                   every point of its path and let the other run; a map [1]'
 	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
+	@echo '                     A=mmap B=kvmclock       two operations by name, in place of RACE'
+	@echo '                     TWO=1                   hold both, too'
 	@echo '  make ladder RACE=ID   how that race went, in the last demo'
 	@echo '  make costs       what the fixes cost: instructions of paths through KVM, on unpatched and on'
 	@echo '                   patched modules, as an emulator counts them [1]'

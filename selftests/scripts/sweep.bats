@@ -33,11 +33,16 @@ point()
 	printf '@sweep@\tpoint\t%s\t%s\t1\t0\t%s\tran\t%s\n' "$2" "$3" "$4" "${5-}" >>"$1"
 }
 
-# map FORM
+# map - as text, or with "svg" as a drawing of it
 map()
 {
-	awk -F '\t' -v form="$1" -v race=gpc-refresh -v kernel=6.1.0 -v host=qemu \
-		-v unfixed=reopen-gpc-refresh -f "$MAP" unfixed fixed
+	awk -F '\t' -v race=gpc-refresh -v kernel=6.1.0 -v host=qemu \
+		-v unfixed=reopen-gpc-refresh -f "$MAP" unfixed fixed >text
+	if [ "${1-}" = svg ]; then
+		"$TOP/scripts/tree/window-svg" <text
+	else
+		cat text
+	fi
 }
 
 # two_paths - three points; the fixed modules have a function more
@@ -56,7 +61,7 @@ two_paths()
 
 @test "both paths stand side by side, a function that only one has in its place" {
 	two_paths
-	run map text
+	run map
 	[ "$status" -eq 0 ]
 	[[ $output == *"A replaces the page, B refreshes the cache; unfixed: reopen-gpc-refresh"* ]]
 	[[ $output == *$'\n   |      |   f() {\n          .     g() {\n   S      w     _raw_spin_lock() {\n   ?      w   } f'* ]]
@@ -65,7 +70,7 @@ two_paths()
 @test "what is counted is what is recorded" {
 	two_paths
 	printf '@sweep@\tcount\tschedules\t30\n@sweep@\tcount\tmilliseconds\t600\n' >>unfixed
-	run map text
+	run map
 	[[ $output == *"unfixed: 1 of 3 points show; 1 ran through, 0 waited, 0 not reached, 1 not tried; 30 schedules, 50.0/s"* ]]
 	[[ $output == *"fixed:   0 of 4 points show; 1 ran through, 2 waited, 1 not reached, 0 not tried"* ]]
 	[[ $output == *"not tried, unfixed, 1: no gate"* ]]
@@ -76,8 +81,9 @@ two_paths()
 	path fixed kvm:f entry 0
 	point unfixed kvm:f entry "ran through"
 	point unfixed kvm:g entry dies "Fatal exception"
-	run map text
+	run map
 	[[ $output == *"unfixed: 1 of 3 points show (the host dies at 1); 1 ran through, 0 waited, 0 not reached, 1 not tried"* ]]
+	[[ $output == *"dies, unfixed, 1: Fatal exception"* ]]
 	[[ $output == *$'\n   X          g() {'* ]]
 }
 
@@ -87,7 +93,7 @@ two_paths()
 	path fixed kvm:f entry 0 kvm:f return 0
 	point unfixed kvm:f entry shows
 	point fixed kvm:f entry waited
-	run map text
+	run map
 	[ "$(grep -c 'f() {' <<<"$output")" -eq 1 ]
 }
 
@@ -96,15 +102,46 @@ two_paths()
 	run map svg
 	[ "$status" -eq 0 ]
 	[[ ${lines[0]} == "<svg "* ]]
-	[[ $output == *'fill="#d64545"'*'>S</text>'* ]]
+	[[ $output == *"_raw_spin_lock() {</text>"* ]]
+	# At the third row: what shows on unfixed modules, and what waits on fixed ones.
+	[[ $output == *'<path d="M8 '*'" fill="#d64545"'*'<text x="36" y="'*'>S</text>'* ]]
+	[[ $output == *'<text x="98 98" y="'*'>ww</text>'* ]]
+	command -v xmllint >/dev/null || skip "there is no xmllint; apt-get install libxml2-utils"
+	xmllint --noout - <<<"$output"
 	[[ $output == *"_raw_spin_lock() {</text>"* ]]
 	[[ ${lines[-1]} == "</svg>" ]]
+}
+
+@test "a function that is called from elsewhere is at another place" {
+	path unfixed kvm:f entry 0 kvm:g entry 1
+	path fixed kvm:f entry 0 kvm:g entry 2
+	point unfixed kvm:g entry shows
+	point fixed kvm:g entry waited
+	run map
+	[[ $output == *$'\n   S            g() {\n          w       g() {'* ]]
+}
+
+@test "two holds are told apart from one" {
+	two_paths
+	printf '@sweep@\ttwo\tkvm:f\tentry\t1\t_raw_spin_lock<kvm\treturn\t2\n' >>unfixed
+	printf '@sweep@\tcount\ttwo holds: shows\t1\n@sweep@\tcount\ttwo holds: waited\t4\n' >>unfixed
+	run map
+	[[ $output == *"unfixed: 1 of 3 points show"* ]]
+	[[ $output == *"two holds, unfixed: 1 show, 0 ran through, 4 waited, 0 not reached, 0 not tried"* ]]
+	[[ $output == *"  A held at f() {, B at } _raw_spin_lock #2"* ]]
+	[[ $output == *"two holds, fixed:"* ]]
+	run map svg
+	[[ $output == *">two holds, unfixed: 1 show"* ]]
 }
 
 @test "without a race it says how it is used" {
 	run env -u RACE -u O "$TOP/scripts/lab/sweep"
 	[ "$status" -eq 2 ]
-	[[ $output == *"give RACE=ID"* ]]
+	[[ $output == *"give RACE=ID, or A=OPERATION B=OPERATION"* ]]
+	run env -u RACE -u O A=mmap "$TOP/scripts/lab/sweep"
+	[ "$status" -eq 2 ]
+	run env -u O RACE=gpc-refresh A=mmap B=kvmclock "$TOP/scripts/lab/sweep"
+	[ "$status" -eq 2 ]
 	run "$TOP/scripts/lab/sweep" --bogus
 	[ "$status" -eq 2 ]
 }

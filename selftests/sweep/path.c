@@ -132,14 +132,15 @@ static void trace_off(void)
 	put("buffer_size_kb", "1", 0);
 }
 
-/* A gate for nobody: from here on others there cost no change of code. */
-static bool put_gate(struct sweep *sweep, struct function *function)
+bool path_put_gate(struct sweep *sweep, struct function *function)
 {
 	struct rg_point nobody = {
 		.symbol = function->symbol, .tid = NOBODY, .max_hits = 1,
 	};
 	char name[RG_SYMBOL_LEN];
 
+	if (function->nobody > 0)
+		return true;
 	function->nobody = rg_arm(sweep->rg, &nobody);
 	if (function->nobody != -ENOENT || function->from)
 		return function->nobody >= 0;
@@ -156,7 +157,7 @@ static void put_gates(struct sweep *sweep)
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < path->nr_functions; i++) {
-		if (put_gate(sweep, &path->functions[i])) {
+		if (path_put_gate(sweep, &path->functions[i])) {
 			path->functions[nr++] = path->functions[i];
 			continue;
 		}
@@ -187,17 +188,18 @@ static void add_locks(struct path *path)
 	}
 }
 
+void path_alloc(struct path *path)
+{
+	path->functions = survive_alloc(MAX_FUNCTIONS * sizeof(*path->functions));
+	path->points = survive_alloc(MAX_POINTS * sizeof(*path->points));
+}
+
 const char *path_trace(struct sweep *sweep, struct worker *worker,
 		       void (*run)(struct sweep *sweep))
 {
 	struct path *path = &sweep->path;
 	const char *why;
 	int i;
-
-	memset(path, 0, sizeof(*path));
-	path->functions = calloc(MAX_FUNCTIONS, sizeof(*path->functions));
-	path->points = calloc(MAX_POINTS, sizeof(*path->points));
-	TEST_ASSERT(path->functions && path->points, "no memory for a path");
 
 	why = trace_on(worker->tid);
 	/* What is done only once or now and then is on one of them. */
@@ -219,9 +221,9 @@ const char *path_trace(struct sweep *sweep, struct worker *worker,
 	return NULL;
 }
 
-/* Gates that hold @worker for a moment, at both ends of every function. */
+/* Gates at both ends of every function. */
 static void arm_path(struct sweep *sweep, struct worker *worker,
-		     unsigned int visits)
+		     unsigned int action, unsigned int skip, unsigned int visits)
 {
 	struct path *path = &sweep->path;
 	struct function *function;
@@ -233,8 +235,9 @@ static void arm_path(struct sweep *sweep, struct worker *worker,
 			function->gate[where] = rg_arm(sweep->rg, &(struct rg_point){
 				.symbol = function->symbol, .where = where,
 				.from = function->from, .tid = worker->tid,
-				.action = RG_HOLD_SLEEP, .timeout_us = MOMENT_US,
-				.max_hits = visits });
+				.action = action,
+				.timeout_us = action == RG_RECORD ? 0 : MOMENT_US,
+				.skip = skip, .max_hits = visits });
 	}
 }
 
@@ -278,13 +281,23 @@ static void add_point(struct path *path, const struct rg_event *event,
 	struct function *function;
 	struct point *point;
 
-	if (event->kind != RG_EV_HELD && event->kind != RG_EV_MISSED)
-		return;
 	function = function_of(path, event->gate, event->where);
 	if (!function)
 		return;
-	if (path->nr_points == MAX_POINTS ||
-	    (event->kind == RG_EV_MISSED && event->reason != RG_MISS_ATOMIC)) {
+	switch (event->kind) {
+	case RG_EV_HELD:
+	case RG_EV_ARRIVE:
+	case RG_EV_RETURN:
+		break;
+	case RG_EV_MISSED:
+		if (event->reason == RG_MISS_ATOMIC)
+			break;
+		path->nr_missed++;
+		return;
+	default:
+		return;
+	}
+	if (path->nr_points == MAX_POINTS) {
 		path->nr_missed++;
 		return;
 	}
@@ -302,8 +315,10 @@ static void add_point(struct path *path, const struct rg_event *event,
 		++*depth;
 }
 
-const char *path_record(struct sweep *sweep, struct worker *worker,
-			void (*run)(struct sweep *sweep), unsigned int visits)
+/* The points of one run, with gates that hold, or that only record. */
+static void record_once(struct sweep *sweep, struct worker *worker,
+			void (*run)(struct sweep *sweep), unsigned int action,
+			unsigned int visits)
 {
 	struct path *path = &sweep->path;
 	const struct rg_event *events;
@@ -311,7 +326,7 @@ const char *path_record(struct sweep *sweep, struct worker *worker,
 	ssize_t nr, i;
 
 	sweep->pair->stage->fresh(sweep);
-	arm_path(sweep, worker, visits);
+	arm_path(sweep, worker, action, 0, visits);
 	rg_forget(sweep->rg);
 	worker_call(worker, run);
 	nr = rg_events(sweep->rg, &events);
@@ -324,7 +339,135 @@ const char *path_record(struct sweep *sweep, struct worker *worker,
 	}
 	disarm_path(sweep);
 	rg_forget(sweep->rg);
+}
+
+static bool is_atomic(const struct point *points, unsigned int nr,
+		      const struct point *like)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (points[i].function == like->function &&
+		    points[i].where == like->where && points[i].visit == like->visit)
+			return points[i].atomic;
+	return false;
+}
+
+/* Drops points that are only there because they were recorded. */
+static void drop_detours(struct sweep *sweep, struct worker *worker,
+			 void (*run)(struct sweep *sweep))
+{
+	struct path *path = &sweep->path;
+	struct rg_status status;
+	unsigned int i, nr = 0;
+	int gate;
+
+	sweep->pair->stage->fresh(sweep);
+	arm_path(sweep, worker, RG_RECORD, ~0u, 0);
+	worker_call(worker, run);
+	for (i = 0; i < path->nr_points; i++) {
+		gate = path->points[i].function->gate[path->points[i].where];
+		if (!rg_status(sweep->rg, gate, &status) &&
+		    status.hits < path->points[i].visit)
+			continue;
+		path->points[nr++] = path->points[i];
+	}
+	path->nr_points = nr;
+	disarm_path(sweep);
+	rg_forget(sweep->rg);
+}
+
+/*
+ * The first run, which is held at each point for a moment, says where the kernel may
+ * sleep, the second one what the path is.  For each record racegate interrupts its own
+ * CPU, which is an exit more of a vCPU: a third run counts visits, and records nothing.
+ */
+const char *path_record(struct sweep *sweep, struct worker *worker,
+			void (*run)(struct sweep *sweep), unsigned int visits)
+{
+	struct path *path = &sweep->path;
+	unsigned int nr_held, i;
+	struct point *held;
+
+	record_once(sweep, worker, run, RG_HOLD_SLEEP, visits);
+	nr_held = path->nr_points;
+	held = calloc(MAX_POINTS, sizeof(*held));
+	TEST_ASSERT(held, "no memory for a path");
+	memcpy(held, path->points, nr_held * sizeof(*held));
+	record_once(sweep, worker, run, RG_RECORD, visits);
+	drop_detours(sweep, worker, run);
+	for (i = 0; i < path->nr_points; i++)
+		path->points[i].atomic = is_atomic(held, nr_held, &path->points[i]);
+	free(held);
 	return path->nr_points ? NULL : "no function on the path could be given a gate";
+}
+
+static const char * const where_words[] = { "entry", "return" };
+
+void path_name_point(const struct point *point, char *text, size_t size)
+{
+	snprintf(text, size, "%s%s%s\t%s\t%u", point->function->symbol,
+		 point->function->from ? "<" : "", point->function->from ?: "",
+		 where_words[point->where], point->visit);
+}
+
+void path_print(const struct path *path)
+{
+	const struct point *point;
+	char name[256];
+	unsigned int i;
+
+	for (i = 0; i < path->nr_points; i++) {
+		point = &path->points[i];
+		path_name_point(point, name, sizeof(name));
+		printf("@sweep@\tpath\t%s\t%u\t%u\n", name, point->depth,
+		       point->atomic);
+	}
+}
+
+/* Of "kvm:function", or of "_raw_spin_lock<kvm". */
+static struct function *function_by_text(struct path *path, const char *text)
+{
+	const char *from = strchr(text, '<');
+	size_t len = from ? (size_t)(from - text) : strlen(text);
+	struct function *function = path->functions;
+	unsigned int i;
+
+	for (i = 0; i < path->nr_functions; i++, function++)
+		if (!strncmp(function->symbol, text, len) && !function->symbol[len] &&
+		    !from == !function->from &&
+		    (!from || !strcmp(function->from, from + 1)))
+			return function;
+	if (len >= sizeof(function->symbol) || path->nr_functions == MAX_FUNCTIONS)
+		return NULL;
+	path->nr_functions++;
+	memcpy(function->symbol, text, len);
+	if (from)
+		function->from = strcmp(from + 1, "kvm") ? vendor() : "kvm";
+	return function;
+}
+
+const char *path_read(struct path *path, const char *text)
+{
+	unsigned int where, visit, depth, atomic;
+	char name[256], where_word[16];
+	struct function *function;
+	const char *line;
+
+	for (line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (sscanf(line, "@sweep@ path %255s %15s %u %u %u", name, where_word,
+			   &visit, &depth, &atomic) != 5)
+			continue;
+		where = !strcmp(where_word, where_words[RG_RETURN]);
+		function = function_by_text(path, name);
+		if (!function || path->nr_points == MAX_POINTS)
+			return "the path is too long";
+		path->points[path->nr_points++] = (struct point){
+			.function = function, .where = where, .visit = visit,
+			.depth = depth, .atomic = atomic };
+	}
+	return path->nr_points ? NULL : "there is no path in the file";
 }
 
 void path_drop_unused(struct sweep *sweep)
@@ -335,10 +478,10 @@ void path_drop_unused(struct sweep *sweep)
 
 	for (i = 0; i < path->nr_functions; i++) {
 		function = &path->functions[i];
-		if (!function->from || function->nobody < 0 ||
+		if (!function->from || function->nobody <= 0 ||
 		    visits_so_far(path, function, RG_ENTRY))
 			continue;
 		rg_disarm(sweep->rg, function->nobody);
-		function->nobody = -1;
+		function->nobody = 0;
 	}
 }

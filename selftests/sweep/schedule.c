@@ -27,6 +27,10 @@
 #define END_US		20000000
 /* What sleeps for so long sleeps for ever; see stop() of struct stage. */
 #define STOP_US		20000
+/* How often to look whether the kernel has killed one of them. */
+#define DEAD_US		20000
+/* What the other one may still take then, unless it waits for a lock that stays. */
+#define LAST_US		100000
 
 /* How often to look at B, and when it plainly waits. */
 #define LOOK_US		300
@@ -36,10 +40,12 @@
 /* Once in the slow path of a lock, and not at its end so long after. */
 #define LOCK_US		1500
 /*
- * Neither at its end nor asleep nor in the slow path of a lock for so long, and on as
- * many looks, as an emulated CPU may be without one of the machine's for longer: it
- * polls, as what KVM does again and again until an invalidation is over.
+ * It polls, as what KVM does again and again until an invalidation is over, if it has
+ * come to a lock operation so often; a loop that passes none is known by being neither
+ * at its end nor asleep nor in the slow path of a lock for so long, and on as many looks,
+ * as an emulated CPU may be without one of the machine's for longer.
  */
+#define MANY_PASSES(usual)	(4 * (usual) + 16)
 #define POLL_US		20000
 #define POLL_LOOKS	20
 
@@ -123,7 +129,7 @@ static bool is_done(struct worker *worker, unsigned long long us)
 }
 
 /* The host does not get over it: nothing more can be said in this boot. */
-static void give_up(struct sweep *sweep)
+void sweep_give_up(struct sweep *sweep)
 {
 	int fd;
 
@@ -139,7 +145,7 @@ static void give_up(struct sweep *sweep)
 	_exit(3);
 }
 
-/* R, S, D and so on. */
+/* R, S, D and so on; of a thread that is gone ?. */
 static char state_of(const struct worker *worker)
 {
 	char text[128], *end;
@@ -152,22 +158,28 @@ static char state_of(const struct worker *worker)
 	return end && end[1] ? end[2] : '?';
 }
 
+static bool is_dead(const struct worker *worker)
+{
+	return worker->stat >= 0 && strchr("?XZ", state_of(worker));
+}
+
 static void finish(struct worker *worker)
 {
 	unsigned long long begin = sweep_now_us(), now, asleep_since = 0;
 	struct sweep *sweep = worker->sweep;
 	const struct stage *stage = sweep->pair->stage;
 
-	if (!stage->stop) {
-		if (!is_done(worker, END_US))
-			give_up(sweep);
-		return;
-	}
-	while (!is_done(worker, LOOK_US)) {
+	while (!is_done(worker, stage->stop ? LOOK_US : DEAD_US)) {
+		if (is_dead(&sweep->worker[0]) || is_dead(&sweep->worker[1])) {
+			/* The other one had better not be in the way of what comes. */
+			is_done(&sweep->worker[0], LAST_US);
+			is_done(&sweep->worker[1], LAST_US);
+			survive_lost(sweep);
+		}
 		now = sweep_now_us();
 		if (now - begin > END_US)
-			give_up(sweep);
-		if (state_of(worker) != 'S')
+			sweep_give_up(sweep);
+		if (!stage->stop || state_of(worker) != 'S')
 			asleep_since = 0;
 		else if (!asleep_since)
 			asleep_since = now;
@@ -188,7 +200,6 @@ static const char *start_worker(struct sweep *sweep, int i)
 
 	worker->sweep = sweep;
 	worker->cpu = 1 + i;
-	worker->stat = -1;
 	worker->busy = true;
 	sem_init(&worker->go, 0, 0);
 	sem_init(&worker->done, 0, 0);
@@ -215,6 +226,8 @@ const char *sweep_start(struct sweep *sweep)
 	if (rg_open(&sweep->rg) < 0)
 		return rg_strerror();
 	rg_name_thread(sweep->rg, rg_gettid(), "steers");
+	for (i = 0; i < 2; i++)
+		sweep->worker[i].stat = -1;
 	for (i = 0; i < 2; i++) {
 		why = start_worker(sweep, i);
 		if (why)
@@ -255,6 +268,67 @@ static void run_other(struct sweep *sweep)
 	run_op(sweep, sweep->pair->op[!sweep->first]);
 }
 
+static uint64_t passes(struct sweep *sweep, unsigned int i)
+{
+	struct rg_status status;
+
+	if (rg_status(sweep->rg, sweep->passes[i].gate, &status))
+		return 0;
+	return status.hits;
+}
+
+void sweep_count_passes(struct sweep *sweep)
+{
+	struct path *path = &sweep->path;
+	const struct function *function;
+	unsigned int i;
+	int gate;
+
+	for (i = 0; i < path->nr_points; i++) {
+		function = path->points[i].function;
+		if (!function->from || path->points[i].where != RG_ENTRY ||
+		    path->points[i].visit > 1 || sweep->nr_passes == MAX_PASSES)
+			continue;
+		/* It counts, and records nothing. */
+		gate = rg_arm(sweep->rg, &(struct rg_point){
+			.symbol = function->symbol, .from = function->from,
+			.tid = sweep->worker[!sweep->first].tid, .skip = ~0u });
+		if (gate >= 0)
+			sweep->passes[sweep->nr_passes++].gate = gate;
+	}
+}
+
+static void passes_begin(struct sweep *sweep)
+{
+	unsigned int i;
+
+	for (i = 0; i < sweep->nr_passes; i++)
+		sweep->passes[i].before = passes(sweep, i);
+}
+
+static void learn_passes(struct sweep *sweep)
+{
+	unsigned int i;
+	uint64_t nr;
+
+	for (i = 0; i < sweep->nr_passes; i++) {
+		nr = passes(sweep, i) - sweep->passes[i].before;
+		if (nr > sweep->passes[i].usual)
+			sweep->passes[i].usual = nr;
+	}
+}
+
+static bool passes_often(struct sweep *sweep)
+{
+	unsigned int i;
+
+	for (i = 0; i < sweep->nr_passes; i++)
+		if (passes(sweep, i) - sweep->passes[i].before >
+		    MANY_PASSES(sweep->passes[i].usual))
+			return true;
+	return false;
+}
+
 /* What came of it. */
 static void look(struct sweep *sweep)
 {
@@ -275,7 +349,9 @@ void sweep_order(struct sweep *sweep, bool first_goes_first)
 	sweep->pair->stage->fresh(sweep);
 	if (first_goes_first)
 		worker_call(held, run_held);
+	passes_begin(sweep);
 	worker_call(other, run_other);
+	learn_passes(sweep);
 	if (!first_goes_first)
 		worker_call(held, run_held);
 	look(sweep);
@@ -306,8 +382,8 @@ static unsigned int slowpaths(struct sweep *sweep)
 }
 
 /*
- * Is B waiting for another CPU to answer its interrupt?  A that spins with interrupts
- * off does not, which is the hold's doing, and says nothing about the two.
+ * Is B waiting for another CPU to answer its interrupt?  A with interrupts off does
+ * not, however long it stays there: that is what keeps a TLB flush from being over.
  */
 static bool waits_for_ipi(struct sweep *sweep)
 {
@@ -344,8 +420,9 @@ static void arm_slowpaths(struct sweep *sweep)
 	}
 }
 
-/* Follows B until it is at its end, or plainly waits. */
-static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before)
+/* Follows B until it is at its end, or plainly waits, or is held at @gate. */
+static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before,
+			   int gate)
 {
 	unsigned long long begin = sweep_now_us(), now, spins_since = 0;
 	struct worker *other = other_worker(sweep);
@@ -354,6 +431,8 @@ static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before)
 
 	for (; !is_done(other, LOOK_US); looks++) {
 		now = sweep_now_us();
+		if (gate >= 0 && !rg_wait(sweep->rg, gate, 1, 0))
+			return HELD;
 		state = state_of(other);
 		asleep = state == 'S' || state == 'D' ? asleep + 1 : 0;
 		if (asleep >= LOOKS_ASLEEP &&
@@ -363,9 +442,30 @@ static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before)
 			spins_since = now;
 		if (spins_since && now - spins_since > LOCK_US)
 			return SPINS;
+		if (!spins_since && !asleep && looks && passes_often(sweep))
+			return POLLS;
 		if (!spins_since && !asleep && now - begin > POLL_US &&
 		    looks > POLL_LOOKS)
-			return waits_for_ipi(sweep) ? UNCLEAR : POLLS;
+			return waits_for_ipi(sweep) ? ASKS : POLLS;
+	}
+	return RAN;
+}
+
+/* Follows A, that goes on while B is held: it is done, or waits for B, in whatever way. */
+static enum progress watch_held(struct sweep *sweep)
+{
+	struct worker *held = held_worker(sweep);
+	unsigned long long begin = sweep_now_us();
+	unsigned int asleep = 0, looks;
+	char state;
+
+	for (looks = 0; !is_done(held, LOOK_US); looks++) {
+		state = state_of(held);
+		asleep = state == 'S' || state == 'D' ? asleep + 1 : 0;
+		if (asleep >= LOOKS_ASLEEP && sweep_now_us() - begin > RCU_US)
+			return SLEEPS;
+		if (!asleep && sweep_now_us() - begin > POLL_US && looks > POLL_LOOKS)
+			return POLLS;
 	}
 	return RAN;
 }
@@ -409,62 +509,82 @@ static void conclude(struct schedule *result, const struct record *record)
 	} else if (record->timed_out) {
 		result->verdict = NOT_TRIED;
 		result->why = "the hold ran out";
-	} else if (result->progress == UNCLEAR) {
-		result->verdict = NOT_TRIED;
-		result->why = "B waited for an interrupt to be answered, with A's CPU held";
 	} else {
 		result->verdict = result->progress == RAN ? RAN_THROUGH : WAITED;
 	}
 }
 
 /* Returns the gate's id, or an error. */
-static int start_held(struct sweep *sweep, const struct rg_point *gate)
+static int start_gated(struct worker *worker, void (*work)(struct sweep *sweep),
+		       const struct point *point)
 {
-	struct worker *held = held_worker(sweep);
-
-	held->gate = gate;
-	start(held, run_held);
-	while (sem_wait(&held->armed))
-		;
-	held->gate = NULL;
-	return held->gate_id;
-}
-
-static void hold_once(struct sweep *sweep, struct point *point, bool alone,
-		      struct schedule *result)
-{
-	struct rg_point where = {
+	struct rg_point gate = {
 		.symbol = point->function->symbol, .where = point->where,
-		.from = point->function->from, .tid = held_worker(sweep)->tid,
+		.from = point->function->from, .tid = worker->tid,
 		.action = point->atomic ? RG_HOLD_SPIN : RG_HOLD_SLEEP,
 		.timeout_us = point->atomic ? HOLD_SPIN_US : HOLD_SLEEP_US,
 		.skip = point->visit - 1, .max_hits = 1,
 	};
+
+	worker->gate = &gate;
+	start(worker, work);
+	while (sem_wait(&worker->armed))
+		;
+	worker->gate = NULL;
+	return worker->gate_id;
+}
+
+/* B runs, while A is held; returns B's gate, or less than 0. */
+static int run_second(struct sweep *sweep, struct point *second, int held_gate,
+		      unsigned int slowpaths_before, struct schedule *result)
+{
+	struct worker *other = other_worker(sweep);
+	int gate = -1;
+
+	if (second)
+		gate = start_gated(other, run_other, second);
+	else
+		start(other, run_other);
+	result->progress = watch(sweep, slowpaths_before, gate);
+	rg_release(sweep->rg, held_gate);
+	if (result->progress != HELD)
+		return gate;
+	result->progress = watch_held(sweep);
+	rg_release(sweep->rg, gate);
+	return gate;
+}
+
+static void hold_once(struct sweep *sweep, struct point *point,
+		      struct point *second, bool alone, struct schedule *result)
+{
 	unsigned long long t[5];
 	struct record record;
 	unsigned int before;
+	int gate, second_gate = -1;
 	bool ran = false;
-	int gate;
 
 	arm_slowpaths(sweep);
+	path_put_gate(sweep, point->function);
+	if (second)
+		path_put_gate(sweep, second->function);
 	t[0] = sweep_now_us();
 	sweep->pair->stage->fresh(sweep);
 	rg_forget(sweep->rg);
 	before = slowpaths(sweep);
+	passes_begin(sweep);
 	t[1] = sweep_now_us();
-	gate = start_held(sweep, &where);
+	gate = start_gated(held_worker(sweep), run_held, point);
 	result->progress = RAN;
 	if (gate >= 0 && !rg_wait(sweep->rg, gate, 1, REACH_US)) {
 		t[2] = sweep_now_us();
 		if (alone) {
 			usleep(LOOK_US);
+			rg_release(sweep->rg, gate);
 		} else {
-			start(other_worker(sweep), run_other);
-			result->progress = watch(sweep, before);
+			second_gate = run_second(sweep, second, gate, before, result);
 			ran = true;
 		}
 		t[3] = sweep_now_us();
-		rg_release(sweep->rg, gate);
 		sweep->us.second += t[3] - t[2];
 	} else {
 		t[3] = sweep_now_us();
@@ -486,16 +606,22 @@ static void hold_once(struct sweep *sweep, struct point *point, bool alone,
 		conclude(result, &record);
 		point->atomic |= record.atomic;
 	}
+	if (second && (result->verdict == RAN_THROUGH || result->verdict == WAITED)) {
+		read_record(sweep, second_gate, &record);
+		conclude(result, &record);
+		second->atomic |= record.atomic;
+	}
 	look(sweep);
 }
 
-void sweep_hold(struct sweep *sweep, struct point *point, bool alone,
-		struct schedule *result)
+void sweep_hold(struct sweep *sweep, struct point *point, struct point *second,
+		bool alone, struct schedule *result)
 {
 	bool was_atomic = point->atomic;
+	bool second_was = second && second->atomic;
 
-	hold_once(sweep, point, alone, result);
+	hold_once(sweep, point, second, alone, result);
 	/* It may not sleep there this time; spin, then. */
-	if (point->atomic && !was_atomic)
-		hold_once(sweep, point, alone, result);
+	if (point->atomic != was_atomic || (second && second->atomic != second_was))
+		hold_once(sweep, point, second, alone, result);
 }

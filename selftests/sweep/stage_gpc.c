@@ -24,8 +24,9 @@
 /* Where each page says which one it is; KVM writes to its beginning. */
 #define PAGE_NR		(PAGE - sizeof(uint64_t))
 
-/* Whose thread has the vCPU: of these pairs it is the second operation. */
+/* Whose thread has the vCPU. */
 #define VCPU_WORKER	1
+#define VCPU_THREAD	THREAD_1
 
 struct gpc {
 	struct kvm_vm *vm;
@@ -34,6 +35,7 @@ struct gpc {
 	char *guest;		/* as KVM knows it */
 	char *pages;		/* all pages of the memfd */
 	int mapped, next;
+	uint32_t slot_flags;
 	int before;		/* the page that is mapped before a schedule */
 	uint64_t sum[3][NR_PAGES];	/* before, after the operations, after the probe */
 };
@@ -59,6 +61,24 @@ static void replace(struct sweep *sweep)
 		  (off_t)gpc->next * PAGE);
 	TEST_ASSERT(at == gpc->guest, "mmap: %s", strerror(errno));
 	gpc->mapped = gpc->next;
+}
+
+/* The memfd keeps the page: it comes back with the next access. */
+static void discard(struct sweep *sweep)
+{
+	struct gpc *gpc = sweep->stage;
+
+	TEST_ASSERT(!madvise(gpc->guest, PAGE, MADV_DONTNEED), "madvise: %s",
+		    strerror(errno));
+}
+
+static void switch_dirty_log(struct sweep *sweep)
+{
+	struct gpc *gpc = sweep->stage;
+
+	gpc->slot_flags ^= KVM_MEM_LOG_DIRTY_PAGES;
+	vm_set_user_memory_region(gpc->vm, SLOT, gpc->slot_flags, GPA, PAGE,
+				  gpc->guest);
 }
 
 /* Has the vCPU's clock written anew. */
@@ -140,7 +160,14 @@ static void fresh(struct sweep *sweep)
 {
 	struct gpc *gpc = sweep->stage;
 
+	if (gpc->slot_flags)
+		switch_dirty_log(sweep);
 	worker_call(&sweep->worker[VCPU_WORKER], write_clock);
+	/* With the clock held the cache is stale, or no refresh is on its path. */
+	if (sweep->first == VCPU_WORKER) {
+		gpc->next = (gpc->mapped + 1) % NR_PAGES;
+		replace(sweep);
+	}
 	gpc->before = gpc->mapped;
 	gpc->next = (gpc->mapped + 1) % NR_PAGES;
 	sum_up(gpc, 0);
@@ -184,18 +211,31 @@ static void observe(struct sweep *sweep)
 	worker_call(&sweep->worker[VCPU_WORKER], observe_vcpu);
 }
 
-static const struct stage stage_gpc = {
-	.name = "a page behind a gfn_to_pfn_cache",
-	.missing = missing, .create = create, .destroy = destroy,
-	.fresh = fresh, .probe = probe, .observe = observe,
-};
-
 static const struct op op_replace = {
 	.name = "mmap", .what = "replaces the page", .run = replace,
 };
 
+static const struct op op_discard = {
+	.name = "madvise", .what = "takes the page away", .run = discard,
+};
+
+static const struct op op_dirty_log = {
+	.name = "dirty-log", .what = "switches dirty logging", .run = switch_dirty_log,
+};
+
 static const struct op op_clock = {
 	.name = "kvmclock", .what = "refreshes the cache", .run = write_clock,
+	.thread = VCPU_THREAD,
+};
+
+static const struct op * const ops[] = {
+	&op_replace, &op_discard, &op_dirty_log, &op_clock, NULL
+};
+
+static const struct stage stage_gpc = {
+	.name = "a page behind a gfn_to_pfn_cache",
+	.missing = missing, .create = create, .destroy = destroy,
+	.fresh = fresh, .probe = probe, .observe = observe, .ops = ops,
 };
 
 const struct pair gpc_pairs[] = {

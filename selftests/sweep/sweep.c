@@ -4,22 +4,28 @@
  *
  *	sweep -l	list the pairs: RACE, both operations, "alike" if it is no matter
  *			which one is held
- *	sweep [-r] [-b] [-v VISITS] [-p FROM-TO] [-x FILE] RACE
- *		-r	hold the other operation of the pair
+ *	sweep -o	list the operations: which can be a pair, A B, is up to the stage
+ *	sweep [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] RACE|A B
+ *		-r	hold the other operation of the pair, not A or the first that -l lists
  *		-b	reboot a host that hangs, for a host that is only there for this
+ *		-2	afterwards hold both, A where B ran through, and B at each point of its
+ *			own path: A goes on first
  *		-v	how many visits of a function are points (3)
  *		-p	only these points of the path, from 1, to try it in parts
  *		-x	points that are not tried again: a line of FILE is like what is
  *			printed of a point, from the function to the visit
+ *		-t	take the path from FILE, which has the lines that were printed of
+ *			it in another boot of the same modules, and do not trace it
  *
  * On stdout, besides diagnostics, lines of words with tabs between them:
  *	@sweep@ pair RACE HELD OTHER
- *	@sweep@ path FUNCTION WHERE VISIT DEPTH	each point, in the order of the path
+ *	@sweep@ path FUNCTION WHERE VISIT DEPTH ATOMIC	each point, in the order of the path
  *	@sweep@ at FUNCTION WHERE VISIT		the next schedule is about to begin
  *	@sweep@ point FUNCTION WHERE VISIT DEPTH VERDICT PROGRESS WHY
+ *	@sweep@ two FUNCTION WHERE VISIT FUNCTION WHERE VISIT	both were held, and it shows
  *	@sweep@ count NAME NUMBER
  *	@sweep@ hung				in place of all the rest
- * PROGRESS is how B came along: ran, sleeps, spins, polls, unclear; WHY may be empty.
+ * PROGRESS is how B came along: ran, sleeps, spins, polls, asks; WHY may be empty.
  *
  * Exit codes: 0 nothing shows; 1 something does; 2 used wrongly; 3 the host hangs;
  * 4 this host has no such thing.
@@ -44,23 +50,22 @@
 #define CONFIRM_TRIES	4
 
 static const struct pair * const tables[] = {
-	apic_page_pairs, apicv_pairs, gpc_pairs, nested_pairs,
+	apic_page_pairs, apicv_pairs, gpc_pairs, nested_pairs, tdp_pairs,
 };
 
 static const char * const verdict_words[NR_VERDICTS] = {
-	"not tried", "not reached", "ran through", "waited", "shows",
+	"not tried", "not reached", "ran through", "waited", "shows", "dies",
 };
 
 static const char * const progress_words[] = {
-	"ran", "sleeps", "spins", "polls", "unclear",
+	"ran", "sleeps", "spins", "polls", "held", "asks",
 };
 
-static const char * const where_words[] = { "entry", "return" };
-
 struct options {
-	bool reversed, reboots;
+	bool reversed, reboots, two;
 	unsigned int visits, from, to;
 	char *done;		/* the content of -x FILE, or NULL */
+	char *path;		/* of -t FILE */
 };
 
 static const struct pair *find_pair(const char *race)
@@ -75,6 +80,55 @@ static const struct pair *find_pair(const char *race)
 	return NULL;
 }
 
+static const struct op *find_op(const struct stage *stage, const char *name)
+{
+	const struct op * const *op;
+
+	for (op = stage->ops; op && *op; op++)
+		if (!strcmp((*op)->name, name))
+			return *op;
+	return NULL;
+}
+
+/*
+ * The pair of those names, of a stage that has both, A being the one that is held
+ * unless -r says otherwise; NULL, or why there is none.
+ */
+static const char *make_pair(const char *a, const char *b, struct pair *pair,
+			     bool *swapped)
+{
+	const struct op *op[2];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(tables); i++) {
+		op[0] = find_op(tables[i]->stage, a);
+		op[1] = find_op(tables[i]->stage, b);
+		if (op[0] && op[1])
+			break;
+	}
+	if (i == ARRAY_SIZE(tables))
+		return "no stage has both operations; -o lists them";
+	*swapped = op[0]->thread == THREAD_1 || op[1]->thread == THREAD_0;
+	memset(pair, 0, sizeof(*pair));
+	pair->stage = tables[i]->stage;
+	pair->op[*swapped] = op[0];
+	pair->op[!*swapped] = op[1];
+	if (pair->op[0]->thread == THREAD_1 || pair->op[1]->thread == THREAD_0)
+		return "both operations are on one vCPU, of which one thread has to wait";
+	return NULL;
+}
+
+static void list_ops(void)
+{
+	const struct op * const *op;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(tables); i++)
+		for (op = tables[i]->stage->ops; op && *op; op++)
+			printf("%s\t%s\t%s\n", (*op)->name, (*op)->what,
+			       tables[i]->stage->name);
+}
+
 static void list_pairs(void)
 {
 	const struct pair *pair;
@@ -84,13 +138,6 @@ static void list_pairs(void)
 		for (pair = tables[i]; pair->race; pair++)
 			printf("%s\t%s\t%s\t%s\n", pair->race, pair->op[0]->name,
 			       pair->op[1]->name, pair->alike ? "alike" : "");
-}
-
-static void name_point(const struct point *point, char *text, size_t size)
-{
-	snprintf(text, size, "%s%s%s\t%s\t%u", point->function->symbol,
-		 point->function->from ? "<" : "", point->function->from ?: "",
-		 where_words[point->where], point->visit);
 }
 
 /* What is printed stays, though the host may die of the next thing that is done. */
@@ -115,9 +162,9 @@ static void new_vm(struct sweep *sweep)
 {
 	unsigned long long begin = sweep_now_us();
 
-	if (sweep->vms && sweep->pair->stage->fresh_is_new)
+	if (sweep->stage && sweep->pair->stage->fresh_is_new)
 		return;
-	if (sweep->vms)
+	if (sweep->stage)
 		sweep->leaked += sweep->pair->stage->destroy(sweep);
 	sweep->pair->stage->create(sweep);
 	sweep->vms++;
@@ -157,7 +204,7 @@ static void know_noise(struct sweep *sweep)
 
 	for (i = 0; i < ALONE_RUNS; i++) {
 		sweep_hold(sweep, &path->points[i * path->nr_points / ALONE_RUNS],
-			   true, &result);
+			   NULL, true, &result);
 		reference_add(&sweep->reference, 0, &sweep->outcome, false);
 	}
 	sweep->plain = false;
@@ -175,14 +222,15 @@ static void print_finding(struct sweep *sweep, const char *name)
 }
 
 /* Shows it again, and each time in a new VM? */
-static bool is_confirmed(struct sweep *sweep, struct point *point)
+static bool is_confirmed(struct sweep *sweep, struct point *point,
+			 struct point *second)
 {
 	struct schedule result;
 	int tries, shown = 0;
 
 	for (tries = 0; tries < CONFIRM_TRIES && shown < CONFIRM; tries++) {
 		new_vm(sweep);
-		sweep_hold(sweep, point, false, &result);
+		sweep_hold(sweep, point, second, false, &result);
 		shown += is_wrong(sweep) && result.verdict != NOT_REACHED;
 		if (sweep->log)
 			klog_mark();
@@ -192,31 +240,28 @@ static bool is_confirmed(struct sweep *sweep, struct point *point)
 	return shown == CONFIRM;
 }
 
-static void try_point(struct sweep *sweep, struct point *point, const char *name)
+static void try_point(struct sweep *sweep, struct point *point,
+		      struct point *second, const char *name,
+		      struct schedule *result)
 {
-	struct schedule result;
-
-	sweep_hold(sweep, point, false, &result);
-	point->verdict = result.verdict;
-	point->progress = result.progress;
-	point->why = result.why;
+	sweep_hold(sweep, point, second, false, result);
 	if (!is_wrong(sweep) ||
-	    (point->verdict == NOT_REACHED && sweep->orders_wrong == 2))
+	    (result->verdict == NOT_REACHED && sweep->orders_wrong == 2))
 		return;
 	print_finding(sweep, name);
 	if (sweep->log)
 		klog_mark();
 	/* Without an overlap it is not the race that did it. */
-	if (point->verdict == NOT_REACHED) {
-		point->verdict = NOT_TRIED;
-		point->why = "A's path was another one, and the outcome of no order";
+	if (result->verdict == NOT_REACHED) {
+		result->verdict = NOT_TRIED;
+		result->why = "A's path was another one, and the outcome of no order";
 		new_vm(sweep);
-	} else if (sweep->orders_wrong == 2 || is_confirmed(sweep, point)) {
-		point->verdict = SHOWS;
-		point->why = NULL;
+	} else if (sweep->orders_wrong == 2 || is_confirmed(sweep, point, second)) {
+		result->verdict = SHOWS;
+		result->why = NULL;
 	} else {
-		point->verdict = NOT_TRIED;
-		point->why = "it showed once, and not again";
+		result->verdict = NOT_TRIED;
+		result->why = "it showed once, and not again";
 	}
 }
 
@@ -243,43 +288,59 @@ static void print_count(const char *name, unsigned long long count)
 	printf("@sweep@\tcount\t%s\t%llu\n", name, count);
 }
 
-static void print_path(const struct path *path)
+/*
+ * As often as it takes.  That the kernel kills a thread is the verdict if it does so often
+ * enough, each time in another process, with another VM.
+ */
+static void judge_point(struct sweep *sweep, struct point *point, const char *name,
+			struct schedule *result)
 {
-	const struct point *point;
-	char name[256];
-	unsigned int i;
-
-	for (i = 0; i < path->nr_points; i++) {
-		point = &path->points[i];
-		name_point(point, name, sizeof(name));
-		printf("@sweep@\tpath\t%s\t%u\n", name, point->depth);
+	for (;;) {
+		result->progress = RAN;
+		if (sweep->deaths > CONFIRM) {
+			result->verdict = DIES;
+			result->why = sweep->oops;
+			return;
+		}
+		if (sweep->tries > CONFIRM_TRIES) {
+			result->verdict = NOT_TRIED;
+			result->why = "a thread was killed, and not as often again";
+			return;
+		}
+		printf("@sweep@\tat\t%s\n", name);
+		drain();
+		sweep->tries++;
+		try_point(sweep, point, NULL, name, result);
+		if (!sweep->deaths)
+			return;
 	}
 }
 
 /* Returns how many points show. */
-static unsigned int sweep_path(struct sweep *sweep, const struct options *options)
+static unsigned int sweep_path(struct sweep *sweep)
 {
 	struct path *path = &sweep->path;
-	unsigned int verdicts[NR_VERDICTS] = {}, i;
-	unsigned long long begin = sweep_now_us();
+	unsigned int *verdicts = sweep->verdicts, i;
+	struct schedule result;
 	struct point *point;
 	char name[256];
 
-	sweep->schedules = 0;
-	for (i = 0; i < path->nr_points; i++) {
-		point = &path->points[i];
-		if (i + 1 < options->from || i + 1 > options->to)
+	for (; sweep->at < path->nr_points; sweep->at++) {
+		if (sweep->at + 1 < sweep->options->from ||
+		    sweep->at + 1 > sweep->options->to)
 			continue;
-		name_point(point, name, sizeof(name));
-		if (was_done(options, name))
+		point = &path->points[sweep->at];
+		path_name_point(point, name, sizeof(name));
+		if (was_done(sweep->options, name))
 			continue;
-		printf("@sweep@\tat\t%s\n", name);
-		drain();
-		try_point(sweep, point, name);
+		judge_point(sweep, point, name, &result);
+		point->verdict = result.verdict;
 		printf("@sweep@\tpoint\t%s\t%u\t%s\t%s\t%s\n", name, point->depth,
-		       verdict_words[point->verdict],
-		       progress_words[point->progress], point->why ?: "");
-		verdicts[point->verdict]++;
+		       verdict_words[result.verdict],
+		       progress_words[result.progress], result.why ?: "");
+		verdicts[result.verdict]++;
+		sweep->tries = 0;
+		sweep->deaths = 0;
 	}
 	for (i = 0; i < NR_VERDICTS; i++)
 		print_count(verdict_words[i], verdicts[i]);
@@ -287,7 +348,60 @@ static unsigned int sweep_path(struct sweep *sweep, const struct options *option
 	print_count("functions without a gate", path->nr_no_gate);
 	print_count("places that were not recorded", path->nr_missed);
 	print_count("schedules", sweep->schedules);
-	print_count("milliseconds", (sweep_now_us() - begin) / 1000);
+	print_count("milliseconds", (sweep_now_us() - sweep->begin_us) / 1000);
+	return verdicts[SHOWS] + verdicts[DIES];
+}
+
+/* The path of the operation that is not held, of which B's holds are. */
+static const char *find_path_of_other(struct sweep *sweep)
+{
+	struct worker *other = &sweep->worker[!sweep->first];
+	void (*run)(struct sweep *sweep) = sweep->pair->op[!sweep->first]->run;
+	struct path path = sweep->path;
+	const char *why;
+
+	sweep->path = sweep->path_of_other;
+	why = path_trace(sweep, other, run);
+	if (!why)
+		why = path_record(sweep, other, run, 1);
+	sweep->path_of_other = sweep->path;
+	sweep->path = path;
+	return why;
+}
+
+/*
+ * Each point at which B ran through, with B held at each point of its own path.
+ * Returns how many of these show.
+ */
+static unsigned int sweep_two(struct sweep *sweep)
+{
+	struct path *path = &sweep->path, *other = &sweep->path_of_other;
+	unsigned int verdicts[NR_VERDICTS] = {}, i, j;
+	char name[512], first[256], second[256];
+	unsigned long long begin = sweep_now_us();
+	struct schedule result;
+
+	sweep->schedules = 0;
+	for (i = 0; i < path->nr_points; i++) {
+		if (path->points[i].verdict != RAN_THROUGH)
+			continue;
+		path_name_point(&path->points[i], first, sizeof(first));
+		for (j = 0; j < other->nr_points; j++) {
+			path_name_point(&other->points[j], second, sizeof(second));
+			snprintf(name, sizeof(name), "%s\t%s", first, second);
+			try_point(sweep, &path->points[i], &other->points[j], name,
+				  &result);
+			verdicts[result.verdict]++;
+			if (result.verdict == SHOWS)
+				printf("@sweep@\ttwo\t%s\n", name);
+		}
+	}
+	for (i = 0; i < NR_VERDICTS; i++) {
+		snprintf(name, sizeof(name), "two holds: %s", verdict_words[i]);
+		print_count(name, verdicts[i]);
+	}
+	print_count("two holds: schedules", sweep->schedules);
+	print_count("two holds: milliseconds", (sweep_now_us() - begin) / 1000);
 	return verdicts[SHOWS];
 }
 
@@ -302,20 +416,19 @@ static void print_times(struct sweep *sweep)
 	memset(&sweep->us, 0, sizeof(sweep->us));
 }
 
-static const char *find_path(struct sweep *sweep, unsigned int visits)
+static const char *find_path(struct sweep *sweep, const struct options *options)
 {
 	struct worker *held = &sweep->worker[sweep->first];
 	void (*run)(struct sweep *sweep) = sweep->pair->op[sweep->first]->run;
 	unsigned long long begin = sweep_now_us(), traced;
 	const char *why;
 
+	if (options->path)
+		return path_read(&sweep->path, options->path);
 	why = path_trace(sweep, held, run);
 	traced = sweep_now_us();
-	/* The first run past new gates is not like the others. */
 	if (!why)
-		why = path_record(sweep, held, run, visits);
-	if (!why)
-		why = path_record(sweep, held, run, visits);
+		why = path_record(sweep, held, run, options->visits);
 	if (why)
 		return why;
 	path_drop_unused(sweep);
@@ -324,42 +437,84 @@ static const char *find_path(struct sweep *sweep, unsigned int visits)
 	return NULL;
 }
 
-static int run_sweep(const struct pair *pair, const struct options *options)
+/* The path, the outcomes and what they have of noise: once. */
+static const char *know(struct sweep *sweep)
 {
-	struct sweep *sweep = calloc(1, sizeof(*sweep));
-	unsigned int shows;
+	const struct pair *pair = sweep->pair;
 	const char *why;
 
-	TEST_ASSERT(sweep, "no memory");
-	sweep->pair = pair;
-	sweep->first = options->reversed;
-	sweep->reboots = options->reboots;
-	why = pair->stage->missing() ?: sweep_start(sweep);
-	if (!why) {
-		klog_mark();
-		klog_poll();
-		new_vm(sweep);
-		why = find_path(sweep, options->visits);
-	}
-	if (why) {
-		printf("# cannot be swept here: %s\n", why);
-		return KSFT_SKIP;
-	}
-	printf("@sweep@\tpair\t%s\t%s\t%s\n", pair->race, pair->op[sweep->first]->what,
-	       pair->op[!sweep->first]->what);
-	print_path(&sweep->path);
+	why = find_path(sweep, sweep->options);
+	if (!why && sweep->options->two)
+		why = find_path_of_other(sweep);
+	if (why)
+		return why;
+	printf("@sweep@\tpair\t%s\t%s\t%s\n", pair->race ?: "",
+	       pair->op[sweep->first]->what, pair->op[!sweep->first]->what);
+	path_print(&sweep->path);
 	/* Without a race, but for the first time. */
 	klog_mark();
 	klog_poll();
+	sweep_count_passes(sweep);
 	know_orders(sweep);
 	know_noise(sweep);
 	if (pair->stage->has_plain)
 		try_orders(sweep);
 	print_count("orders without an overlap that show", sweep->orders_wrong);
 	memset(&sweep->us, 0, sizeof(sweep->us));
-	shows = sweep_path(sweep, options);
+	sweep->schedules = 0;
+	sweep->begin_us = sweep_now_us();
+	return NULL;
+}
+
+/* After a thread was killed: does the host still do what it did? */
+static void look_at_host(struct sweep *sweep)
+{
+	int order;
+
+	sweep_count_passes(sweep);
+	sweep->plain = sweep->pair->stage->has_plain;
+	for (order = 0; order < 2; order++) {
+		sweep_order(sweep, !order);
+		if (!is_wrong(sweep))
+			continue;
+		printf("# the host is not what it was\n");
+		reference_print_difference(&sweep->reference, &sweep->outcome);
+		sweep_give_up(sweep);
+	}
+	sweep->plain = false;
+}
+
+static int run_sweep(struct sweep *sweep)
+{
+	const struct stage *stage = sweep->pair->stage;
+	const char *why = stage->missing();
+	unsigned int shows;
+
+	/* What is there is another process's, of which a thread may still be at work. */
+	sweep->worker = calloc(2, sizeof(*sweep->worker));
+	TEST_ASSERT(sweep->worker, "no memory");
+	sweep->stage = NULL;
+	sweep->nr_slowpaths = 0;
+	sweep->nr_passes = 0;
+	why = why ?: sweep_start(sweep);
+	if (!why) {
+		klog_mark();
+		klog_poll();
+		new_vm(sweep);
+		if (sweep->begin_us)
+			look_at_host(sweep);
+		else
+			why = know(sweep);
+	}
+	if (why) {
+		printf("# cannot be swept here: %s\n", why);
+		return KSFT_SKIP;
+	}
+	shows = sweep_path(sweep);
 	print_times(sweep);
-	sweep->leaked += pair->stage->destroy(sweep);
+	if (sweep->options->two)
+		shows += sweep_two(sweep);
+	sweep->leaked += stage->destroy(sweep);
 	print_count("VMs", sweep->vms);
 	print_count("VMs whose pages somebody still refers to", sweep->leaked);
 	drain();
@@ -385,7 +540,8 @@ static char *read_file(const char *path)
 
 static int used_wrongly(const char *name)
 {
-	fprintf(stderr, "usage: %s -l | [-r] [-b] [-v VISITS] [-p FROM-TO] [-x FILE] RACE\n",
+	fprintf(stderr,
+		"usage: %s -l | -o | [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] RACE|A B\n",
 		name);
 	return 2;
 }
@@ -394,16 +550,27 @@ int main(int argc, char **argv)
 {
 	struct options options = { .visits = 3, .to = UINT_MAX };
 	const struct pair *pair;
+	struct sweep *sweep;
+	const char *why = NULL;
+	bool swapped = false;
+	struct pair made;
+	char *text;
 	int opt;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while ((opt = getopt(argc, argv, "lrbv:p:x:")) != -1) {
+	while ((opt = getopt(argc, argv, "lorb2v:p:x:t:")) != -1) {
 		switch (opt) {
 		case 'l':
 			list_pairs();
 			return 0;
+		case 'o':
+			list_ops();
+			return 0;
 		case 'r':
 			options.reversed = true;
+			break;
+		case '2':
+			options.two = true;
 			break;
 		case 'b':
 			options.reboots = true;
@@ -418,8 +585,10 @@ int main(int argc, char **argv)
 				return used_wrongly(argv[0]);
 			break;
 		case 'x':
-			options.done = read_file(optarg);
-			if (!options.done) {
+		case 't':
+			text = read_file(optarg);
+			*(opt == 'x' ? &options.done : &options.path) = text;
+			if (!text) {
 				fprintf(stderr, "%s: cannot read %s\n", argv[0], optarg);
 				return 2;
 			}
@@ -428,14 +597,28 @@ int main(int argc, char **argv)
 			return used_wrongly(argv[0]);
 		}
 	}
-	if (optind + 1 != argc)
+	if (optind + 2 == argc) {
+		why = make_pair(argv[optind], argv[optind + 1], &made, &swapped);
+		pair = &made;
+		options.reversed ^= swapped;
+	} else if (optind + 1 == argc) {
+		pair = find_pair(argv[optind]);
+		if (!pair)
+			why = "there is no such pair; -l lists them";
+	} else {
 		return used_wrongly(argv[0]);
-	pair = find_pair(argv[optind]);
-	if (!pair) {
-		fprintf(stderr, "%s: no pair for '%s'; -l lists them\n", argv[0],
-			argv[optind]);
+	}
+	if (why) {
+		fprintf(stderr, "%s: %s\n", argv[0], why);
 		return 2;
 	}
 	hostfacts_print();
-	return run_sweep(pair, &options);
+	sweep = survive_alloc(sizeof(*sweep));
+	path_alloc(&sweep->path);
+	path_alloc(&sweep->path_of_other);
+	sweep->pair = pair;
+	sweep->first = options.reversed;
+	sweep->reboots = options.reboots;
+	sweep->options = &options;
+	return survive(sweep, run_sweep);
 }

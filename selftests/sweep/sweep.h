@@ -11,7 +11,7 @@
  *
  * stage_*.c for each kind of VM: what it is made of, and the operations in it.
  * path.c: the points.  schedule.c: one run.  outcome.c: what came of it.
- * sweep.c: the program.
+ * survive.c: to go on when the kernel kills a thread.  sweep.c: the program.
  */
 #ifndef SWEEP_H
 #define SWEEP_H
@@ -93,10 +93,14 @@ struct worker {
 /* worker_call - have it done there, and wait for it */
 void worker_call(struct worker *worker, void (*work)(struct sweep *sweep));
 
+/* A vCPU belongs to one thread for life: so do the operations on it. */
+enum op_thread { ANY_THREAD, THREAD_0, THREAD_1 };
+
 struct op {
-	const char *name;
+	const char *name;		/* of one word */
 	const char *what;		/* for the map: "replaces the page" */
 	void (*run)(struct sweep *sweep);
+	enum op_thread thread;		/* which worker's it has to be */
 };
 
 /*
@@ -129,16 +133,19 @@ struct stage {
 	bool has_plain;
 	/* @fresh makes a new VM each time */
 	bool fresh_is_new;
+	/* all that can be done there, up to a NULL */
+	const struct op * const *ops;
 };
 
 struct pair {
-	const char *race;
+	const char *race;		/* or NULL: of a pair that was named by its operations */
 	const struct stage *stage;
 	const struct op *op[2];
 	bool alike;			/* it is no matter which one is held */
 };
 
 extern const struct pair apic_page_pairs[], apicv_pairs[], gpc_pairs[], nested_pairs[];
+extern const struct pair tdp_pairs[];
 
 /* path.c */
 enum verdict {
@@ -147,6 +154,7 @@ enum verdict {
 	RAN_THROUGH,		/* B ran to its end while A was held */
 	WAITED,			/* B waited, in whatever way, for A to go on */
 	SHOWS,			/* and the outcome is of no order: a finding */
+	DIES,			/* the kernel dies of it, or kills a thread */
 	NR_VERDICTS,
 };
 
@@ -156,18 +164,19 @@ enum progress {
 	SLEEPS,
 	SPINS,
 	POLLS,			/* neither, and does not get to its end */
-	UNCLEAR,		/* it would go on, but for the hold */
+	HELD,			/* where it is to be held itself */
+	ASKS,			/* for an interrupt to be answered, by A's CPU */
 };
 
 struct function {
 	char symbol[RG_SYMBOL_LEN];
 	const char *from;		/* NULL, or whose calls count: a lock */
-	int nobody;			/* the gate that stays */
+	int nobody;			/* the gate that stays; 0: not there yet */
 	int gate[2];			/* while the path is recorded */
 };
 
 struct point {
-	const struct function *function;
+	struct function *function;
 	unsigned int where;		/* RG_ENTRY, RG_RETURN */
 	unsigned int visit;		/* from 1 */
 	unsigned int depth;		/* of calls on the path, from 0 */
@@ -187,6 +196,9 @@ struct path {
 /* A tid that no thread has: a gate for it changes the code once and for all. */
 #define NOBODY	0x7fffffff
 
+/* path_alloc - an empty path, which all processes of survive() have */
+void path_alloc(struct path *path);
+
 /*
  * path_trace - which functions of kvm and the vendor module @worker passes while
  * @run runs, and a gate for nobody at each, and at each lock operation
@@ -196,40 +208,89 @@ struct path {
 const char *path_trace(struct sweep *sweep, struct worker *worker,
 		       void (*run)(struct sweep *sweep));
 
-/*
- * path_record - the points of one run, up to @visits of each; functions without one
- * stay
- */
+/* path_record - its points, up to @visits of each; functions without one stay */
 const char *path_record(struct sweep *sweep, struct worker *worker,
 			void (*run)(struct sweep *sweep), unsigned int visits);
 
+/* path_name_point - in words, with tabs between them */
+void path_name_point(const struct point *point, char *text, size_t size);
+
+/* path_print - on lines that path_read() can read */
+void path_print(const struct path *path);
+
+/*
+ * path_read - a path as it was printed in another boot of the same modules; nothing is
+ * traced, and no gate is there yet
+ */
+const char *path_read(struct path *path, const char *text);
+
+/*
+ * path_put_gate - a gate for nobody, unless it is there; from then on others there cost
+ * no change of code
+ */
+bool path_put_gate(struct sweep *sweep, struct function *function);
+
 /* path_drop_unused - give up the gates of lock operations that are not on the path */
 void path_drop_unused(struct sweep *sweep);
+
+struct options;
 
 /* schedule.c */
 struct times {
 	unsigned long long vm, fresh, hold, second, end, look;
 };
 
+/* A lock operation on A's path: how often B comes there, to see it go round in a loop. */
+#define MAX_PASSES	16
+
+struct passes {
+	int gate;
+	uint64_t before;	/* when B began */
+	uint64_t usual;		/* at most, of B that nobody disturbed */
+};
+
 struct sweep {
 	const struct pair *pair;
 	int first;			/* which operation is held: 0 or 1 */
 	bool plain;			/* see struct stage */
-	struct worker worker[2];	/* of the pair's operations */
+	struct worker *worker;		/* 2, of the pair's operations; this process's */
 	struct rg *rg;
 	int slowpath[4];		/* gates that see B wait for a lock */
 	unsigned int nr_slowpaths;
 	int ipi[2];			/* when it interrupts other CPUs, and has done */
-	struct path path;
+	struct passes passes[MAX_PASSES];
+	unsigned int nr_passes;
+	struct path path, path_of_other;
 	struct reference reference;
 	unsigned int orders_wrong;	/* without an overlap; see struct stage */
 	struct outcome outcome;
 	int log;			/* lines that the kernel should not have said */
 	void *stage;			/* what the stage keeps */
 	unsigned int schedules, vms, leaked;
+	/* The point that is tried, and how often it was, and was the end of a thread. */
+	unsigned int at, tries, deaths;
+	unsigned int verdicts[NR_VERDICTS];
+	unsigned long long begin_us;
+	char oops[80];			/* where it was, the last time */
+	int lost_fd, kmsg;		/* survive.c's */
+	const struct options *options;
 	struct times us;
 	bool reboots;			/* a host that hangs is to be ended */
 };
+
+/* survive.c */
+
+/*
+ * survive - have @run run in a process of its own, and once more in another if the kernel
+ * has killed a thread; returns its exit status
+ */
+int survive(struct sweep *sweep, int (*run)(struct sweep *sweep));
+
+/* survive_alloc - memory that all of them have, full of 0; for as long as they live */
+void *survive_alloc(size_t size);
+
+/* survive_lost - a thread was killed: leave this process alone; does not return */
+void survive_lost(struct sweep *sweep);
 
 struct schedule {
 	enum verdict verdict;
@@ -240,12 +301,23 @@ struct schedule {
 /* sweep_start - the threads, for the pair's operations; NULL, or why not */
 const char *sweep_start(struct sweep *sweep);
 
+/* sweep_count_passes - from now on, of lock operations that are on the path */
+void sweep_count_passes(struct sweep *sweep);
+
 /* sweep_order - one after the other, the held one first or second; see outcome */
 void sweep_order(struct sweep *sweep, bool first_goes_first);
 
-/* sweep_hold - one schedule; with @alone B runs only when A has come to its end */
-void sweep_hold(struct sweep *sweep, struct point *point, bool alone,
-		struct schedule *result);
+/*
+ * sweep_hold - one schedule; with @alone B runs only when A has come to its end
+ *
+ * With @second, a point of B's path, B is held there while A is held at @point; then A
+ * goes on to its end, or until it waits, and B after it.
+ */
+void sweep_hold(struct sweep *sweep, struct point *point, struct point *second,
+		bool alone, struct schedule *result);
+
+/* sweep_give_up - the host is no good any more; does not return */
+void sweep_give_up(struct sweep *sweep);
 
 unsigned long long sweep_now_us(void);
 
