@@ -26,7 +26,7 @@ help:
 	@echo '                   every point of its path and let the other run; a map [1]'
 	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
 	@echo '                     A=mmap B=kvmclock       two operations by name, in place of RACE'
-	@echo '                     TWO=1                   hold both, too'
+	@echo '                     HELD=first TWO=1        hold only that one; hold both at once, too'
 	@echo '  make ladder RACE=ID   how that race went, in the last demo'
 	@echo '  make costs       what the fixes cost: instructions of paths through KVM, on unpatched and on'
 	@echo '                   patched modules, as an emulator counts them [1]'
