@@ -59,15 +59,6 @@ field()
 	sed -n "s/^$2=//p" "$1" 2>/dev/null
 }
 
-# kernel_dir KERNEL - where a plan's kernel is
-kernel_dir()
-{
-	case $1 in
-	*/*) printf '%s\n' "$1" ;;
-	*) printf '%s\n' "$BUILD/kernels/$1" ;;
-	esac
-}
-
 # in_group COMMAND... - run it in a process group of its own, which is told to end when this
 # shell is: Ctrl-C then reaches this shell alone, and the group only through it
 in_group()
@@ -141,7 +132,7 @@ built_kernel()
 	dir=$(readlink -f "$1")
 	name=$(basename "$dir")
 	read -r release <"$dir/release"
-	patched=$("$TOP/scripts/modules/modules-build" --kbuild "$dir/kbuild" --ksrc "$dir/source" --variant patched) ||
+	patched=$(build_set "$dir" patched) ||
 		exit "$EX_USAGE"
 }
 

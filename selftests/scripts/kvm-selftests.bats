@@ -77,7 +77,7 @@ results()
 	[ "$status" -eq 0 ]
 	[[ $output == *"6.1.176-1 "*" bochs  2 tests: pass 2"* ]]
 	mkdir -p "$O/trees/6.1.176"
-	touch "$O/trees/6.1.176"/{release,vmlinuz,modules,kbuild,source}
+	touch "$O/trees/6.1.176"/{release,version,vmlinuz,modules,kbuild,source}
 	run "$COPY/scripts/lab/kvm-selftests" --kernel "$O/trees/6.1.176" --host bochs
 	[ "$status" -eq 0 ]
 	[[ $output == *"6.1.176 "*" bochs  2 tests: pass 2"* ]]
@@ -175,7 +175,7 @@ results()
 
 @test "kvm-selftests: the columns have room for a long release" {
 	mkdir -p "$O/trees/6.12.118+deb13-amd64"
-	touch "$O/trees/6.12.118+deb13-amd64"/{release,vmlinuz,modules,kbuild,source}
+	touch "$O/trees/6.12.118+deb13-amd64"/{release,version,vmlinuz,modules,kbuild,source}
 	run "$COPY/scripts/lab/kvm-selftests" --kernel 6.1 --kernel "$O/trees/6.12.118+deb13-amd64" --host bochs
 	[ "$status" -eq 0 ]
 	[ "$(grep -c '^.\{22\} bochs  2 tests: ' <<<"$output")" -eq 2 ]
@@ -210,7 +210,7 @@ results()
 a_tree()
 {
 	mkdir -p "$O/trees/$1"/{modules,kbuild,source}
-	touch "$O/trees/$1/vmlinuz"
+	touch "$O/trees/$1"/{version,vmlinuz}
 	echo "${1/-/-racefix-}" >"$O/trees/$1/release"
 	echo "$O/trees/$1"
 }
