@@ -10,14 +10,15 @@
 #	HOST	bochs, qemu or kvm
 #	SET	the modules: stock (the kernel's own), or a variant of modules-build
 #	RACE	whose test runs; kvm-selftests are the kernel's own, each a case
-#	CASES	default (all but fatal ones and stress), every (all but stress), the names
-#		of cases, separated by commas, or stress:SECONDS
+#	CASES	default (all but fatal ones and stress), every (all but stress), until-fail
+#		(the same, and none after the first that fails), the names of cases, separated by
+#		commas, or stress:SECONDS
 #	RUN	a number, or the name of a mutation
 #	STAGE	before, closed, after: a triple; once: a fatal case; others are named by
 #		their plan
 #	EXPECT	pass (every case that can be forced), fail or fail:CASE,... (at least one, or
 #		at least these), dies (the host, of this case), caught (a case does not end
-#		well, or the host dies), harm (the same, or the test, the host or the modules hang), any
+#		well, or the host dies), harm (the same, or the host or the modules hang), any
 #	SECONDS	of the host's time, after which the test is ended
 #	ARGS	what the boot adds to the kernel's command line, or -
 #

@@ -281,12 +281,12 @@ listed()
 	# Only of that very change.
 	printf 'equivalent\tone-b\twithout x;\twhy\nequivalent\tone-c\twithout y;\twhy\n' >"$COPY/selftests/races/one/mutants"
 	diff - <("$COPY/scripts/lab/plan/mutants" --each 2 "$BATS_TEST_TMPDIR/list" | cut -f 1,4-9 | tr '\t' ' ') <<-'END'
-	6.1-qemu-one-1 mutant-one-a one every one-a mutant harm
-	6.1-qemu-one-1 mutant-one-b one every one-b equivalent pass
+	6.1-qemu-one-1 mutant-one-a one until-fail one-a mutant harm
+	6.1-qemu-one-1 mutant-one-b one until-fail one-b equivalent pass
 	6.1-qemu-one-1 patched one every 6.1-qemu-one-1 fixed pass
-	6.1-qemu-one-2 mutant-one-c one every one-c mutant harm
+	6.1-qemu-one-2 mutant-one-c one until-fail one-c mutant harm
 	6.1-qemu-one-2 patched one every 6.1-qemu-one-2 fixed pass
-	6.1-bochs-two-1 mutant-two-a two every two-a mutant harm
+	6.1-bochs-two-1 mutant-two-a two until-fail two-a mutant harm
 	6.1-bochs-two-1 control-two two every 6.1-bochs-two-1 fixed pass
 	END
 	run "$COPY/scripts/lab/plan/mutants" --host kvm "$BATS_TEST_TMPDIR/list"
@@ -317,10 +317,10 @@ view_says()
 	result a mutant harm fail "forced xen"
 	result b mutant harm panic "in xen: Fatal exception"
 	result c mutant harm hang
-	result d mutant harm unfinished
+	result d mutant harm setup
 	result e equivalent pass pass
 	result gpc-refresh fixed pass pass
-	view_says 0 "caught: forced xen" "caught: the host dies of xen" "caught: the host hangs" "caught: the test does not end" \
+	view_says 0 "caught: forced xen" "caught: the host dies of xen" "caught: the host hangs" "caught: the modules do not load or unload" \
 		"equivalent" "4 caught, 0 survive, 1 equivalent, 0 not tried: score 100 %"
 	result f mutant harm pass
 	view_says 1 "SURVIVES" "4 caught, 1 survive, 1 equivalent, 0 not tried: score 80 %"
@@ -330,10 +330,110 @@ view_says()
 	result a mutant harm skip "no such thing"
 	view_says 1 "NOT TRIED: skip (no such thing)" "score none"
 	rm "$BATS_TEST_TMPDIR/results"
+	result a mutant harm unfinished "exit status 143"
+	view_says 1 "NOT TRIED: unfinished (exit status 143)"
+	rm "$BATS_TEST_TMPDIR/results"
 	result a equivalent pass fail forced
 	view_says 1 "is listed as EQUIVALENT, and caught: forced" "0 caught, 1 survive"
 	rm "$BATS_TEST_TMPDIR/results"
 	result a mutant harm fail forced
 	result gpc-refresh fixed pass fail forced
 	view_says 1 "after gpc-refresh, set modules: fail (forced); what was before it in that boot is in doubt: /l/output.log:7"
+}
+
+# stub FILE TEXT - make it a script of the copy
+stub()
+{
+	rm -f "$COPY/$1"
+	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
+	chmod +x "$COPY/$1"
+}
+
+# stub_builds - a copy whose fixes are in TREE, and that builds and boots nothing: of a mutant,
+# what its build comes to is in builds/NAME (built, if not) and what the test says in says/NAME
+stub_builds()
+{
+	cp "$TOP/scripts/tree/races.sh" "$COPY/scripts/tree/"
+	cp -r "$TOP/selftests/races" "$COPY/selftests/"
+	rm -f "$COPY"/selftests/races/*/mutants "$COPY"/selftests/races/*/reopen/*/*
+	mkdir -p "$COPY/bin" "$O"/{builds,says,sets,selftests,kernels/6.1} "$COPY/doc/results"
+	echo 6.1.0-x >"$O/kernels/6.1/release"
+	touch "$O/sets/racegate.ko" "$O/selftests/tdp_mmu_zap_test"
+	a_function
+	fix_adds tdp-mmu-zap "	only_here(a);"
+	sed -i 's/^Race: one/Race: tdp-mmu-zap/' "$COPY/patches/6.1/tdp-mmu-zap.patch"
+	stub bin/make 'exit 0'
+	stub bin/objcopy 'cp "${@: -2:1}" "${@: -1}"'
+	stub scripts/modules/kernel-get 'exit 0'
+	stub scripts/lab/bochs-build 'exit 0'
+	stub scripts/modules/modules-build '
+		case "$*" in *--prepare-only*) echo "'"$TREE"'"; exit ;; esac
+		set=${*: -1} dir=$O/sets
+		case $set in
+		mutant-*)
+			dir=$O/modules/6.1.0-x/$set
+			mkdir -p "$dir"
+			touch "$dir/.sums"
+			says=$(cat "$O/builds/${set#mutant-}" 2>/dev/null || echo built)
+			[ "$says" != refused ] || exit 1
+			[ "$says" = same ] || echo "$set" >"$dir/kvm.ko"
+			[ "$says" != same ] || echo patched >"$dir/kvm.ko"
+			;;
+		patched) dir=$O/modules/6.1.0-x/patched; mkdir -p "$dir"; echo patched >"$dir/kvm.ko" ;;
+		esac
+		echo "$dir"'
+	stub scripts/lab/host-run '
+		while [ $# -gt 0 ]; do
+			case $1 in --out) out=$2 ;; esac
+			shift
+		done
+		while read -r row _ set _; do
+			says=$(cat "$O/says/${set#mutant-}" 2>/dev/null || echo ok)
+			printf "@lab@ begin %s\n#  RUN           global.forced ...\n" "$row"
+			printf "%s 1 global.forced\n@lab@ end %s %d 10\n" "$says" "$row" "$([ "$says" = ok ]; echo $?)"
+		done <"$out/payload/plan" >"$out/output.log"
+		printf "end=clean\nreason=\nseconds=3.0\n" >"$out/result"'
+	export PATH=$COPY/bin:$PATH
+}
+
+@test "mutations --generate: what does not compile or is the same is not run, the rest is in the table" {
+	stub_builds
+	run "$COPY/scripts/lab/mutations" --generate --list tdp-mmu-zap
+	diff - <(printf '%s\n' "$output" | cut -f 1 | sort) <<-'END'
+	tdp-mmu-zap-g-1-swap
+	tdp-mmu-zap-g-2-delete
+	END
+	echo "not ok" >"$O/says/tdp-mmu-zap-g-1-swap"
+	echo same >"$O/builds/tdp-mmu-zap-g-2-delete"
+	run "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"1 caught, 0 survive, 0 equivalent, 0 not tried: score 100 %"* ]]
+	[[ $output == *"2 generated here: 0 do not compile, 1 have the code of the fix, 1 were run"* ]]
+	[[ $output != *"g-2-delete "*"qemu"* ]]
+	# What was tried before stays in the page, and is made new.
+	echo refused >"$O/builds/tdp-mmu-zap-g-2-delete"
+	run "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap-g-2-delete
+	[ "$status" -eq 0 ]
+	"$COPY/scripts/lab/mutations" --generate --table
+	grep -qF '| tdp-mmu-zap-g-1-swap | tdp-mmu-zap | before(a); after only_here(a); | caught: forced |' "$COPY/doc/results/mutants.md"
+	grep -qF '| tdp-mmu-zap-g-2-delete | tdp-mmu-zap | without only_here(a); | does not compile |' "$COPY/doc/results/mutants.md"
+	grep -qF 'of the other 1, 1 are caught: **100 %**' "$COPY/doc/results/mutants.md"
+}
+
+@test "mutations --generate: a sample is the same for a seed, and has that of a smaller number" {
+	stub_builds
+	fix_adds tdp-mmu-zap "	if (a->x <= 1 && check(a, \"}\")) {"
+	sed -i 's/^Race: one/Race: tdp-mmu-zap/' "$COPY/patches/6.1/tdp-mmu-zap.patch"
+	list() { "$COPY/scripts/lab/mutations" --generate --list "$@" tdp-mmu-zap | cut -f 1; }
+	[ "$(list --sample 5 | wc -l)" -eq 5 ]
+	[ "$(list --sample 5)" = "$(list --sample 5)" ]
+	[ "$(list --sample 5 | head -n 3)" = "$(list --sample 3)" ]
+	[ "$(list --sample 5)" != "$(list --sample 5 --seed 2)" ]
+	[ "$(list --sample 50 | sort)" = "$(list | sort)" ]
+	run "$COPY/scripts/lab/mutations" --generate --sample none
+	[ "$status" -eq 2 ]
+	run "$COPY/scripts/lab/mutations" --generate no-such-race
+	[ "$status" -eq 2 ]
+	[[ $output == *"no race and no mutant of 6.1 is called no-such-race"* ]]
 }

@@ -63,7 +63,7 @@ function as_expected(result, expect)
 	if (expect == "caught")
 		return result ~ /^(fail|timeout|crash|dies|panic)$/
 	if (expect == "harm")
-		return result ~ /^(fail|timeout|crash|dies|panic|oops|hang|killed|unfinished|setup)$/
+		return result ~ /^(fail|timeout|crash|dies|panic|oops|hang|setup)$/
 	if (expect == "any")
 		return result ~ /^(pass|fail|skip|dies|panic)$/
 	return result == expect

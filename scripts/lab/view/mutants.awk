@@ -16,11 +16,9 @@ function ends(key,  died_in)
 		died_in = "it"
 	if (result[key] ~ /^(fail|timeout|crash)$/)
 		return reason[key]
-	if (result[key] ~ /^(dies|panic|oops|killed)$/)
+	if (result[key] ~ /^(dies|panic|oops)$/)
 		return "the host dies of " died_in
-	if (result[key] == "hang")
-		return "the host hangs in " died_in
-	return result[key] == "unfinished" ? "the test does not end" : "the modules do not load or unload"
+	return result[key] == "hang" ? "the host hangs in " died_in : "the modules do not load or unload"
 }
 
 function view(  i, part, key, text, caught, survived, untried, equivalent)
