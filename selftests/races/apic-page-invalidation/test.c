@@ -14,6 +14,9 @@
  * then on it takes the guest's accesses, for which the EPT get the new page, for
  * accesses to plain memory.
  *
+ * Every vCPU has to get the new page, one that is in L2 at that time, too: when it is back in
+ * L1.  And KVM keeps no reference to the page, or the host could not migrate it.
+ *
  * Oracle: the version and the ID that the guest reads from its xAPIC must be
  * what they were before.  Plain memory has 0 there.
  */
@@ -35,9 +38,11 @@
 #include "processor.h"
 #include "racefix.h"
 #include "racegate_client.h"
+#include "vmx.h"
 
 /* Not 0: the ID has to differ from what plain memory has in its place. */
 #define VCPU_ID		1
+#define MAX_VCPUS	2
 
 /* Far above what it takes in Bochs; a lost release must not last. */
 #define HOLD_US		(10 * 1000 * 1000)
@@ -58,36 +63,77 @@
 /* In a stress loop: up to this long the vCPU is left alone. */
 #define STRESS_DELAY_US	200
 
-/* In the guest's memory; the host looks at its own view of them. */
-static uint32_t guest_version, guest_id;
-static uint32_t guest_wrong_version, guest_wrong_id;
-static uint64_t guest_rounds, guest_wrong_rounds;
-static uint64_t guest_over;
-
-static void guest_code(void)
-{
+/* What a vCPU has seen; in the guest's memory, and the host looks at its own view of it. */
+struct seen {
 	uint32_t version, id;
-	unsigned int after = 0;
+	uint32_t wrong_version, wrong_id;
+	uint64_t rounds, wrong_rounds;
+};
 
+static struct seen guest_seen[MAX_VCPUS];
+static uint64_t guest_over;
+static uint64_t l2_stack[512];
+
+static void look(struct seen *seen)
+{
+	uint32_t version = xapic_read_reg(APIC_LVR);
+	uint32_t id = xapic_read_reg(APIC_ID);
+
+	if (version != seen->version || id != seen->id) {
+		seen->wrong_version = version;
+		seen->wrong_id = id;
+		/* While the host looks on, too. */
+		WRITE_ONCE(seen->wrong_rounds, seen->wrong_rounds + 1);
+	}
+	WRITE_ONCE(seen->rounds, seen->rounds + 1);
+}
+
+static void first_look(struct seen *seen)
+{
 	xapic_enable();
 	/* As guests run; with interrupts off Bochs keeps the host's out, too. */
 	asm volatile("sti");
-	guest_version = xapic_read_reg(APIC_LVR);
-	guest_id = xapic_read_reg(APIC_ID);
+	seen->version = xapic_read_reg(APIC_LVR);
+	seen->id = xapic_read_reg(APIC_ID);
+}
 
+static void guest_code(uint64_t index)
+{
+	struct seen *seen = &guest_seen[index];
+	unsigned int after = 0;
+
+	first_look(seen);
 	while (after < ROUNDS_AFTER) {
 		if (READ_ONCE(guest_over))
 			after++;
-		version = xapic_read_reg(APIC_LVR);
-		id = xapic_read_reg(APIC_ID);
-		if (version != guest_version || id != guest_id) {
-			guest_wrong_version = version;
-			guest_wrong_id = id;
-			/* While the host looks on, too. */
-			WRITE_ONCE(guest_wrong_rounds, guest_wrong_rounds + 1);
-		}
-		WRITE_ONCE(guest_rounds, guest_rounds + 1);
+		look(seen);
 	}
+	GUEST_DONE();
+}
+
+/* Goes round in L2, and looks at L1's APIC when it is back in L1. */
+static void l2_code(void)
+{
+	asm volatile("sti");
+	while (!READ_ONCE(guest_over))
+		WRITE_ONCE(guest_seen[0].rounds, guest_seen[0].rounds + 1);
+	vmcall();
+}
+
+static void nested_code(struct vmx_pages *vmx)
+{
+	struct seen *seen = &guest_seen[0];
+	unsigned int after;
+
+	first_look(seen);
+	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
+	GUEST_ASSERT(load_vmcs(vmx));
+	prepare_vmcs(vmx, l2_code, &l2_stack[ARRAY_SIZE(l2_stack)]);
+	GUEST_ASSERT(!vmlaunch());
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_VMCALL,
+		       vmreadz(VM_EXIT_REASON));
+	for (after = 0; after < ROUNDS_AFTER; after++)
+		look(seen);
 	GUEST_DONE();
 }
 
@@ -153,31 +199,57 @@ static int take_by_migration(void *page)
 static const struct cause hole = { "MADV_REMOVE", take_by_hole };
 static const struct cause migration = { "MADV_SOFT_OFFLINE", take_by_migration };
 
-/* The guest's variable, as it is now. */
-#define GUEST(race, var) \
-	READ_ONCE(*(typeof(var) *)addr_gva2hva((race)->vm, (vm_vaddr_t)&(var)))
+/* What that vCPU has seen, as it is now. */
+static volatile struct seen *seen_by(struct race *race, unsigned int index)
+{
+	return addr_gva2hva(race->vm, (vm_vaddr_t)&guest_seen[index]);
+}
 
-static void create_vm(struct race *race, const struct cause *cause)
+static void create_vm_of(struct race *race, const struct cause *cause, void *code)
 {
 	memset(race, 0, sizeof(*race));
 	race->cause = cause;
-	race->vm = vm_create(1);
+	race->vm = vm_create(MAX_VCPUS);
 	virt_pg_map(race->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
-	race->page = apic_page_add_vcpu(race->vm, VCPU_ID, guest_code,
+	race->page = apic_page_add_vcpu(race->vm, VCPU_ID, code,
 					&race->vcpu);
+}
+
+static void create_vm(struct race *race, const struct cause *cause)
+{
+	create_vm_of(race, cause, guest_code);
+	vcpu_args_set(race->vcpu, 1, 0ul);
+}
+
+static void run_to_the_end(struct kvm_vcpu *vcpu)
+{
+	struct ucall uc;
+
+	vcpu_run(vcpu);
+	switch (get_ucall(vcpu, &uc)) {
+	case UCALL_DONE:
+		break;
+	case UCALL_ABORT:
+		REPORT_GUEST_ASSERT(uc);
+	default:
+		TEST_FAIL("exit reason %u (%s)", vcpu->run->exit_reason,
+			  exit_reason_str(vcpu->run->exit_reason));
+	}
 }
 
 static void *runner_thread(void *arg)
 {
 	struct race *race = arg;
-	struct ucall uc;
 
 	race->runner_tid = syscall(SYS_gettid);
 	sem_post(&race->runner_ready);
-	vcpu_run(race->vcpu);
-	TEST_ASSERT(get_ucall(race->vcpu, &uc) == UCALL_DONE,
-		    "exit reason %u (%s)", race->vcpu->run->exit_reason,
-		    exit_reason_str(race->vcpu->run->exit_reason));
+	run_to_the_end(race->vcpu);
+	return NULL;
+}
+
+static void *vcpu_thread(void *arg)
+{
+	run_to_the_end(arg);
 	return NULL;
 }
 
@@ -198,13 +270,19 @@ static void *invalidator_thread(void *arg)
 	return NULL;
 }
 
-/* Waits until the guest has read its APIC @nr times more. */
+/* Waits until that vCPU has gone round @nr times more. */
+static void wait_for_rounds_of(struct race *race, unsigned int index, unsigned int nr,
+			       unsigned int us)
+{
+	uint64_t goal = seen_by(race, index)->rounds + nr;
+
+	while (seen_by(race, index)->rounds < goal)
+		usleep(us);
+}
+
 static void wait_for_rounds(struct race *race, unsigned int nr, unsigned int us)
 {
-	uint64_t goal = GUEST(race, guest_rounds) + nr;
-
-	while (GUEST(race, guest_rounds) < goal)
-		usleep(us);
+	wait_for_rounds_of(race, 0, nr, us);
 }
 
 static void start_runner(struct race *race)
@@ -240,21 +318,17 @@ static void start(struct race *race)
 /* Lets the guest have a last look at its APIC, and waits for its end. */
 static void finish(struct race *race)
 {
+	struct seen seen;
 	char text[96];
 
 	guest_over = 1;
 	sync_global_to_guest(race->vm, guest_over);
 	pthread_join(race->runner, NULL);
 
-	sync_global_from_guest(race->vm, guest_version);
-	sync_global_from_guest(race->vm, guest_id);
-	sync_global_from_guest(race->vm, guest_wrong_version);
-	sync_global_from_guest(race->vm, guest_wrong_id);
-	sync_global_from_guest(race->vm, guest_rounds);
-	sync_global_from_guest(race->vm, guest_wrong_rounds);
+	seen = *seen_by(race, 0);
 	snprintf(text, sizeof(text), "guest reads version %#x, ID %#x",
-		 guest_wrong_rounds ? guest_wrong_version : guest_version,
-		 guest_wrong_rounds ? guest_wrong_id : guest_id);
+		 seen.wrong_rounds ? seen.wrong_version : seen.version,
+		 seen.wrong_rounds ? seen.wrong_id : seen.id);
 	if (race->rg)
 		rg_mark(race->rg, text);
 }
@@ -366,6 +440,21 @@ static const char *force(struct race *race)
 	return why;
 }
 
+/* That vCPU has read its own APIC all the time. */
+static void expect_apic(struct __test_metadata *_metadata, struct race *race,
+			unsigned int index)
+{
+	struct seen seen = *seen_by(race, index);
+
+	ksft_print_msg("vCPU %u: version %#x, ID %#x; %lu of %lu looks at them were wrong\n",
+		       VCPU_ID + index, seen.version, seen.id, seen.wrong_rounds, seen.rounds);
+	EXPECT_EQ(VCPU_ID + index, GET_APIC_ID_FIELD(seen.id));
+	EXPECT_EQ(0, seen.wrong_rounds) {
+		TH_LOG("vCPU %u reads version %#x and ID %#x: its xAPIC is plain memory",
+		       VCPU_ID + index, seen.wrong_version, seen.wrong_id);
+	}
+}
+
 static void run_race(struct __test_metadata *_metadata, const struct cause *cause)
 {
 	const char *why;
@@ -396,14 +485,7 @@ static void run_race(struct __test_metadata *_metadata, const struct cause *caus
 	rg_close(race.rg);
 	sem_post(&race.invalidator_end);
 	pthread_join(race.invalidator, NULL);
-	ksft_print_msg("guest: version %#x, ID %#x; %lu of %lu looks at them were wrong\n",
-		       guest_version, guest_id, guest_wrong_rounds,
-		       guest_rounds);
-	EXPECT_EQ(VCPU_ID, GET_APIC_ID_FIELD(guest_id));
-	EXPECT_EQ(0, guest_wrong_rounds) {
-		TH_LOG("the guest reads version %#x and ID %#x: its xAPIC is plain memory",
-		       guest_wrong_version, guest_wrong_id);
-	}
+	expect_apic(_metadata, &race, 0);
 	RACEFIX_LOG_CLEAN();
 }
 
@@ -417,6 +499,90 @@ TEST(migrated)
 	run_race(_metadata, &migration);
 }
 
+/* Nothing is held here: who is not told that the page is gone keeps it for good. */
+TEST(both_vcpus)
+{
+	struct kvm_vcpu *other;
+	pthread_t thread;
+	struct race race;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	create_vm(&race, &hole);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	RACEFIX_LOG_MARK();
+	other = vm_vcpu_add(race.vm, VCPU_ID + 1, guest_code);
+	vcpu_args_set(other, 1, 1ul);
+	start_runner(&race);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, vcpu_thread, other));
+	wait_for_rounds_of(&race, 0, 10, 1000);
+	wait_for_rounds_of(&race, 1, 10, 1000);
+
+	ASSERT_EQ(0, take_by_hole(race.page));
+	wait_for_rounds_of(&race, 0, 10, 1000);
+	wait_for_rounds_of(&race, 1, 10, 1000);
+	finish(&race);
+	pthread_join(thread, NULL);
+	ksft_print_msg("forced: the page was taken away while two vCPUs ran\n");
+	expect_apic(_metadata, &race, 0);
+	expect_apic(_metadata, &race, 1);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* The page is taken away while L2 runs: L1 has to have the new one when it is back. */
+TEST(taken_in_l2)
+{
+	vm_vaddr_t vmx_gva;
+	struct race race;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	if (!kvm_cpu_has(X86_FEATURE_VMX))
+		SKIP(return, "no VMX for guests: load kvm_intel with nested=1");
+	create_vm_of(&race, &hole, nested_code);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	RACEFIX_LOG_MARK();
+	vcpu_alloc_vmx(race.vm, &vmx_gva);
+	vcpu_args_set(race.vcpu, 1, vmx_gva);
+	start_runner(&race);
+	/* Only L2 goes round before that. */
+	wait_for_rounds(&race, 10, 1000);
+	ASSERT_EQ(0, take_by_hole(race.page));
+	wait_for_rounds(&race, 10, 1000);
+	finish(&race);
+	ksft_print_msg("forced: the page was taken away while L2 ran\n");
+	expect_apic(_metadata, &race, 0);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* The VMCS has the page's address, and nobody a reference to it. */
+TEST(not_referred_to)
+{
+	struct race race;
+	int err = 0;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	ksft_print_msg("this takes a page of memory out of use, until the host is booted again\n");
+	create_vm(&race, &migration);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	RACEFIX_LOG_MARK();
+	start_runner(&race);
+	wait_for_rounds(&race, 10, 1000);
+	/* Every reload takes the page anew, and has to put it. */
+	ASSERT_EQ(0, take_by_hole(race.page));
+	wait_for_rounds(&race, 10, 1000);
+	finish(&race);
+	if (take_by_migration(race.page))
+		err = errno;
+	if (err && err != EBUSY)
+		SKIP(return, "%s: %s", migration.name, strerror(err));
+	EXPECT_EQ(0, err) {
+		TH_LOG("the APIC access page cannot be migrated: somebody refers to it");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
 /* Takes the page away while the vCPU runs; does the guest read another one since? */
 static bool stress_once(struct race *race)
 {
@@ -427,9 +593,9 @@ static bool stress_once(struct race *race)
 		    strerror(errno));
 	/* Not what the guest has had of the try before, nor a look under way. */
 	wait_for_rounds(race, 3, 50);
-	wrong = GUEST(race, guest_wrong_rounds);
+	wrong = seen_by(race, 0)->wrong_rounds;
 	wait_for_rounds(race, 3, 50);
-	return GUEST(race, guest_wrong_rounds) != wrong;
+	return seen_by(race, 0)->wrong_rounds != wrong;
 }
 
 TEST(stress)
