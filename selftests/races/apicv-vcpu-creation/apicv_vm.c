@@ -231,7 +231,7 @@ void apicv_vm_add_nested_vcpu(struct apicv_vm *vm, int id,
 		      vapic_gpa);
 }
 
-static void populate(struct apicv_vm *vm)
+static void prepare(struct apicv_vm *vm)
 {
 	vm_init_descriptor_tables(vm->vm);
 	vm_install_exception_handler(vm->vm, IPI_VECTOR, guest_ipi_handler);
@@ -241,6 +241,10 @@ static void populate(struct apicv_vm *vm)
 				     guest_handler_without_eoi);
 	vm_install_exception_handler(vm->vm, L2_VECTOR, l2_irq_handler);
 	virt_pg_map(vm->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
+}
+
+static void populate(struct apicv_vm *vm)
+{
 	apicv_vm_add_vcpu(vm, TOGGLER);
 	apicv_vm_add_vcpu(vm, WITNESS);
 }
@@ -248,14 +252,22 @@ static void populate(struct apicv_vm *vm)
 void apicv_vm_create(struct apicv_vm *vm)
 {
 	vm->vm = vm_create(NR_VCPUS);
+	prepare(vm);
 	populate(vm);
+}
+
+void apicv_vm_create_split_empty(struct apicv_vm *vm)
+{
+	memset(vm, 0, sizeof(*vm));
+	vm->vm = ____vm_create(VM_MODE_DEFAULT, SPLIT_VM_PAGES);
+	kvm_vm_elf_load(vm->vm, program_invocation_name);
+	vm_enable_cap(vm->vm, KVM_CAP_SPLIT_IRQCHIP, IOAPIC_PINS);
+	prepare(vm);
 }
 
 void apicv_vm_create_split(struct apicv_vm *vm)
 {
-	vm->vm = ____vm_create(VM_MODE_DEFAULT, SPLIT_VM_PAGES);
-	kvm_vm_elf_load(vm->vm, program_invocation_name);
-	vm_enable_cap(vm->vm, KVM_CAP_SPLIT_IRQCHIP, IOAPIC_PINS);
+	apicv_vm_create_split_empty(vm);
 	populate(vm);
 }
 

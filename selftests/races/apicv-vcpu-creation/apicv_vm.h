@@ -32,6 +32,9 @@ void apicv_vm_create(struct apicv_vm *vm);
  */
 void apicv_vm_create_split(struct apicv_vm *vm);
 
+/* The same without a vCPU. */
+void apicv_vm_create_split_empty(struct apicv_vm *vm);
+
 void apicv_vm_add_vcpu(struct apicv_vm *vm, int id);
 
 /* L1 is in x2APIC mode, not xAPIC. */

@@ -40,6 +40,7 @@
 
 struct race {
 	struct apicv_vm vm;
+	bool toggler_last;	/* it is created while the creation of the other is held */
 	pthread_t creator;
 	pid_t creator_tid;
 	sem_t creator_ready, creator_go;
@@ -114,6 +115,10 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 
 	if (!why && rg_wait(rg, gate, 1, HOLD_US))
 		why = rg_strerror();
+	if (!why && race->toggler_last) {
+		apicv_vm_add_vcpu(&race->vm, TOGGLER);
+		rg_mark(rg, "vCPU 0 is created");
+	}
 	if (!why) {
 		rg_mark(rg, on ? "raises the inhibit" : "drops the inhibit");
 		inhibit->set(race->vm.vcpu[TOGGLER], on);
@@ -274,6 +279,28 @@ TEST(blockirq_raised)
 		     apicv_blockirq.name);
 	expect_agreement(_metadata, &race, false);
 	expect_no_harm(_metadata, &race.vm, &apicv_blockirq);
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
+ * As it was reported: a split irqchip, two creations at once, KVM_SET_GUEST_DEBUG on the
+ * vCPU whose creation is over, and KVM_RUN of the other.
+ */
+TEST(blockirq_raised_two_creations)
+{
+	struct race race = { .toggler_last = true };
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	RACEFIX_REQUIRE(apicv_blockirq_missing());
+	apicv_vm_create_split_empty(&race.vm);
+	RACEFIX_LOG_MARK();
+
+	RACEFIX_REQUIRE(force(&race, &apicv_blockirq, true));
+	apicv_vm_add_vcpu(&race.vm, WITNESS);
+	if (apicv_vm_in_use(&race.vm, WITNESS))
+		SKIP(return, "APICv is not used, or this kernel does not inhibit it for %s",
+		     apicv_blockirq.name);
+	expect_agreement(_metadata, &race, false);
 	RACEFIX_LOG_CLEAN();
 }
 
