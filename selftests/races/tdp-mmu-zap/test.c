@@ -15,6 +15,9 @@
  * so that a second one that does get in does no damage.  What two of them do to
  * each other otherwise is the case two_zappers_collide; it takes the kernel down.
  *
+ * A fault looks its page up before it takes the lock, and has to look at that again when it has
+ * it: cases *_page_replaced hold it in between, and put another page there.
+ *
  * Faults that have to zap, of L2 or where the TDP MMU is off, are held in the same
  * way: the lock has to keep everybody out there.
  */
@@ -26,6 +29,7 @@
 #include <sys/mman.h>
 
 #include "kvm_util.h"
+#include "memfd_pages.h"
 #include "nested_tdp.h"
 #include "processor.h"
 #include "racefix.h"
@@ -72,6 +76,14 @@ enum { NESTED, FIRST, SECOND, NR_VCPUS };
 #define TRY_US		50000
 /* A host that is emulated on a busy machine may not give it that much at once. */
 #define TRIES		3
+
+/* A page that is replaced by another one of a memfd, where L2 can get to it as well. */
+#define REPLACED_SLOT	2
+#define REPLACED_GPA	0x60000000ull
+#define REPLACED_VALUE	0x5eed
+
+/* A lost release must not last; far above what it takes in Bochs. */
+#define HOLD_REPLACE_US	(10 * 1000 * 1000)
 
 static uint64_t l2_stack[512];
 
@@ -542,6 +554,174 @@ TEST(two_zappers_collide)
 {
 	RACEFIX_DESTRUCTIVE("two vCPUs free the same shadow pages");
 	race_tdp_faults(_metadata, ZAPS_PAGE);
+}
+
+/* A vCPU that takes one page fault of a page that is replaced meanwhile. */
+struct replaced {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu;
+	int memfd;
+	uint64_t *guest;	/* what the memslot has */
+	uint64_t *pages;	/* both pages of the memfd */
+	pthread_t thread;
+	pid_t tid;
+	sem_t ready, go;
+	struct rg *rg;
+};
+
+static void write_replaced(void)
+{
+	for (;;) {
+		GUEST_SYNC(0);
+		*(volatile uint64_t *)REPLACED_GPA = REPLACED_VALUE;
+	}
+}
+
+static void write_replaced_in_l2(vm_vaddr_t area)
+{
+	nested_tdp_enter_l2(area, write_replaced, &l2_stack[ARRAY_SIZE(l2_stack)]);
+}
+
+static void map_replaced(struct replaced *replaced, int page)
+{
+	void *at;
+
+	at = mmap(replaced->guest, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_FIXED | MAP_POPULATE, replaced->memfd, page * PAGE_SIZE);
+	TEST_ASSERT(at == replaced->guest, "mmap: %s", strerror(errno));
+}
+
+static void *replaced_thread(void *arg)
+{
+	struct replaced *replaced = arg;
+
+	run_vcpu(replaced->vcpu);
+	replaced->tid = rg_gettid();
+	sem_post(&replaced->ready);
+	sem_wait(&replaced->go);
+	run_vcpu(replaced->vcpu);
+	return NULL;
+}
+
+/* Returns NULL, or why this host cannot have it. */
+static const char *create_replaced(struct replaced *replaced, bool tdp_mmu, bool nested)
+{
+	const char *why = nested_tdp_missing();
+	char old;
+
+	memset(replaced, 0, sizeof(*replaced));
+	if (!why)
+		why = set_tdp_mmu(tdp_mmu ? 'Y' : 'N', &old);
+	if (why)
+		return why;
+	replaced->vm = vm_create(1);
+	set_tdp_mmu(old, &old);
+
+	replaced->memfd = memfd_pages(2 * PAGE_SIZE);
+	replaced->pages = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			       replaced->memfd, 0);
+	replaced->guest = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(replaced->pages != MAP_FAILED && replaced->guest != MAP_FAILED,
+		    "mmap: %s", strerror(errno));
+	map_replaced(replaced, 0);
+	vm_set_user_memory_region(replaced->vm, REPLACED_SLOT, 0, REPLACED_GPA, PAGE_SIZE,
+				  replaced->guest);
+	virt_pg_map(replaced->vm, REPLACED_GPA, REPLACED_GPA);
+	replaced->vcpu = vm_vcpu_add(replaced->vm, 0, nested ? (void *)write_replaced_in_l2 :
+				     (void *)write_replaced);
+	if (nested)
+		vcpu_args_set(replaced->vcpu, 1, nested_tdp_init(replaced->vm));
+	return NULL;
+}
+
+/* Holds it when it has the page and goes for the lock, and replaces the page. */
+static const char *force_replaced(struct replaced *replaced, const char *lock)
+{
+	struct rg *rg = replaced->rg;
+	struct rg_status status;
+	const char *why = NULL;
+	int found, locks = -1;
+
+	found = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:hva_to_pfn", .where = RG_RETURN,
+		.label = "hva_to_pfn() has the page", .action = RG_HOLD_SLEEP,
+		.timeout_us = HOLD_REPLACE_US, .tid = replaced->tid, .max_hits = 1 });
+	if (found < 0)
+		why = rg_strerror();
+	sem_post(&replaced->go);
+	if (!why && rg_wait(rg, found, 1, HOLD_REPLACE_US / 2))
+		why = "the page fault does not look the page up by hva_to_pfn()";
+	if (!why) {
+		locks = rg_arm(rg, &(struct rg_point){
+			.symbol = lock, .label = "takes mmu_lock", .action = RG_HOLD_SLEEP,
+			.timeout_us = HOLD_REPLACE_US, .tid = replaced->tid, .max_hits = 1 });
+		if (locks < 0)
+			why = rg_strerror();
+	}
+	if (found >= 0)
+		rg_release(rg, found);
+	if (!why && rg_wait(rg, locks, 1, HOLD_REPLACE_US / 2))
+		why = "the page fault does not take mmu_lock in this way";
+	if (!why) {
+		map_replaced(replaced, 1);
+		rg_mark(rg, "another page is there");
+	}
+	if (locks >= 0)
+		rg_release(rg, locks);
+	pthread_join(replaced->thread, NULL);
+	if (!why && (rg_status(rg, locks, &status) || status.timeouts))
+		why = "the page fault went on before it was let go";
+	return why;
+}
+
+static void page_replaced(struct __test_metadata *_metadata, bool tdp_mmu, bool nested)
+{
+	struct replaced replaced;
+	int err;
+
+	RACEFIX_LOG_MARK();
+	RACEFIX_REQUIRE(create_replaced(&replaced, tdp_mmu, nested));
+	if (rg_open(&replaced.rg) < 0)
+		SKIP(return, "%s", rg_strerror());
+	sem_init(&replaced.ready, 0, 0);
+	sem_init(&replaced.go, 0, 0);
+	ASSERT_EQ(0, pthread_create(&replaced.thread, NULL, replaced_thread, &replaced));
+	sem_wait(&replaced.ready);
+	rg_name_thread(replaced.rg, replaced.tid, nested ? "vCPU of L2" : "vCPU");
+	RACEFIX_REQUIRE(force_replaced(&replaced, tdp_mmu && !nested ? "_raw_read_lock" :
+				       "_raw_write_lock"));
+	rg_ladder(replaced.rg, stdout);
+	rg_close(replaced.rg);
+
+	EXPECT_EQ(0, replaced.pages[0]) {
+		TH_LOG("the guest wrote to a page that mmap() had replaced");
+	}
+	EXPECT_EQ(REPLACED_VALUE, replaced.pages[PAGE_SIZE / sizeof(uint64_t)]) {
+		TH_LOG("what the guest wrote is not in its memory");
+	}
+	munmap(replaced.guest, PAGE_SIZE);
+	munmap(replaced.pages, 2 * PAGE_SIZE);
+	err = memfd_pages_in_use(replaced.memfd);
+	EXPECT_EQ(0, err) {
+		TH_LOG("somebody still refers to a page of the guest's (%s)", strerror(err));
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(tdp_page_replaced)
+{
+	page_replaced(_metadata, true, false);
+}
+
+TEST(nested_page_replaced)
+{
+	page_replaced(_metadata, true, true);
+}
+
+TEST(legacy_page_replaced)
+{
+	page_replaced(_metadata, false, false);
 }
 
 static void *stress_thread(void *arg)
