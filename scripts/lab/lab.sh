@@ -103,7 +103,7 @@ report_all()
 # run_and_report VIEW OUT [RUN-OPTION]... - run OUT/plan.tsv, and report_all
 run_and_report()
 {
-	in_group "$TOP/scripts/lab/run" "${3}" "$2/plan.tsv" "$2" || return
+	in_group "$TOP/scripts/lab/run" "${@:3}" "$2/plan.tsv" "$2" || return
 	report_all "$1" "$2"
 }
 
