@@ -368,12 +368,17 @@ chosen()
 	[[ $nested == *" first=vulnerable" ]]
 	# Nor does it say why KVM_RUN ends.
 	sed -i "/^static int vcpu_enter_guest(/,/^}/{$in_guest}" "$x86"
+	sed -i "/^static int vcpu_enter_guest(/,/^}/s/^\t\tif (kvm_check_request(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, vcpu))/\t\tif (kvm_check_request($req, vcpu) \&\& unlikely(!$get)) {\n\t\t\tvcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;\n\t\t\tkvm_make_request($req, vcpu);\n\t\t\tr = 0;\n\t\t\tgoto out;\n\t\t}\n&/" "$x86"
 	parts
 	[[ $nested == *" first=unknown" ]]
 	[[ $output == *"KVM_RUN ends without an exit reason"* ]]
 	sed -i "/^static inline int vcpu_block(/,/^}/s/kvm_make_request($req, vcpu);/vcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;\n&/" "$x86"
 	parts
 	[[ $nested == *" first=fixed" ]]
+	sed -i "/^static int vcpu_enter_guest(/,/^}/{$in_guest}" "$x86"
+	parts
+	[[ $nested == *" first=vulnerable" ]]
+	[[ $output == *"only for a halted vCPU"* ]]
 
 	# 2022-08-28: at the top of the loop, in a function; what fails is not tried again.
 	cp "$BATS_TEST_TMPDIR/x86.c" "$x86"
@@ -385,15 +390,50 @@ chosen()
 	[[ $output == *"the request is dropped if mapping fails"* ]]
 }
 
+@test "status: vmcs12's pages, mapped in a function for which the caller has taken the request" {
+	local x86=$tree/arch/x86/kvm/x86.c saved=$BATS_TEST_TMPDIR/x86.c
+	local in_helper='/^static noinline bool kvm_get_nested_state_pages(/,/^}/'
+
+	take 6.1
+	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	cp "$x86" "$saved"
+	parts
+	[[ $nested == *" first=fixed" ]]
+
+	# Not before the wake events are checked.
+	sed -i '/^static inline int vcpu_block(/,/^}/{/kvm_check_request/,/return 0;/d}' "$x86"
+	parts
+	[[ $nested == *" first=vulnerable" && $output == *"not for a halted one"* ]]
+	# Not for a vCPU that runs.
+	cp "$saved" "$x86"
+	sed -i '/^static int vcpu_enter_guest(/,/^}/{/KVM_REQ_GET_NESTED_STATE_PAGES/,/^\t\t}/d}' "$x86"
+	parts
+	[[ $nested == *" first=vulnerable" && $output == *"only for a halted vCPU"* ]]
+	# Once only; without a reason.
+	cp "$saved" "$x86"
+	sed -i "$in_helper{/kvm_make_request/d}" "$x86"
+	parts
+	[[ $nested == *" first="@(unknown|vulnerable) ]]
+	cp "$saved" "$x86"
+	sed -i "$in_helper{/exit_reason/d}" "$x86"
+	parts
+	[[ $nested == *" first=unknown" && $output == *"without an exit reason"* ]]
+	# After kvm_vcpu_running() has processed L2's events, as it did up to 6.0.
+	cp "$saved" "$x86"
+	sed -i '/^static inline bool kvm_vcpu_running(/,/^}/s/^{$/&\n\tif (is_guest_mode(vcpu))\n\t\tkvm_check_nested_events(vcpu);\n/' "$x86"
+	parts
+	[[ $nested == *" first=vulnerable" && $output == *"has looked for L2's interrupts"* ]]
+}
+
 @test "status: vmcs12's pages, with a flag in place of the request" {
 	local x86=$tree/arch/x86/kvm/x86.c nested_c=$tree/arch/x86/kvm/vmx/nested.c flag=vcpu-\>arch.nested_get_pages_pending
 
 	take 6.1
-	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
 	sed -i "s/kvm_make_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/$flag = true/
 		s/kvm_clear_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/$flag = false/
 		s/kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/$flag/" "$nested_c" "$tree/arch/x86/kvm/svm/nested.c"
-	sed -i "/kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/,/^\t\t}/c\\
+	sed -i "/^static int vcpu_enter_guest(/,/^}/{/kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/,/^\t\t}/d}" "$x86"
+	sed -i "/^static int vcpu_run(/,/^}/{/at_instruction_boundary = false;\$/a\\
 		if (unlikely($flag)) {\\
 			if (!kvm_x86_ops.nested_ops->get_nested_state_pages(vcpu)) {\\
 				vcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;\\
@@ -401,7 +441,8 @@ chosen()
 				break;\\
 			}\\
 			$flag = false;\\
-		}" "$x86"
+		}
+	}" "$x86"
 	parts
 	[[ $nested == *" first=fixed" ]]
 	# Whoever clears it first does not know of a failure any more.

@@ -98,6 +98,25 @@ h(struct kvm_vcpu *V)
 )
 }
 
+// ... or in one that is called if the request was made, and says the same.
+@taken@
+identifier h, V;
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B;
+@@
+h(struct kvm_vcpu *V)
+{
+	if (likely(\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
+		return \(1\|true\);
+	...
+	V->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	...
+	kvm_make_request(req, V);
+	...
+	return \(0\|false\);
+}
+
 // To check whether a vCPU is running may be to look for L2's interrupts already.
 @looks@
 expression V;
@@ -193,6 +212,34 @@ vcpu_block(...)
 	... when any
 }
 
+@in_loop_by_taken@
+identifier taken.req, taken.h;
+expression V, r;
+@@
+for (;;) {
+	... when != kvm_vcpu_running(V)
+	if (kvm_check_request(req, V) && !h(V)) {
++		/* racefix closed first: the pages are mapped at the top of the run loop */
+		r = 0;
+		break;
+	}
+	if (kvm_vcpu_running(V)) { ... } else { ... }
+	... when any
+}
+
+@in_block_by_taken depends on !looks@
+identifier taken.req, taken.h;
+expression V;
+@@
+vcpu_block(...)
+{
+	... when != kvm_arch_vcpu_runnable(V)
+	if (kvm_check_request(req, V) && !h(V))
++		/* racefix closed first: the pages are mapped before a vCPU blocks */
+		return 0;
+	... when any
+}
+
 // Where the request is not made again the next KVM_RUN does not know of the pages.
 @drops@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
@@ -278,6 +325,38 @@ h(struct kvm_vcpu *V)
 	... when != kvm_make_request(req, V)
 	return \(0\|false\);
 )
+}
+
+@drops_if_taken@
+identifier h, V;
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B;
+@@
+h(struct kvm_vcpu *V)
+{
++	/* racefix vulnerable: the request is dropped if mapping fails, so that the next KVM_RUN goes on without the pages */
+	if (likely(\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
+		return \(1\|true\);
+	... when != kvm_make_request(req, V)
+	return \(0\|false\);
+}
+
+@silent_if_taken@
+identifier h, V;
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B;
+@@
+h(struct kvm_vcpu *V)
+{
++	/* racefix unsure: the request is made again, but KVM_RUN ends without an exit reason */
+	if (likely(\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
+		return \(1\|true\);
+	... when != V->run->exit_reason = KVM_EXIT_INTERNAL_ERROR
+	kvm_make_request(req, V);
+	... when any
+	return \(0\|false\);
 }
 
 @has_flag@
@@ -367,6 +446,29 @@ if (kvm_check_request@p(req, V)) {
 	if (unlikely(!\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\))) { ... }
 }
 
+@any_taken@
+identifier h, V;
+identifier get = { get_nested_state_pages, get_vmcs12_pages };
+expression A, B;
+@@
+h(struct kvm_vcpu *V)
+{
+	if (likely(\(A->get(V)\|B.get(V)\|kvm_nested_call(get)(V)\)))
+		return \(1\|true\);
+	...
+	return \(0\|false\);
+}
+
+@depends on !elsewhere@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier any_taken.h;
+expression V;
+@@
++ /* racefix vulnerable: the pages are mapped only when the vCPU runs, not for a halted one */
+if (kvm_check_request(req, V) && !h(V)) {
+	...
+}
+
 @depends on !elsewhere && !by_helper@
 position guest.p;
 @@
@@ -415,5 +517,42 @@ vcpu_block(...)
 +		/* racefix vulnerable: the pages are mapped after kvm_vcpu_running() has looked for L2's interrupts */
 		...
 	}
+	... when any
+}
+
+@by_guest@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+expression V;
+@@
+vcpu_enter_guest(...)
+{
+	<+...
+	kvm_check_request(req, V)
+	...+>
+}
+
+@depends on !in_loop && !in_loop_by_taken && !by_guest@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+expression V;
+statement S;
+@@
+vcpu_block(...)
+{
+	... when any
++	/* racefix vulnerable: the pages are mapped only for a halted vCPU, not for one that runs */
+	if (<+... kvm_check_request(req, V) ...+>) S
+	... when any
+}
+
+@depends on looks && !in_loop && !in_loop_by_helper && !in_loop_by_taken@
+identifier taken.req, taken.h;
+expression V;
+@@
+vcpu_block(...)
+{
+	... when any
+	if (kvm_check_request(req, V) && !h(V))
++		/* racefix vulnerable: the pages are mapped after kvm_vcpu_running() has looked for L2's interrupts */
+		return 0;
 	... when any
 }
