@@ -67,7 +67,7 @@ text()
 	[[ $(text '//section[@id="ladders"]//details/pre') == *"it is still asleep"* ]]
 	[[ $(text '//section[@id="environment"]') == *"Linux version 6.1.0-50-amd64"* ]]
 	# A case names the line of the log, which has its number in the page.
-	[[ $(text '//section[@id="steps"]/details[1]//td[4]') =~ ^k-bochs/output.log:([0-9]+)$ ]]
+	[[ $(text '//section[@id="steps"]/details[1]//td[5]') =~ ^k-bochs/output.log:([0-9]+)$ ]]
 	[[ $(text '//pre[@id="log-k-bochs-output"]') == *" ${BASH_REMATCH[1]}  #  RUN           global.rvi_pending"* ]]
 	# Nothing of where it was made.
 	! grep -F "$BATS_TEST_TMPDIR" "$PAGE" || return 1
