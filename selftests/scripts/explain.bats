@@ -64,6 +64,37 @@ all_right()
 @test "explain: each log of apic-page-invalidation and what looks like it" { all_right apic-; }
 @test "explain: logs of other defects name no race" { all_right other-; }
 
+@test "explain: what journalctl and dmesg can put before a message" {
+	local before wrong=0
+
+	while IFS= read -r before; do
+		sed "s|^\[[^]]*\] |$before|" "$LOGS/nested-sles-dmesg-T.log" >"$BATS_TEST_TMPDIR/log"
+		[ "$(told "$BATS_TEST_TMPDIR/log")" = nested-vmcs12-pages:sure:null-read ] || {
+			echo "not understood: '$before'"
+			wrong=1
+		}
+	done <<-'END'
+
+		Mar 05 10:11:12 hv12 kernel: 
+		Mar 05 10:11:12.123456 hv12 kernel: 
+		Tue 2024-03-05 10:11:12 CET hv12 kernel: 
+		Tue 2024-03-05 10:11:12 +03 hv12 kernel[0]: 
+		2024-03-05T10:11:12+0100 hv12 kernel: 
+		[ 1234.567890] hv12 kernel: 
+		[ 1234.567890 <    0.000011 >] hv12 kernel: 
+		1709633472.123456 hv12 kernel: 
+		[  912.123456] 
+		[Tue Mar  5 10:11:12 2024] 
+		[Mar 5 10:11] 
+		[  +0.000012] 
+		2024-03-05T10:11:12,123456+01:00 
+		kern  :alert : [  912.123456] 
+		<1>[  912.123456][ T4242] 
+		1,4242,912123456,-,caller=T4242;
+	END
+	[ $wrong -eq 0 ]
+}
+
 @test "explain: the logs are at least 40, each in the list, with each race" {
 	[ "$(find "$LOGS" -name '*.log' | wc -l)" -ge 40 ]
 	diff <(find "$LOGS" -name '*.log' -printf '%f\n' | sed 's/\.log$//' | sort) \
