@@ -43,6 +43,8 @@
 
 # shellcheck source=scripts/modules/kernel-name.sh
 . "$TOP/scripts/modules/kernel-name.sh"
+# shellcheck source=scripts/tree/races.sh
+. "$TOP/scripts/tree/races.sh"
 # shellcheck source=scripts/lab/nested.sh
 . "$TOP/scripts/lab/nested.sh"
 

@@ -50,6 +50,7 @@ table_write()
 {
 	local keys=$1 file=$2 page=$3 old=$3
 
+	[ -s "$file" ] || die "$EX_USAGE" "there are no results in $file: run $PROG first"
 	shift 3
 	mkdir -p "$(dirname "$page")" || die "$EX_USAGE" "cannot create $(dirname "$page")"
 	[ -e "$old" ] || old=/dev/null
