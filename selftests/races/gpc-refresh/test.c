@@ -22,9 +22,13 @@
  *	second_user	one thread is inside a refresh, another looks at the cache
  *	inactive	the cache has been taken out of use, and is used
  *	lock_made_anew	it is put to use again while somebody looks at it
+ *	memslot_moved	the memslot has other memory by now, and nothing was invalidated
+ *	memslot_gone	there is no memory for a while
+ *	moved		the guest has what KVM writes moved, in the page and to another
  *
  * Oracle: the old page must not change after mmap() has returned, and what KVM
- * writes then must be in the new one; and the kernel must not warn or oops.
+ * writes then must be in the new one; nobody may refer to a page in the end, which a
+ * seal of the memfd tells; and the kernel must not warn or oops.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -34,6 +38,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 #include "gpc_facts.h"
+#include "memfd_pages.h"
 #include "racefix.h"
 #include "racegate_client.h"
 
@@ -106,6 +111,7 @@ struct race {
 	char *pages;		/* all pages of the memfd */
 	int next_page;		/* what mapper puts there */
 	int next_port;
+	bool no_memslot;
 	struct worker mapper, writer, reader;
 	struct rg *rg;
 };
@@ -343,7 +349,7 @@ static void create_vm(struct race *race)
 	uint64_t before;
 
 	race->vm = vm_create_with_one_vcpu(&race->vcpu, guest_code);
-	race->memfd = kvm_memfd_alloc(NR_PAGES * PAGE, false);
+	race->memfd = memfd_pages(NR_PAGES * PAGE);
 	race->pages = mmap(NULL, NR_PAGES * PAGE, PROT_READ | PROT_WRITE,
 			   MAP_SHARED, race->memfd, 0);
 	race->guest = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
@@ -472,6 +478,20 @@ static const char *replace(struct race *race, int page)
 	return "mmap() waits for the refresh: no invalidation can pass it";
 }
 
+/* When all is over. */
+static void expect_released(struct __test_metadata *_metadata, struct race *race)
+{
+	int err;
+
+	munmap(race->guest, 2 * PAGE);
+	munmap(race->pages, NR_PAGES * PAGE);
+	err = memfd_pages_in_use(race->memfd);
+	EXPECT_EQ(0, err) {
+		TH_LOG("%s: somebody still refers to a page of the guest's (%s)",
+		       race->user->name, strerror(err));
+	}
+}
+
 /* What is written when @old, which held @old_word then, is replaced by @new. */
 static void expect_new_page(struct __test_metadata *_metadata,
 			    struct race *race, int old, int new,
@@ -491,6 +511,7 @@ static void expect_new_page(struct __test_metadata *_metadata,
 		       race->user->name);
 	}
 	RACEFIX_LOG_CLEAN();
+	expect_released(_metadata, race);
 }
 
 /*
@@ -848,6 +869,133 @@ TEST(xen_lock_made_anew)
 		TH_LOG("the cache's lock was made anew while a reader held it");
 	}
 	RACEFIX_LOG_CLEAN();
+}
+
+/* The memslot's memory is @to now, or none if that is NULL; nothing of the old is unmapped. */
+static void move_memslot(struct race *race, char *to)
+{
+	if (!race->no_memslot)
+		vm_set_user_memory_region(race->vm, SLOT, 0, GPA, 0, NULL);
+	race->no_memslot = !to;
+	if (to)
+		vm_set_user_memory_region(race->vm, SLOT, 0, GPA, 2 * PAGE, to);
+	rg_mark(race->rg, to ? "the memslot has other memory" : "there is no memslot");
+}
+
+/* Does the word of @page, of the memfd, change by the next write, and no other? */
+static void expect_write_to(struct __test_metadata *_metadata, struct race *race,
+			    int page)
+{
+	uint64_t before[NR_PAGES];
+	int i;
+
+	for (i = 0; i < NR_PAGES; i++)
+		before[i] = word(race, i);
+	run(&race->writer);
+	for (i = 0; i < NR_PAGES; i++)
+		EXPECT_EQ(i == page, word(race, i) != before[i]) {
+			TH_LOG("%s: KVM %s to page %d, and the guest's is %d",
+			       race->user->name, i == page ? "does not write" : "writes",
+			       i, page);
+		}
+}
+
+/*
+ * A cache that is valid, and of a page that is not invalidated: only the memslots tell
+ * that it is another one's now.
+ */
+static void memslot_moved(struct __test_metadata *_metadata, const struct user *user)
+{
+	struct race race;
+
+	RACEFIX_REQUIRE(create(&race, user));
+	RACEFIX_LOG_MARK();
+	record_lookups(&race, 0);
+	record_refreshed(&race);
+
+	move_memslot(&race, race.pages + PAGE);
+	expect_write_to(_metadata, &race, 1);
+	/* To the same memory: the mapping stays, and is used on. */
+	move_memslot(&race, race.pages + PAGE);
+	expect_write_to(_metadata, &race, 1);
+	move_memslot(&race, race.guest);
+	expect_write_to(_metadata, &race, 0);
+	rg_ladder(race.rg, stdout);
+	RACEFIX_LOG_CLEAN();
+	expect_released(_metadata, &race);
+}
+
+TEST(clock_memslot_moved)
+{
+	memslot_moved(_metadata, &kvmclock);
+}
+
+TEST(xen_memslot_moved)
+{
+	memslot_moved(_metadata, &xen);
+}
+
+/*
+ * A refresh that fails leaves nothing behind, neither where there is no memslot nor where
+ * there is nothing mapped; when there is memory again, KVM writes to it.
+ */
+TEST(clock_memslot_gone)
+{
+	struct race race;
+
+	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	RACEFIX_LOG_MARK();
+	record_lookups(&race, 0);
+	record_refreshed(&race);
+
+	move_memslot(&race, NULL);
+	expect_write_to(_metadata, &race, -1);
+	move_memslot(&race, race.guest);
+	expect_write_to(_metadata, &race, 0);
+
+	munmap(race.guest, PAGE);
+	rg_mark(race.rg, "nothing is mapped");
+	expect_write_to(_metadata, &race, -1);
+	RACEFIX_REQUIRE(replace(&race, 1));
+	expect_write_to(_metadata, &race, 1);
+	rg_ladder(race.rg, stdout);
+	RACEFIX_LOG_CLEAN();
+	expect_released(_metadata, &race);
+}
+
+/* What the guest asks for while its cache is valid. */
+TEST(clock_moved)
+{
+	volatile uint64_t *in_page, *other;
+	uint64_t before;
+	struct race race;
+
+	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	RACEFIX_LOG_MARK();
+	record_lookups(&race, 0);
+	record_refreshed(&race);
+	in_page = (void *)(race.pages + PAGE / 2);
+	other = (void *)(race.guest + PAGE);
+
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (GPA + PAGE / 2) | 1);
+	rg_mark(race.rg, "the clock is in the middle of the page");
+	before = *in_page;
+	expect_write_to(_metadata, &race, -1);
+	EXPECT_NE(before, *in_page) {
+		TH_LOG("KVM does not write to the middle of the page");
+	}
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (GPA + PAGE) | 1);
+	rg_mark(race.rg, "the clock is in another page");
+	before = *other;
+	expect_write_to(_metadata, &race, -1);
+	EXPECT_NE(before, *other) {
+		TH_LOG("KVM does not write to the other page");
+	}
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
+	expect_write_to(_metadata, &race, 0);
+	rg_ladder(race.rg, stdout);
+	RACEFIX_LOG_CLEAN();
+	expect_released(_metadata, &race);
 }
 
 /*
