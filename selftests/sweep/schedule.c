@@ -554,6 +554,27 @@ static int run_second(struct sweep *sweep, struct point *second, int held_gate,
 	return gate;
 }
 
+/* A that sleeps for ever before it gets there is ended, and may come by on its way out. */
+static bool reaches(struct sweep *sweep, int gate)
+{
+	const struct stage *stage = sweep->pair->stage;
+	struct worker *held = held_worker(sweep);
+	unsigned long long begin = sweep_now_us();
+	bool asleep = false;
+	int ret;
+
+	if (!stage->stop)
+		return !rg_wait(sweep->rg, gate, 1, REACH_US);
+	for (;;) {
+		ret = rg_wait(sweep->rg, gate, 1, STOP_US);
+		if (ret != -ETIMEDOUT || sweep_now_us() - begin > REACH_US)
+			return !ret;
+		if (state_of(held) == 'S' && asleep)
+			stage->stop(sweep, held);
+		asleep = state_of(held) == 'S';
+	}
+}
+
 static void hold_once(struct sweep *sweep, struct point *point,
 		      struct point *second, bool alone, struct schedule *result)
 {
@@ -575,7 +596,7 @@ static void hold_once(struct sweep *sweep, struct point *point,
 	t[1] = sweep_now_us();
 	gate = start_gated(held_worker(sweep), run_held, point);
 	result->progress = RAN;
-	if (gate >= 0 && !rg_wait(sweep->rg, gate, 1, REACH_US)) {
+	if (gate >= 0 && reaches(sweep, gate)) {
 		t[2] = sweep_now_us();
 		if (alone) {
 			usleep(LOOK_US);

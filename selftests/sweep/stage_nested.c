@@ -181,6 +181,7 @@ static void fresh(struct sweep *sweep)
 {
 	sweep->leaked += destroy(sweep);
 	create(sweep);
+	sweep->vms++;
 }
 
 static void run_again(struct sweep *sweep)
