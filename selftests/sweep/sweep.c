@@ -174,11 +174,17 @@ static void new_vm(struct sweep *sweep)
 	sweep_order(sweep, false);
 }
 
+/* Is the outcome that of an order, whatever the kernel says? */
+static bool is_of_an_order(const struct sweep *sweep)
+{
+	return reference_is(&sweep->reference, 0, &sweep->outcome) ||
+	       reference_is(&sweep->reference, 1, &sweep->outcome);
+}
+
 /* Is what came of it something that no order can bring about? */
 static bool is_wrong(const struct sweep *sweep)
 {
-	return sweep->log || (!reference_is(&sweep->reference, 0, &sweep->outcome) &&
-			      !reference_is(&sweep->reference, 1, &sweep->outcome));
+	return sweep->log || !is_of_an_order(sweep);
 }
 
 static void know_orders(struct sweep *sweep)
@@ -227,14 +233,22 @@ static bool is_confirmed(struct sweep *sweep, struct point *point,
 {
 	struct schedule result;
 	int tries, shown = 0;
+	/*
+	 * A warning is given once, if it is not asked for again, and takes an emulated CPU
+	 * as long as a new VM.
+	 */
+	bool only_log = is_of_an_order(sweep), log = sweep->log;
 
 	for (tries = 0; tries < CONFIRM_TRIES && shown < CONFIRM; tries++) {
+		if (only_log)
+			klog_mark();
 		new_vm(sweep);
 		sweep_hold(sweep, point, second, false, &result);
 		shown += is_wrong(sweep) && result.verdict != NOT_REACHED;
-		if (sweep->log)
-			klog_mark();
+		log |= sweep->log;
 	}
+	if (log)
+		klog_mark();
 	/* What it broke must not decide the next. */
 	new_vm(sweep);
 	return shown == CONFIRM;
@@ -249,7 +263,7 @@ static void try_point(struct sweep *sweep, struct point *point,
 	    (result->verdict == NOT_REACHED && sweep->orders_wrong == 2))
 		return;
 	print_finding(sweep, name);
-	if (sweep->log)
+	if (sweep->log && (result->verdict == NOT_REACHED || sweep->orders_wrong == 2))
 		klog_mark();
 	/* Without an overlap it is not the race that did it. */
 	if (result->verdict == NOT_REACHED) {
