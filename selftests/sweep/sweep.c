@@ -30,9 +30,11 @@
  * Exit codes: 0 nothing shows; 1 something does; 2 used wrongly; 3 the host hangs;
  * 4 this host has no such thing.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -48,6 +50,8 @@
 /* A finding has to show that often again, each time in a new VM, and has some more. */
 #define CONFIRM		2
 #define CONFIRM_TRIES	4
+/* Each VM leaves files open, as the library does not close what it loads the guest from. */
+#define MAX_FILES	65536
 
 static const struct pair * const tables[] = {
 	apic_page_pairs, apicv_pairs, gpc_pairs, nested_pairs, tdp_pairs,
@@ -560,6 +564,21 @@ static int used_wrongly(const char *name)
 	return 2;
 }
 
+static void allow_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (limit.rlim_max < MAX_FILES) {
+		limit.rlim_cur = MAX_FILES;
+		limit.rlim_max = MAX_FILES;
+	}
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		printf("# files that may be open: %s\n", strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = { .visits = 3, .to = UINT_MAX };
@@ -572,6 +591,7 @@ int main(int argc, char **argv)
 	int opt;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	allow_files();
 	while ((opt = getopt(argc, argv, "lorb2v:p:x:t:")) != -1) {
 		switch (opt) {
 		case 'l':
