@@ -6,7 +6,7 @@
 # `make -C /lib/modules/$(uname -r)/build M=$PWD` works too; see Kbuild.
 
 O	?= $(CURDIR)/build
-export O RACE KERNEL HOST RUNS WITHOUT KSRC KBUILD ARCHIVE DEBS
+export O RACE KERNEL HOST RUNS WITHOUT KSRC KBUILD ARCHIVE DEBS HELD TWO
 
 # What root builds in another user's checkout is to be theirs, after Ctrl-C, too.
 OWNED	= trap : INT TERM;
