@@ -561,7 +561,7 @@ struct replaced {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
 	int memfd;
-	uint64_t *guest;	/* what the memslot has */
+	char *guest;		/* what the memslot has: that page and another one */
 	uint64_t *pages;	/* both pages of the memfd */
 	pthread_t thread;
 	pid_t tid;
@@ -569,9 +569,11 @@ struct replaced {
 	struct rg *rg;
 };
 
+/* The other page first: the next fault is to be of the page itself, and not of page tables. */
 static void write_replaced(void)
 {
 	for (;;) {
+		*(volatile uint64_t *)(REPLACED_GPA + PAGE_SIZE) = REPLACED_VALUE;
 		GUEST_SYNC(0);
 		*(volatile uint64_t *)REPLACED_GPA = REPLACED_VALUE;
 	}
@@ -588,7 +590,7 @@ static void map_replaced(struct replaced *replaced, int page)
 
 	at = mmap(replaced->guest, PAGE_SIZE, PROT_READ | PROT_WRITE,
 		  MAP_SHARED | MAP_FIXED | MAP_POPULATE, replaced->memfd, page * PAGE_SIZE);
-	TEST_ASSERT(at == replaced->guest, "mmap: %s", strerror(errno));
+	TEST_ASSERT(at == (void *)replaced->guest, "mmap: %s", strerror(errno));
 }
 
 static void *replaced_thread(void *arg)
@@ -620,14 +622,14 @@ static const char *create_replaced(struct replaced *replaced, bool tdp_mmu, bool
 	replaced->memfd = memfd_pages(2 * PAGE_SIZE);
 	replaced->pages = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			       replaced->memfd, 0);
-	replaced->guest = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+	replaced->guest = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	TEST_ASSERT(replaced->pages != MAP_FAILED && replaced->guest != MAP_FAILED,
+	TEST_ASSERT(replaced->pages != MAP_FAILED && (void *)replaced->guest != MAP_FAILED,
 		    "mmap: %s", strerror(errno));
 	map_replaced(replaced, 0);
-	vm_set_user_memory_region(replaced->vm, REPLACED_SLOT, 0, REPLACED_GPA, PAGE_SIZE,
+	vm_set_user_memory_region(replaced->vm, REPLACED_SLOT, 0, REPLACED_GPA, 2 * PAGE_SIZE,
 				  replaced->guest);
-	virt_pg_map(replaced->vm, REPLACED_GPA, REPLACED_GPA);
+	virt_map(replaced->vm, REPLACED_GPA, REPLACED_GPA, 2);
 	replaced->vcpu = vm_vcpu_add(replaced->vm, 0, nested ? (void *)write_replaced_in_l2 :
 				     (void *)write_replaced);
 	if (nested)
@@ -700,7 +702,7 @@ static void page_replaced(struct __test_metadata *_metadata, bool tdp_mmu, bool 
 	EXPECT_EQ(REPLACED_VALUE, replaced.pages[PAGE_SIZE / sizeof(uint64_t)]) {
 		TH_LOG("what the guest wrote is not in its memory");
 	}
-	munmap(replaced.guest, PAGE_SIZE);
+	munmap(replaced.guest, 2 * PAGE_SIZE);
 	munmap(replaced.pages, 2 * PAGE_SIZE);
 	err = memfd_pages_in_use(replaced.memfd);
 	EXPECT_EQ(0, err) {
