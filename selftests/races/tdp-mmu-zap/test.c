@@ -144,6 +144,7 @@ struct race {
 	struct runner first, second;
 	sem_t ready;
 	enum place place;
+	uint64_t limit;		/* of shadow pages, if limit_shadow_pages() set it */
 	struct rg *rg;
 	/* Gates: where the first is held; what the second passes. */
 	int first_zap, first_map;
@@ -397,7 +398,7 @@ static void arm_zapped(struct race *race, struct runner *runner)
  * Forces the overlap: the second faults while the first is held where it zaps, or,
  * if it does not, where it maps.  Returns NULL, or why not.
  */
-static const char *force_once(struct race *race, int first,
+static const char *force_once(struct race *race, int first, int second,
 			      unsigned int hold_us, struct outcome *outcome)
 {
 	const char *why = NULL;
@@ -411,11 +412,12 @@ static const char *force_once(struct race *race, int first,
 	race->second.cpu = 1;
 	start_runner(race, &race->first, first, first_thread,
 		     first == NESTED ? "vCPU of L2" : "vCPU 1");
-	start_runner(race, &race->second, SECOND, second_thread, "vCPU 2");
+	start_runner(race, &race->second, second, second_thread,
+		     second == NESTED ? "vCPU of L2" : "vCPU 2");
 	if (race->place == MAPS)
 		why = starve_of_shadow_pages(race);
 	else
-		limit_shadow_pages(race->vm);
+		race->limit = limit_shadow_pages(race->vm);
 
 	arm(race, &race->first, FAULT, 0);
 	race->second_fault = arm(race, &race->second, FAULT, 0);
@@ -449,7 +451,7 @@ static const char *force_once(struct race *race, int first,
 
 /* In a VM of its own, which is left as it is then. */
 static const char *force(struct race *race, bool tdp_mmu, enum place place,
-			 int first, unsigned int hold_us,
+			 int first, int second, unsigned int hold_us,
 			 struct outcome *outcome)
 {
 	const char *why;
@@ -460,7 +462,7 @@ static const char *force(struct race *race, bool tdp_mmu, enum place place,
 		if (why)
 			return why;
 		race->place = place;
-		why = force_once(race, first, hold_us, outcome);
+		why = force_once(race, first, second, hold_us, outcome);
 	} while (why && ++tries < TRIES);
 	return why;
 }
@@ -477,7 +479,7 @@ static void race_tdp_faults(struct __test_metadata *_metadata, enum place place)
 	struct race race;
 
 	RACEFIX_LOG_MARK();
-	RACEFIX_REQUIRE(force(&race, true, place, FIRST, HOLD_US, &outcome));
+	RACEFIX_REQUIRE(force(&race, true, place, FIRST, SECOND, HOLD_US, &outcome));
 	EXPECT_EQ(false, outcome.zapped) {
 		TH_LOG("two vCPUs zap shadow pages at the same time");
 	}
@@ -511,13 +513,44 @@ TEST(zap_while_mapping)
 	struct race race;
 
 	RACEFIX_LOG_MARK();
-	RACEFIX_REQUIRE(force(&race, true, MAPS, FIRST, HOLD_US, &outcome));
+	RACEFIX_REQUIRE(force(&race, true, MAPS, FIRST, SECOND, HOLD_US, &outcome));
 	EXPECT_EQ(false, outcome.zapped) {
 		TH_LOG("a vCPU zaps shadow pages while another one maps pages");
 	}
 	if (!outcome.zapped && !outcome.mapped)
 		print_excluded(&outcome);
 	ksft_print_msg("forced: a TDP fault while another one maps, and room is short\n");
+	RACEFIX_LOG_CLEAN();
+}
+
+/* There are no more shadow pages than userspace allows. */
+static void expect_limit(struct __test_metadata *_metadata, struct race *race)
+{
+	uint64_t used = vm_stat(race->vm, "mmu_cache_miss") -
+			vm_stat(race->vm, "mmu_shadow_zapped");
+
+	EXPECT_LE(used, race->limit) {
+		TH_LOG("%lu shadow pages are used, and %lu are allowed", used, race->limit);
+	}
+}
+
+/* A fault that maps is in nobody's way but of one that zaps. */
+TEST(nested_fault_zaps_while_mapping)
+{
+	struct outcome outcome;
+	struct race race;
+
+	RACEFIX_LOG_MARK();
+	RACEFIX_REQUIRE(force(&race, true, ZAPS, FIRST, NESTED, HOLD_LOCKED_US,
+			      &outcome));
+	EXPECT_EQ(false, outcome.zapped) {
+		TH_LOG("a vCPU zaps shadow pages while another one maps pages");
+	}
+	if (outcome.first_zaps)
+		SKIP(return, "the first vCPU's page fault zapped");
+	expect_limit(_metadata, &race);
+	if (!outcome.zapped)
+		print_excluded(&outcome);
 	RACEFIX_LOG_CLEAN();
 }
 
@@ -529,10 +562,11 @@ static void race_excluded(struct __test_metadata *_metadata, int first,
 	struct race race;
 
 	RACEFIX_LOG_MARK();
-	RACEFIX_REQUIRE(force(&race, tdp_mmu, ZAPS, first, HOLD_LOCKED_US,
+	RACEFIX_REQUIRE(force(&race, tdp_mmu, ZAPS, first, SECOND, HOLD_LOCKED_US,
 			      &outcome));
 	EXPECT_EQ(false, outcome.zapped);
 	EXPECT_EQ(false, outcome.mapped);
+	expect_limit(_metadata, &race);
 	if (!outcome.first_zaps)
 		SKIP(return, "the first vCPU's page fault did not zap");
 	if (!outcome.zapped && !outcome.mapped)
