@@ -126,6 +126,8 @@ static void create(struct sweep *sweep)
 	worker_call(&sweep->worker[VCPU_WORKER], start_clock);
 	/* Whoever is held in mmap() holds mmap_lock: no page fault may come then. */
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
+	/* Nor can a locked page be discarded. */
+	munlock(gpc->guest, PAGE);
 }
 
 /* To seal a memfd fails if there are references to its pages besides its own. */
