@@ -80,6 +80,11 @@ enum { NESTED, FIRST, SECOND, NR_VCPUS };
 /* A page that is replaced by another one of a memfd, where L2 can get to it as well. */
 #define REPLACED_SLOT	2
 #define REPLACED_GPA	0x60000000ull
+/*
+ * Of that memslot.  Shadow paging maps up to 8 pages that are aligned to as much ahead
+ * (PTE_PREFETCH_NUM in mmu.c): the last page is none of those of the first.
+ */
+#define REPLACED_SIZE	(9 * PAGE_SIZE)
 #define REPLACED_VALUE	0x5eed
 
 /* A lost release must not last; far above what it takes in Bochs. */
@@ -595,7 +600,7 @@ struct replaced {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
 	int memfd;
-	char *guest;		/* what the memslot has: that page and another one */
+	char *guest;		/* what the memslot has: that page first */
 	uint64_t *pages;	/* both pages of the memfd */
 	pthread_t thread;
 	pid_t tid;
@@ -603,11 +608,11 @@ struct replaced {
 	struct rg *rg;
 };
 
-/* The other page first: the next fault is to be of the page itself, and not of page tables. */
+/* The last page first: the next fault is to be of the page itself, and not of page tables. */
 static void write_replaced(void)
 {
 	for (;;) {
-		*(volatile uint64_t *)(REPLACED_GPA + PAGE_SIZE) = REPLACED_VALUE;
+		*(volatile uint64_t *)(REPLACED_GPA + REPLACED_SIZE - PAGE_SIZE) = REPLACED_VALUE;
 		GUEST_SYNC(0);
 		*(volatile uint64_t *)REPLACED_GPA = REPLACED_VALUE;
 	}
@@ -656,14 +661,14 @@ static const char *create_replaced(struct replaced *replaced, bool tdp_mmu, bool
 	replaced->memfd = memfd_pages(2 * PAGE_SIZE);
 	replaced->pages = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			       replaced->memfd, 0);
-	replaced->guest = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+	replaced->guest = mmap(NULL, REPLACED_SIZE, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	TEST_ASSERT(replaced->pages != MAP_FAILED && (void *)replaced->guest != MAP_FAILED,
 		    "mmap: %s", strerror(errno));
 	map_replaced(replaced, 0);
-	vm_set_user_memory_region(replaced->vm, REPLACED_SLOT, 0, REPLACED_GPA, 2 * PAGE_SIZE,
+	vm_set_user_memory_region(replaced->vm, REPLACED_SLOT, 0, REPLACED_GPA, REPLACED_SIZE,
 				  replaced->guest);
-	virt_map(replaced->vm, REPLACED_GPA, REPLACED_GPA, 2);
+	virt_map(replaced->vm, REPLACED_GPA, REPLACED_GPA, REPLACED_SIZE / PAGE_SIZE);
 	replaced->vcpu = vm_vcpu_add(replaced->vm, 0, nested ? (void *)write_replaced_in_l2 :
 				     (void *)write_replaced);
 	if (nested)
@@ -736,7 +741,7 @@ static void page_replaced(struct __test_metadata *_metadata, bool tdp_mmu, bool 
 	EXPECT_EQ(REPLACED_VALUE, replaced.pages[PAGE_SIZE / sizeof(uint64_t)]) {
 		TH_LOG("what the guest wrote is not in its memory");
 	}
-	munmap(replaced.guest, 2 * PAGE_SIZE);
+	munmap(replaced.guest, REPLACED_SIZE);
 	munmap(replaced.pages, 2 * PAGE_SIZE);
 	err = memfd_pages_in_use(replaced.memfd);
 	EXPECT_EQ(0, err) {
