@@ -520,7 +520,18 @@ vcpu_block(...)
 	... when any
 }
 
-@by_guest@
+@in_vcpu_block@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+expression V;
+@@
+vcpu_block(...)
+{
+	<+...
+	kvm_check_request(req, V)
+	...+>
+}
+
+@by_guest depends on in_vcpu_block && !in_loop && !in_loop_by_taken exists@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 expression V;
 @@
@@ -531,7 +542,7 @@ vcpu_enter_guest(...)
 	...+>
 }
 
-@depends on !in_loop && !in_loop_by_taken && !by_guest@
+@depends on in_vcpu_block && !in_loop && !in_loop_by_taken && !by_guest@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 expression V;
 statement S;
