@@ -106,10 +106,10 @@ two_paths()
 	# At the third row: what shows on unfixed modules, and what waits on fixed ones.
 	[[ $output == *'<path d="M8 '*'" fill="#d64545"'*'<text x="36" y="'*'>S</text>'* ]]
 	[[ $output == *'<text x="98 98" y="'*'>ww</text>'* ]]
-	command -v xmllint >/dev/null || skip "there is no xmllint; apt-get install libxml2-utils"
-	xmllint --noout - <<<"$output"
 	[[ $output == *"_raw_spin_lock() {</text>"* ]]
 	[[ ${lines[-1]} == "</svg>" ]]
+	command -v xmllint >/dev/null || skip "there is no xmllint; apt-get install libxml2-utils"
+	xmllint --noout - <<<"$output"
 }
 
 @test "a function that is called from elsewhere is at another place" {
@@ -144,4 +144,60 @@ two_paths()
 	[ "$status" -eq 2 ]
 	run "$TOP/scripts/lab/sweep" --bogus
 	[ "$status" -eq 2 ]
+}
+
+# verdict [OPTION...] - what sweep-verdict.awk says of the rows, and its status
+verdict()
+{
+	run awk -F '\t' "$@" -f "$TOP/scripts/lab/sweep-verdict.awk" set=unfixed unfixed set=fixed fixed
+}
+
+# ends FILE STATUS - how the program ended there
+ends()
+{
+	printf '@sweep@\texit\t%s\n' "$2" >>"$1"
+}
+
+@test "verdict: it shows on unfixed modules, and nothing on fixed ones, which were swept to the end" {
+	point unfixed kvm:f entry shows
+	for _ in $(seq 20); do point fixed kvm:f entry waited; done
+	point fixed kvm:g entry "not tried" "no gate"
+	verdict
+	[ "$status" -eq 3 ]
+	[[ $output == *"were not swept to the end: fixed"* ]]
+	ends fixed 0
+	verdict
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+	point fixed kvm:g return "not tried" "no gate"
+	verdict
+	[ "$status" -eq 1 ]
+	[[ $output == *"2 of 22 points were not tried on the fixed modules"* ]]
+}
+
+@test "verdict: what shows on fixed modules only with two holds, or by pages, and what shows nowhere" {
+	point unfixed kvm:f entry shows
+	: >fixed
+	verdict
+	[ "$status" -eq 3 ]
+	point fixed kvm:f entry waited
+	ends fixed 1
+	verdict
+	[ "$status" -eq 1 ]
+	[[ $output == *"two holds show"* ]]
+	point fixed kvm:g entry dies "Fatal exception"
+	verdict
+	[ "$status" -eq 1 ]
+	[[ $output == *"1 points show on the fixed modules"* ]]
+	: >unfixed
+	: >fixed
+	point unfixed kvm:f entry waited
+	point fixed kvm:f entry waited
+	ends unfixed 0
+	ends fixed 0
+	verdict
+	[ "$status" -eq 1 ]
+	[[ $output == *"no point shows on the unfixed modules"* ]]
+	verdict -v pair=1
+	[ "$status" -eq 0 ]
 }
