@@ -11,6 +11,7 @@
 
 #include "apic.h"
 #include "costs.h"
+#include "vcpu_run.h"
 
 #define PORT		0x80
 #define VECTOR		0x55
@@ -24,19 +25,7 @@ static volatile uint64_t guest_irqs;
 
 void vm_sample(struct kvm_vm *vm, struct kvm_vcpu *vcpu, struct sample *sample)
 {
-	struct ucall uc;
-
-	vcpu_run(vcpu);
-	switch (get_ucall(vcpu, &uc)) {
-	case UCALL_DONE:
-		break;
-	case UCALL_ABORT:
-		REPORT_GUEST_ASSERT(uc);
-		break;
-	default:
-		TEST_FAIL("exit reason %u (%s)", vcpu->run->exit_reason,
-			  exit_reason_str(vcpu->run->exit_reason));
-	}
+	vcpu_run_until(vcpu, UCALL_DONE);
 	memcpy(sample, addr_gva2hva(vm, (vm_vaddr_t)&guest_sample), sizeof(*sample));
 }
 

@@ -17,6 +17,7 @@
 #include "pages.h"
 #include "processor.h"
 #include "sweep.h"
+#include "vcpu_run.h"
 
 /* Which operation is whose. */
 enum { TAKER, VCPU };
@@ -103,11 +104,9 @@ static void take(struct sweep *sweep)
 
 static void run_to(struct apic_page *stage, uint64_t sync)
 {
-	vcpu_run(stage->vcpu);
-	TEST_ASSERT(get_ucall(stage->vcpu, &stage->seen) == UCALL_SYNC &&
-		    stage->seen.args[1] == sync, "exit reason %u (%s)",
-		    stage->vcpu->run->exit_reason,
-		    exit_reason_str(stage->vcpu->run->exit_reason));
+	stage->seen = vcpu_run_until(stage->vcpu, UCALL_SYNC);
+	TEST_ASSERT(stage->seen.args[1] == sync, "the guest is elsewhere: sync %lu",
+		    stage->seen.args[1]);
 }
 
 static void enter(struct sweep *sweep)

@@ -10,6 +10,7 @@
 #include "hostfacts.h"
 #include "processor.h"
 #include "sweep.h"
+#include "vcpu_run.h"
 
 /* Whose operation has which thread. */
 enum { CREATOR, RAISER };
@@ -148,16 +149,12 @@ static void run_new(struct sweep *sweep)
 	struct apicv *apicv = sweep->stage;
 	struct kvm_vcpu *vcpu = apicv->new;
 	struct kvm_mp_state mp_state = { .mp_state = KVM_MP_STATE_RUNNABLE };
-	struct ucall uc;
 
 	vcpu_init_cpuid(vcpu, kvm_get_supported_cpuid());
 	vcpu_sregs_set(vcpu, &apicv->sregs);
 	vcpu_regs_set(vcpu, &apicv->regs);
 	vcpu_mp_state_set(vcpu, &mp_state);
-	vcpu_run(vcpu);
-	TEST_ASSERT(get_ucall(vcpu, &uc) == UCALL_SYNC, "exit reason %u (%s)",
-		    vcpu->run->exit_reason, exit_reason_str(vcpu->run->exit_reason));
-	apicv->came = uc.args[2];
+	apicv->came = vcpu_run_until(vcpu, UCALL_SYNC).args[2];
 }
 
 static void probe(struct sweep *sweep)

@@ -15,6 +15,7 @@
 #include "hostfacts.h"
 #include "processor.h"
 #include "sweep.h"
+#include "vcpu_run.h"
 
 #define PAGE		4096
 #define NR_PAGES	3
@@ -85,13 +86,9 @@ static void switch_dirty_log(struct sweep *sweep)
 static void write_clock(struct sweep *sweep)
 {
 	struct gpc *gpc = sweep->stage;
-	struct ucall uc;
 
 	vcpu_ioctl(gpc->vcpu, KVM_KVMCLOCK_CTRL, NULL);
-	vcpu_run(gpc->vcpu);
-	TEST_ASSERT(get_ucall(gpc->vcpu, &uc) == UCALL_SYNC, "exit reason %u (%s)",
-		    gpc->vcpu->run->exit_reason,
-		    exit_reason_str(gpc->vcpu->run->exit_reason));
+	vcpu_run_until(gpc->vcpu, UCALL_SYNC);
 }
 
 static void start_clock(struct sweep *sweep)

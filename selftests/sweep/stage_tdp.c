@@ -18,6 +18,7 @@
 #include "tdp-mmu-zap/nested_tdp.h"
 #include "processor.h"
 #include "sweep.h"
+#include "vcpu_run.h"
 #include "vm_stat.h"
 
 /* Both L2s are run by the thread that steers, the others by the operations' workers. */
@@ -111,13 +112,8 @@ static void l1_code(uint64_t vcpu)
 static void run_vcpu(struct sweep *sweep, int nr)
 {
 	struct tdp *tdp = sweep->stage;
-	struct kvm_vcpu *vcpu = tdp->vcpu[nr];
-	struct ucall uc;
 
-	vcpu_run(vcpu);
-	TEST_ASSERT(get_ucall(vcpu, &uc) == UCALL_SYNC,
-		    "vCPU %u: exit reason %u (%s)", vcpu->id,
-		    vcpu->run->exit_reason, exit_reason_str(vcpu->run->exit_reason));
+	vcpu_run_until(tdp->vcpu[nr], UCALL_SYNC);
 }
 
 static void first_fault(struct sweep *sweep)

@@ -38,6 +38,7 @@
 #include "processor.h"
 #include "racefix.h"
 #include "racegate_client.h"
+#include "vcpu_run.h"
 #include "vmx.h"
 
 /* Not 0: the ID has to differ from what plain memory has in its place. */
@@ -223,18 +224,7 @@ static void create_vm(struct race *race, const struct cause *cause)
 
 static void run_to_the_end(struct kvm_vcpu *vcpu)
 {
-	struct ucall uc;
-
-	vcpu_run(vcpu);
-	switch (get_ucall(vcpu, &uc)) {
-	case UCALL_DONE:
-		break;
-	case UCALL_ABORT:
-		REPORT_GUEST_ASSERT(uc);
-	default:
-		TEST_FAIL("exit reason %u (%s)", vcpu->run->exit_reason,
-			  exit_reason_str(vcpu->run->exit_reason));
-	}
+	vcpu_run_until(vcpu, UCALL_DONE);
 }
 
 static void *runner_thread(void *arg)

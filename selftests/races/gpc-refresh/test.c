@@ -41,6 +41,7 @@
 #include "memfd_pages.h"
 #include "racefix.h"
 #include "racegate_client.h"
+#include "vcpu_run.h"
 
 #define NR_PAGES	3
 #define XEN_PORTS	16
@@ -151,13 +152,8 @@ static void clock_setup(struct race *race)
 /* Has the vCPU's clock written anew. */
 static void clock_write(struct race *race)
 {
-	struct ucall uc;
-
 	vcpu_ioctl(race->vcpu, KVM_KVMCLOCK_CTRL, NULL);
-	vcpu_run(race->vcpu);
-	TEST_ASSERT(get_ucall(race->vcpu, &uc) == UCALL_SYNC,
-		    "exit reason %u (%s)", race->vcpu->run->exit_reason,
-		    exit_reason_str(race->vcpu->run->exit_reason));
+	vcpu_run_until(race->vcpu, UCALL_SYNC);
 }
 
 /* The word holds the clock's version, which grows with each write. */

@@ -34,6 +34,7 @@
 #include "processor.h"
 #include "racefix.h"
 #include "racegate_client.h"
+#include "vcpu_run.h"
 #include "vm_stat.h"
 
 #define TDP_MMU_PARAM	"/sys/module/kvm/parameters/tdp_mmu"
@@ -178,19 +179,7 @@ static const char *set_tdp_mmu(char value, char *old)
 
 static void run_vcpu(struct kvm_vcpu *vcpu)
 {
-	struct ucall uc;
-
-	vcpu_run(vcpu);
-	switch (get_ucall(vcpu, &uc)) {
-	case UCALL_SYNC:
-		break;
-	case UCALL_ABORT:
-		REPORT_GUEST_ASSERT(uc);
-	default:
-		TEST_FAIL("vCPU %u: exit reason %u (%s)", vcpu->id,
-			  vcpu->run->exit_reason,
-			  exit_reason_str(vcpu->run->exit_reason));
-	}
+	vcpu_run_until(vcpu, UCALL_SYNC);
 }
 
 /*
