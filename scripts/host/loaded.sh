@@ -100,14 +100,16 @@ module_bytes()
 	esac
 }
 
-# loaded_id MODULE - the build id of a loaded one, in hexadecimal; a file has it, too,
-# and nothing else tells one build from another if there is no version
+# loaded_id MODULE - the build id of a loaded one, in hexadecimal, which the last 20 bytes
+# of the note are. A file has it, too, and nothing else tells one build from another if
+# there is no version
 loaded_id()
 {
 	local id
 
-	id=$(tail -c 20 "/sys/module/$1/notes/.note.gnu.build-id" 2>/dev/null | od -A n -v -t x1 -w20)
-	printf '%s' "${id// }"
+	id=$(od -A n -v -t x1 -w64 "/sys/module/$1/notes/.note.gnu.build-id" 2>/dev/null) || :
+	id=${id// }
+	printf '%s' "${id: -40}"
 }
 
 # holds_id FILE ID - does the module have that build id? A newline in it would end a line
@@ -115,11 +117,12 @@ loaded_id()
 # place takes longer, and is made only for an id that has both.
 holds_id()
 {
-	local regex how=-qaP file=$1
+	local i regex='' how=-qaP file=$1
 
 	[ ${#2} -eq 40 ] || return
-	# shellcheck disable=SC2001 # every two digits
-	regex=$(sed 's,..,\\x&,g' <<<"$2")
+	for ((i = 0; i < 40; i += 2)); do
+		regex+=\\x${2:i:2}
+	done
 	case $file:$regex in
 	*\\x0a*\\x00*|*\\x00*\\x0a*)
 		LC_ALL=C grep -qaP "${regex//\\x0a/\\x01}" <(module_bytes "$file" | tr '\n' '\1')
@@ -187,12 +190,16 @@ read_parameters()
 # BEFORE is a directory in which to look, too.
 file_of()
 {
-	local name=${1//_/-} file
+	local name=${1//_/-} file last='' id
 
+	id=$(loaded_id "$1")
 	for file in "$(modinfo -n "$1" 2>/dev/null)" "$(distro_module "$KVER" "$name")" "${BEFORE:-/nowhere}/$name".ko* \
 		"$(cat "$RUN/loaded" 2>/dev/null || echo /nowhere)/$name.ko" "$RUN"/{now,last,before}/"$1.ko" \
 		"$BUILD/modules/$KVER"/*/"$name.ko"; do
-		if is_loaded_from "$1" "$file"; then
+		# Most of the time modprobe takes the distro's.
+		[ "$file" != "$last" ] || continue
+		last=$file
+		if [ -f "$file" ] && holds_id "$file" "$id"; then
 			printf '%s\n' "$file"
 			return
 		fi

@@ -37,12 +37,11 @@ distro_module()
 # if that is not known.
 set_names()
 {
-	local name names=()
+	local name names=() listed
 
+	listed=$(grep -sxE "kernel/arch/x86/kvm/[^/]*[.]ko" "/lib/modules/$1/modules.order")
 	for name in "${SET_MODULES[@]}"; do
-		if grep -qsx "kernel/arch/x86/kvm/${name}[.]ko" "/lib/modules/$1/modules.order"; then
-			names+=("$name")
-		fi
+		case $listed in *"/kvm/$name.ko"*) names+=("$name") ;; esac
 	done
 	if [ ${#names[@]} -eq 0 ]; then
 		for name in "${SET_MODULES[@]}"; do
