@@ -5,7 +5,7 @@
 # scripts/lab/guest/load/cases is what runs there, in one run of two boots.
 #
 # LOAD_LINE in the environment: the kernel line, 6.1 or 5.10 (default 6.1).
-# LOAD_ALL in the environment: also the cases that are much like one of the others.
+# CHECK_ALL in the environment: also the cases that are much like one of the others.
 
 setup_file()
 {
@@ -31,7 +31,7 @@ setup_file()
 	env -u O make -C "$BUILD/kernels/$line/kbuild" M="$dir/user"
 	cp "$dir/user/kvm_user.ko" "$TOP"/scripts/lab/guest/{load/run,load/cases,cases.sh} \
 		"$dir/payload/"
-	[ -z "${LOAD_ALL-}" ] || touch "$dir/payload/all"
+	[ -z "${CHECK_ALL-}" ] || touch "$dir/payload/all"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
 	make -s -C "$TOP/selftests" O="$BUILD"
 	mkdir "$dir/payload/tests"
@@ -103,7 +103,7 @@ passed()
 }
 
 @test "load: cases that are much like one of the others" {
-	[ -n "${LOAD_ALL-}" ] || skip "only with LOAD_ALL=1, as check --all sets it"
+	[ -n "${CHECK_ALL-}" ] || skip "only with CHECK_ALL=1, as check --all sets it"
 	passed "no kvm was loaded before" "a parameter that the kernel refuses" \
 		"another program loads kvm in between" "another program takes kvm into use in between" \
 		SIGTERM "SIGINT, and nobody reads any more" "killed, then unload" "no VM to prove it with" \
