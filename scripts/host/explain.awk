@@ -92,6 +92,13 @@ function unprefix(line,   before)
 		sub(/^("[^"]*",)+"/, "", line)
 		gsub(/""/, "\"", line)
 	}
+	if (line ~ /^\[[0-9]+\] [^ ]+: \[.*"(msg|message|log)"=>".*"\}\]$/) {
+		# Fluent Bit's standard output.
+		sub(/"\}\]$/, "", line)
+		sub(/^\[[0-9]+\] [^ ]+: \[.*"(msg|message|log)"=>"/, "", line)
+		gsub(/\\"/, "\"", line)
+		had_prefix = 1
+	}
 	if (line ~ /^[^ ]+ login: +\[ *[0-9]+\./)
 		sub(/^[^ ]+ login: +/, "", line)
 	do {
@@ -116,17 +123,25 @@ function unprefix(line,   before)
 		    sub(/^\[[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?\] ?/, "", line) ||
 		    sub(/^[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?:? /, "", line) ||
 		    sub(/^(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +[0-9]+ [0-9:.]+ /, "", line) ||
-		    sub(/^([A-Za-z0-9._-]+ )?([A-Za-z0-9._-]+ )?kernel(\[[0-9]+\])?: ?/, "", line) ||
+		    sub(/^([A-Za-z0-9._-]+ )?([A-Za-z0-9._-]+ )?kernel(\[[^]]*\])?: ?/, "", line) ||
 		    sub(/^([A-Za-z0-9._-]+ )?kernel - - (-|\[[^\]]*\]) /, "", line) ||
 		    sub(/^<[0-9]+>1 /, "", line))
 			had_prefix = 1
+		# Loki's labels.
+		if (had_prefix)
+			sub(/^\{[a-z_]+="[^}]*"\} +/, "", line)
 		# A syslog server names the host, and nobody as the sender, of what netconsole sends.
-		if (had_prefix && line ~ /^[A-Za-z0-9._:-]+ +\[ *[0-9]+\.[0-9]+\] /)
+		if (had_prefix && line ~ /^[A-Za-z0-9._:-]+ +(<[0-9]+> ?)?\[ *[0-9]+\.[0-9]+\] /)
 			sub(/^[^ ]+ +/, "", line)
 		sub(/^<[0-9]+> ?/, "", line)
 		sub(/^(kern|user|daemon|syslog) *:(emerg|alert|crit|err|warn|notice|info|debug) *: /, "", line)
 		sub(/^ *(EMERG|ALERT|CRIT|WARN): /, "", line)
 	} while (line != before)
+	# Whatever another collector puts before the kernel's own time.
+	if (!had_prefix && line ~ /^[^\[]+[ \]:|>=]\[ *[0-9]+\.[0-9][0-9][0-9][0-9][0-9][0-9]\] /) {
+		sub(/^[^\[]*\[ *[0-9]+\.[0-9]+\] ?/, "", line)
+		had_prefix = 1
+	}
 	return line
 }
 
