@@ -204,7 +204,7 @@ const char *path_trace(struct sweep *sweep, struct worker *worker,
 	why = trace_on(worker->tid);
 	/* What is done only once or now and then is on one of them. */
 	for (i = 0; i < 2 && !why; i++) {
-		sweep->pair->stage->fresh(sweep);
+		sweep_fresh(sweep);
 		put("trace", "\n", O_TRUNC);
 		put("tracing_on", "1", 0);
 		worker_call(worker, run);
@@ -325,7 +325,7 @@ static void record_once(struct sweep *sweep, struct worker *worker,
 	unsigned int depth = 0;
 	ssize_t nr, i;
 
-	sweep->pair->stage->fresh(sweep);
+	sweep_fresh(sweep);
 	arm_path(sweep, worker, action, 0, visits);
 	rg_forget(sweep->rg);
 	worker_call(worker, run);
@@ -362,7 +362,7 @@ static void drop_detours(struct sweep *sweep, struct worker *worker,
 	unsigned int i, nr = 0;
 	int gate;
 
-	sweep->pair->stage->fresh(sweep);
+	sweep_fresh(sweep);
 	arm_path(sweep, worker, RG_RECORD, ~0u, 0);
 	worker_call(worker, run);
 	for (i = 0; i < path->nr_points; i++) {

@@ -35,8 +35,12 @@
 /* How often to look at B, and when it plainly waits. */
 #define LOOK_US		300
 #define LOOKS_ASLEEP	3
-/* A wait for a grace period of RCU ends by itself, if A is not in the way. */
+/*
+ * A wait for a grace period of RCU ends by itself, if A is not in the way; one of SRCU does
+ * so soon, as its readers are KVM's.
+ */
 #define RCU_US		300000
+#define SRCU_US		60000
 /* Once in the slow path of a lock, and not at its end so long after. */
 #define LOCK_US		1500
 /*
@@ -329,13 +333,44 @@ static bool passes_often(struct sweep *sweep)
 	return false;
 }
 
+/* Has the worker of an operation do one of its functions, if there is that one. */
+static void op_call(struct sweep *sweep, int i, void (*work)(struct sweep *sweep))
+{
+	if (work)
+		worker_call(&sweep->worker[i], work);
+}
+
+void sweep_fresh(struct sweep *sweep)
+{
+	const struct stage *stage = sweep->pair->stage;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		op_call(sweep, i, sweep->pair->op[i]->undo);
+	stage->fresh(sweep);
+	for (i = 0; i < 2; i++)
+		op_call(sweep, i, sweep->pair->op[i]->prepare);
+	if (stage->begin)
+		stage->begin(sweep);
+}
+
+static void ops_observe(struct sweep *sweep)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		op_call(sweep, i, sweep->pair->op[i]->observe);
+}
+
 /* What came of it. */
 static void look(struct sweep *sweep)
 {
 	unsigned long long begin = sweep_now_us();
 
-	sweep->pair->stage->probe(sweep);
 	sweep->outcome.nr = 0;
+	ops_observe(sweep);
+	sweep->pair->stage->probe(sweep);
+	ops_observe(sweep);
 	sweep->pair->stage->observe(sweep);
 	sweep->log = klog_poll();
 	sweep->schedules++;
@@ -346,7 +381,7 @@ void sweep_order(struct sweep *sweep, bool first_goes_first)
 {
 	struct worker *held = held_worker(sweep), *other = other_worker(sweep);
 
-	sweep->pair->stage->fresh(sweep);
+	sweep_fresh(sweep);
 	if (first_goes_first)
 		worker_call(held, run_held);
 	passes_begin(sweep);
@@ -358,15 +393,18 @@ void sweep_order(struct sweep *sweep, bool first_goes_first)
 	rg_forget(sweep->rg);
 }
 
-static bool waits_for_rcu(const struct worker *worker)
+/* How long such a wait may take, or 0 if it waits for something else. */
+static unsigned long long rcu_us(const struct worker *worker)
 {
 	char text[64];
 	ssize_t n = pread(worker->wchan, text, sizeof(text) - 1, 0);
 
 	if (n <= 0)
-		return false;
+		return 0;
 	text[n] = '\0';
-	return strstr(text, "rcu");
+	if (strstr(text, "srcu"))
+		return SRCU_US;
+	return strstr(text, "rcu") ? RCU_US : 0;
 }
 
 /* How often B has come to the slow path of a lock. */
@@ -435,8 +473,7 @@ static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before,
 			return HELD;
 		state = state_of(other);
 		asleep = state == 'S' || state == 'D' ? asleep + 1 : 0;
-		if (asleep >= LOOKS_ASLEEP &&
-		    (now - begin > RCU_US || !waits_for_rcu(other)))
+		if (asleep >= LOOKS_ASLEEP && now - begin > rcu_us(other))
 			return is_done(other, 0) ? RAN : SLEEPS;
 		if (!spins_since && slowpaths(sweep) != slowpaths_before)
 			spins_since = now;
@@ -589,7 +626,7 @@ static void hold_once(struct sweep *sweep, struct point *point,
 	if (second)
 		path_put_gate(sweep, second->function);
 	t[0] = sweep_now_us();
-	sweep->pair->stage->fresh(sweep);
+	sweep_fresh(sweep);
 	rg_forget(sweep->rg);
 	before = slowpaths(sweep);
 	passes_begin(sweep);

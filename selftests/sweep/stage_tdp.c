@@ -287,17 +287,15 @@ static void observe(struct sweep *sweep)
 	worker_call(&sweep->worker[SECOND], observe_second);
 }
 
-static const struct op op_first = {
-	.name = "fault", .what = "takes a page fault", .run = first_fault,
-	.thread = THREAD_0,
+static const struct op tdp_ops[] = {
+	{ .name = "fault", .what = "takes a page fault", .run = first_fault,
+	  .thread = THREAD_0 },
+	{ .name = "fault-2", .what = "takes another one", .run = second_fault,
+	  .thread = THREAD_1 },
+	{}
 };
 
-static const struct op op_second = {
-	.name = "fault-2", .what = "takes another one", .run = second_fault,
-	.thread = THREAD_1,
-};
-
-static const struct op * const ops[] = { &op_first, &op_second, NULL };
+static const struct op * const ops[] = { tdp_ops, NULL };
 
 static const struct stage stage_tdp = {
 	.name = "shadow pages up to the limit", .missing = nested_tdp_missing,
@@ -306,6 +304,6 @@ static const struct stage stage_tdp = {
 };
 
 const struct pair tdp_pairs[] = {
-	{ "tdp-mmu-zap", &stage_tdp, { &op_first, &op_second }, .alike = true },
+	{ "tdp-mmu-zap", &stage_tdp, { &tdp_ops[0], &tdp_ops[1] }, .alike = true },
 	{}
 };

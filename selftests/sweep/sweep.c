@@ -5,7 +5,7 @@
  *	sweep -l	list the pairs: RACE, both operations, "alike" if it is no matter
  *			which one is held
  *	sweep -o	list the operations: which can be a pair, A B, is up to the stage
- *	sweep [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] RACE|A B
+ *	sweep [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] [-k FILE] RACE|A B
  *		-r	hold the other operation of the pair, not A or the first that -l lists
  *		-b	reboot a host that hangs, for a host that is only there for this
  *		-2	afterwards hold both, A where B ran through, and B at each point of its
@@ -16,6 +16,8 @@
  *			printed of a point, from the function to the visit
  *		-t	take the path from FILE, which has the lines that were printed of
  *			it in another boot of the same modules, and do not trace it
+ *		-k	leave a process behind that keeps the gates of this path, so that the next
+ *			sweep finds them; FILE has the functions for which there is one
  *
  * On stdout, besides diagnostics, lines of words with tabs between them:
  *	@sweep@ pair RACE HELD OTHER
@@ -53,10 +55,6 @@
 /* Each VM leaves files open, as the library does not close what it loads the guest from. */
 #define MAX_FILES	65536
 
-static const struct pair * const tables[] = {
-	apic_page_pairs, apicv_pairs, gpc_pairs, nested_pairs, tdp_pairs,
-};
-
 static const char * const verdict_words[NR_VERDICTS] = {
 	"not tried", "not reached", "ran through", "waited", "shows", "dies",
 };
@@ -70,79 +68,8 @@ struct options {
 	unsigned int visits, from, to;
 	char *done;		/* the content of -x FILE, or NULL */
 	char *path;		/* of -t FILE */
+	const char *kept;	/* -k FILE, or NULL */
 };
-
-static const struct pair *find_pair(const char *race)
-{
-	const struct pair *pair;
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(tables); i++)
-		for (pair = tables[i]; pair->race; pair++)
-			if (!strcmp(pair->race, race))
-				return pair;
-	return NULL;
-}
-
-static const struct op *find_op(const struct stage *stage, const char *name)
-{
-	const struct op * const *op;
-
-	for (op = stage->ops; op && *op; op++)
-		if (!strcmp((*op)->name, name))
-			return *op;
-	return NULL;
-}
-
-/*
- * The pair of those names, of a stage that has both, A being the one that is held
- * unless -r says otherwise; NULL, or why there is none.
- */
-static const char *make_pair(const char *a, const char *b, struct pair *pair,
-			     bool *swapped)
-{
-	const struct op *op[2];
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(tables); i++) {
-		op[0] = find_op(tables[i]->stage, a);
-		op[1] = find_op(tables[i]->stage, b);
-		if (op[0] && op[1])
-			break;
-	}
-	if (i == ARRAY_SIZE(tables))
-		return "no stage has both operations; -o lists them";
-	*swapped = op[0]->thread == THREAD_1 || op[1]->thread == THREAD_0;
-	memset(pair, 0, sizeof(*pair));
-	pair->stage = tables[i]->stage;
-	pair->op[*swapped] = op[0];
-	pair->op[!*swapped] = op[1];
-	if (pair->op[0]->thread == THREAD_1 || pair->op[1]->thread == THREAD_0)
-		return "both operations are on one vCPU, of which one thread has to wait";
-	return NULL;
-}
-
-static void list_ops(void)
-{
-	const struct op * const *op;
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(tables); i++)
-		for (op = tables[i]->stage->ops; op && *op; op++)
-			printf("%s\t%s\t%s\n", (*op)->name, (*op)->what,
-			       tables[i]->stage->name);
-}
-
-static void list_pairs(void)
-{
-	const struct pair *pair;
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(tables); i++)
-		for (pair = tables[i]; pair->race; pair++)
-			printf("%s\t%s\t%s\t%s\n", pair->race, pair->op[0]->name,
-			       pair->op[1]->name, pair->alike ? "alike" : "");
-}
 
 /* What is printed stays, though the host may die of the next thing that is done. */
 static void drain(void)
@@ -533,14 +460,15 @@ static int run_sweep(struct sweep *sweep)
 	if (sweep->options->two)
 		shows += sweep_two(sweep);
 	sweep->leaked += stage->destroy(sweep);
+	if (sweep->options->kept)
+		keep_gates(sweep, sweep->options->kept);
 	print_count("VMs", sweep->vms);
 	print_count("VMs whose pages somebody still refers to", sweep->leaked);
 	drain();
 	return shows || sweep->orders_wrong || sweep->leaked ? KSFT_FAIL : KSFT_PASS;
 }
 
-/* The whole of a file, or NULL. */
-static char *read_file(const char *path)
+char *read_file(const char *path)
 {
 	FILE *file = fopen(path, "re");
 	struct stat st;
@@ -559,7 +487,7 @@ static char *read_file(const char *path)
 static int used_wrongly(const char *name)
 {
 	fprintf(stderr,
-		"usage: %s -l | -o | [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] RACE|A B\n",
+		"usage: %s -l | -o | [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] [-k FILE] RACE|A B\n",
 		name);
 	return 2;
 }
@@ -592,14 +520,20 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	allow_files();
-	while ((opt = getopt(argc, argv, "lorb2v:p:x:t:")) != -1) {
+	while ((opt = getopt(argc, argv, "lorb2v:p:x:t:k:K")) != -1) {
 		switch (opt) {
 		case 'l':
-			list_pairs();
+			pair_list();
 			return 0;
 		case 'o':
-			list_ops();
+			pair_list_ops();
 			return 0;
+		case 'K':
+			keep_forever();
+			break;
+		case 'k':
+			options.kept = optarg;
+			break;
 		case 'r':
 			options.reversed = true;
 			break;
@@ -632,11 +566,11 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind + 2 == argc) {
-		why = make_pair(argv[optind], argv[optind + 1], &made, &swapped);
+		why = pair_make(argv[optind], argv[optind + 1], &made, &swapped);
 		pair = &made;
 		options.reversed ^= swapped;
 	} else if (optind + 1 == argc) {
-		pair = find_pair(argv[optind]);
+		pair = pair_of_race(argv[optind]);
 		if (!pair)
 			why = "there is no such pair; -l lists them";
 	} else {

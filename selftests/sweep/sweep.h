@@ -96,10 +96,21 @@ void worker_call(struct worker *worker, void (*work)(struct sweep *sweep));
 /* A vCPU belongs to one thread for life: so do the operations on it. */
 enum op_thread { ANY_THREAD, THREAD_0, THREAD_1 };
 
+/* All of it is called by the operation's worker. */
 struct op {
 	const char *name;		/* of one word */
 	const char *what;		/* for the map: "replaces the page" */
 	void (*run)(struct sweep *sweep);
+	/* NULL, or what it needs to be there, after the stage's fresh() */
+	void (*prepare)(struct sweep *sweep);
+	/*
+	 * NULL, or add to sweep->outcome: twice, when both operations are at their ends, and
+	 * again after the stage's probe()
+	 */
+	void (*observe)(struct sweep *sweep);
+	/* NULL, or take it back, before the stage's fresh(); also where it has not run */
+	void (*undo)(struct sweep *sweep);
+	unsigned int arg;		/* the stage's */
 	enum op_thread thread;		/* which worker's it has to be */
 };
 
@@ -116,6 +127,8 @@ struct stage {
 	unsigned int (*destroy)(struct sweep *sweep);
 	/* the same state again, before each schedule */
 	void (*fresh)(struct sweep *sweep);
+	/* NULL, or note how it is, when the operations have what they need */
+	void (*begin)(struct sweep *sweep);
 	/* after the operations: use everything that they may have broken */
 	void (*probe)(struct sweep *sweep);
 	/* add to sweep->outcome, which starts empty */
@@ -133,7 +146,10 @@ struct stage {
 	bool has_plain;
 	/* @fresh makes a new VM each time */
 	bool fresh_is_new;
-	/* all that can be done there, up to a NULL */
+	/*
+	 * NULL, or arrays, up to a NULL, of all that can be done there; each ends with an
+	 * operation without a name
+	 */
 	const struct op * const *ops;
 };
 
@@ -146,6 +162,22 @@ struct pair {
 
 extern const struct pair apic_page_pairs[], apicv_pairs[], gpc_pairs[], nested_pairs[];
 extern const struct pair tdp_pairs[];
+extern const struct stage stage_busy, stage_busy_l2, stage_newborn;
+
+/* pair.c */
+
+/* pair_of_race - or NULL; pair_list: "RACE A B alike", a line each */
+const struct pair *pair_of_race(const char *race);
+void pair_list(void);
+
+/*
+ * pair_make - the pair of those names, of a stage that has both, A being the one that is
+ * held unless -r says otherwise, and whether that is swapped; NULL, or why there is none
+ */
+const char *pair_make(const char *a, const char *b, struct pair *pair, bool *swapped);
+
+/* pair_list_ops - "NAME WHAT STAGE", a line each */
+void pair_list_ops(void);
 
 /* path.c */
 enum verdict {
@@ -292,6 +324,20 @@ void *survive_alloc(size_t size);
 /* survive_lost - a thread was killed: leave this process alone; does not return */
 void survive_lost(struct sweep *sweep);
 
+/* keep.c */
+
+/*
+ * keep_gates - leave a process behind that keeps gates for nobody at all functions of the
+ * path, but for those that @file names, which has those that are kept already
+ */
+void keep_gates(struct sweep *sweep, const char *file);
+
+/* keep_forever - that process; does not return */
+void keep_forever(void);
+
+/* read_file - the whole of a file, to be freed, or NULL */
+char *read_file(const char *path);
+
 struct schedule {
 	enum verdict verdict;
 	enum progress progress;
@@ -303,6 +349,9 @@ const char *sweep_start(struct sweep *sweep);
 
 /* sweep_count_passes - from now on, of lock operations that are on the path */
 void sweep_count_passes(struct sweep *sweep);
+
+/* sweep_fresh - the same state again: the stage's, and what the operations need */
+void sweep_fresh(struct sweep *sweep);
 
 /* sweep_order - one after the other, the held one first or second; see outcome */
 void sweep_order(struct sweep *sweep, bool first_goes_first);

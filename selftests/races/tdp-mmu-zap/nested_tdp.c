@@ -16,12 +16,6 @@
 #define TDP_TABLE		0x7ull		/* all access */
 #define TDP_LARGE		(0x7ull | 1ull << 7)
 
-/* What L1 finds at the address it is given. */
-struct nested_tdp {
-	vm_vaddr_t vendor_area;		/* struct vmx_pages or svm_test_data */
-	vm_paddr_t root;
-};
-
 const char *nested_tdp_missing(void)
 {
 	const char *why = hostfacts_need_kvm() ?: hostfacts_need_stats();
@@ -73,7 +67,7 @@ vm_vaddr_t nested_tdp_init(struct kvm_vm *vm)
 	return gva;
 }
 
-void nested_tdp_enter_l2(vm_vaddr_t area, void *l2, void *stack)
+void nested_tdp_prepare(vm_vaddr_t area, void *l2, void *stack)
 {
 	struct nested_tdp *tdp = (void *)area;
 	struct svm_test_data *svm = (void *)tdp->vendor_area;
@@ -84,12 +78,23 @@ void nested_tdp_enter_l2(vm_vaddr_t area, void *l2, void *stack)
 		GUEST_ASSERT(load_vmcs(vmx));
 		vmx->eptp_gpa = tdp->root;
 		prepare_vmcs(vmx, l2, stack);
-		GUEST_ASSERT(!vmlaunch());
-		GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
 	} else {
 		generic_svm_setup(svm, l2, stack);
 		svm->vmcb->control.nested_ctl |= NESTED_CTL_NP_ENABLE;
 		svm->vmcb->control.nested_cr3 = tdp->root;
+	}
+}
+
+void nested_tdp_enter_l2(vm_vaddr_t area, void *l2, void *stack)
+{
+	struct nested_tdp *tdp = (void *)area;
+	struct svm_test_data *svm = (void *)tdp->vendor_area;
+
+	nested_tdp_prepare(area, l2, stack);
+	if (this_cpu_has(X86_FEATURE_VMX)) {
+		GUEST_ASSERT(!vmlaunch());
+		GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
+	} else {
 		run_guest(svm->vmcb, svm->vmcb_gpa);
 		GUEST_ASSERT_1(false, svm->vmcb->control.exit_code);
 	}

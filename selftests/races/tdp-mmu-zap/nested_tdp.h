@@ -15,6 +15,12 @@
 /* How much of L1's memory L2 gets, from 0: enough for code and a test's memslot. */
 #define NESTED_TDP_SIZE		(2ull << 30)
 
+/* What L1 finds at the address it is given. */
+struct nested_tdp {
+	vm_vaddr_t vendor_area;		/* struct vmx_pages or svm_test_data */
+	vm_paddr_t root;
+};
+
 /* NULL, or why this host has no nested paging to offer to L1 */
 const char *nested_tdp_missing(void);
 
@@ -24,6 +30,9 @@ const char *nested_tdp_missing(void);
  * Returns the address to give to L1.
  */
 vm_vaddr_t nested_tdp_init(struct kvm_vm *vm);
+
+/* nested_tdp_prepare - called by L1: all that nested_tdp_enter_l2() does before it enters */
+void nested_tdp_prepare(vm_vaddr_t area, void *l2, void *stack);
 
 /*
  * nested_tdp_enter_l2 - called by L1: run @l2 on the stack that ends at @stack
