@@ -6,7 +6,7 @@
 # `make -C /lib/modules/$(uname -r)/build M=$PWD` works too; see Kbuild.
 
 O	?= $(CURDIR)/build
-export O RACE KERNEL HOST RUNS WITHOUT KSRC KBUILD ARCHIVE DEBS HELD TWO
+export O RACE KERNEL HOST RUNS WITHOUT KSRC KBUILD ARCHIVE DEBS HELD TWO PAIRS MODULES
 
 # What root builds in another user's checkout is to be theirs, after Ctrl-C, too.
 OWNED	= trap : INT TERM;
@@ -26,6 +26,8 @@ help:
 	@echo '                   every point of its path and let the other run; a map [1]'
 	@echo '                     KERNEL=6.1 HOST=bochs|qemu  where'
 	@echo '                     A=mmap B=kvmclock       two operations by name, in place of RACE'
+	@echo '                     PAIRS=all               all pairs of operations that share something,'
+	@echo '                                             in one boot; PAIRS="A+B A+B" these'
 	@echo '                     HELD=first TWO=1        hold only that one; hold both at once, too'
 	@echo '  make ladder RACE=ID   how that race went, in the last demo'
 	@echo '  make costs       what the fixes cost: instructions of paths through KVM, on unpatched and on'
