@@ -145,8 +145,8 @@ need_packages()
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
 			--no-install-recommends "${missing[@]}"
 	) 9>"$BUILD/log/apt.lock" >"$BUILD/log/apt-install.log" 2>&1; then
-		[ -z "$(unreachable "$BUILD/log/apt-install.log")" ] ||
-			die $EX_USAGE "cannot reach the mirror: $(unreachable "$BUILD/log/apt-install.log");" \
+		[ -z "$(unreached_mirror "$BUILD/log/apt-install.log")" ] ||
+			die $EX_USAGE "cannot reach the mirror: $(unreached_mirror "$BUILD/log/apt-install.log");" \
 				"these packages have to come from there: ${missing[*]}"
 		grep -E '^E: ' "$BUILD/log/apt-install.log" | head -n 5 >&2
 		die $EX_USAGE "apt-get could not install ${missing[*]}; see $BUILD/log/apt-install.log"

@@ -146,8 +146,8 @@ has_task_package()
 	esac
 }
 
-# unreachable LOG - what apt could not reach, by its log; nothing if that was not the matter
-unreachable()
+# unreached_mirror LOG - what apt could not reach, by its log; nothing if that was not the matter
+unreached_mirror()
 {
 	sed -nE "s/.*(Temporary failure resolving|Could not resolve|Could not connect to|Cannot initiate the connection to|Unable to connect to) '?([^ ':]+)'?.*/\2 (\1)/p" "$1" |
 		head -n 1
