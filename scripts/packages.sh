@@ -105,14 +105,16 @@ has_package()
 	esac
 }
 
-# task_packages TASK - the packages that it needs, by Debian's names: fetch (a kernel), modules
-# (build a set), selftests (build them), tree (build a kernel), lab (make a boot), qemu, bochs
-# and debian (the emulated host), check (the tests of all)
+# task_packages TASK - the packages that it needs, by Debian's names: status and apply (of a
+# tree), fetch (a kernel), modules (build a set), selftests (build them), tree (build a kernel),
+# lab (make a boot), qemu, bochs and debian (the emulated host), check (the tests of all)
 task_packages()
 {
 	case $1 in
 	fetch) echo kmod xz-utils debian-archive-keyring ;;
 	modules) echo gcc make patch kmod libelf1 coccinelle universal-ctags xz-utils ;;
+	status) echo coccinelle universal-ctags ;;
+	apply) echo coccinelle universal-ctags patch ;;
 	selftests) echo gcc make libc6-dev ;;
 	tree) echo gcc make flex bison bc libelf-dev libssl-dev perl kmod gawk libc6-dev busybox-static ;;
 	lab) echo binutils busybox-static cpio gawk gcc kmod xz-utils ;;
