@@ -151,7 +151,11 @@ tell_loaded()
 {
 	local module version name races=''
 
-	[ -n "$(loaded_modules)" ] || echo "  no kvm module is loaded"
+	if is_builtin; then
+		echo "  kvm is built into this kernel"
+	elif [ -z "$(loaded_modules)" ]; then
+		echo "  no kvm module is loaded"
+	fi
 	for module in $(loaded_modules | tac); do
 		version=$(cat "/sys/module/$module/version" 2>/dev/null)
 		name=${version%% (*}
