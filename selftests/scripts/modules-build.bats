@@ -253,6 +253,20 @@ bare()
 	[[ $output == *CONFIG_KVM* ]]
 }
 
+@test "modules-build: racegate names what the kernel was built without" {
+	local config
+
+	mkdir -p "$BATS_TEST_TMPDIR/kbuild/include/generated"
+	cp "$BUILD/kernels/6.1/kbuild/include/generated/utsrelease.h" "$BATS_TEST_TMPDIR/kbuild/include/generated/"
+	: >"$BATS_TEST_TMPDIR/kbuild/Module.symvers"
+	for config in KPROBES FUNCTION_TRACER; do
+		printf "CONFIG_%s=y\n" KPROBES FUNCTION_TRACER | sed "s/^CONFIG_$config=y/# CONFIG_$config is not set/" >"$BATS_TEST_TMPDIR/kbuild/.config"
+		run modules_build --kbuild "$BATS_TEST_TMPDIR/kbuild" --variant racegate
+		[ "$status" -eq 2 ]
+		[[ $output == *"racegate needs CONFIG_$config, which kernel $KVER was built without"* ]]
+	done
+}
+
 @test "modules-build: a build that is killed leaves no module and no hindrance" {
 	copy_patch one.patch first-race arch/x86/kvm/i8254.c 's/^#define pr_fmt.*/&\n\/* changed *\//'
 	env -u O setsid "$COPY/scripts/modules/modules-build" --kernel 6.1 >/dev/null 2>&1 3>&- &
