@@ -100,7 +100,7 @@ int rg_open_armed(struct rg **out, const struct rg_point *points, size_t nr)
 	if (ret < 0)
 		return ret;
 	for (i = 0; i < nr; i++)
-		rg_arm(*out, &points[i]);
+		rg_arm_ours(*out, &points[i]);
 	return 0;
 }
 
@@ -224,6 +224,7 @@ int rg_arm(struct rg *rg, const struct rg_point *point)
 		.action = point->action,
 		.tid = point->tid,
 		.tgid = point->tgid,
+		.flags = point->children ? RG_ARM_CHILDREN : 0,
 		.skip = point->skip,
 		.max_hits = point->max_hits,
 		.timeout_us = point->timeout_us,
@@ -256,6 +257,17 @@ int rg_arm(struct rg *rg, const struct rg_point *point)
 			 point->where == RG_ENTRY ? "entered" : "returns");
 	pthread_mutex_unlock(&rg->mutex);
 	return arm.gate;
+}
+
+int rg_arm_ours(struct rg *rg, const struct rg_point *point)
+{
+	struct rg_point ours = *point;
+
+	if (!ours.tid && !ours.tgid) {
+		ours.tgid = getpid();
+		ours.children = true;
+	}
+	return rg_arm(rg, &ours);
 }
 
 static unsigned long long rg_now_us(void)

@@ -49,6 +49,7 @@ struct rg_point {
 	unsigned int action;	/* RG_RECORD (default), RG_HOLD_SLEEP, RG_HOLD_SPIN */
 	pid_t tid;		/* 0: any thread */
 	pid_t tgid;		/* 0: any process */
+	bool children;		/* those of @tgid, too */
 	unsigned int skip;
 	unsigned int max_hits;
 	unsigned long long timeout_us;	/* 0: the default of the action */
@@ -62,6 +63,7 @@ void rg_close(struct rg *rg);
 /*
  * Like rg_open(), and arms @points.  For points that are only recorded: one that
  * this kernel lacks is left out, and the ladder is printed without it.
+ * Only what this process and its children do counts: other VMs may run on the host.
  *
  * Call it once, before the harness forks a process for each case: to arm and
  * disarm takes a good part of a second per point on an emulated CPU.
@@ -73,6 +75,9 @@ int rg_fd(struct rg *rg);
 
 /* Returns the gate's id. */
 int rg_arm(struct rg *rg, const struct rg_point *point);
+
+/* The same; at a point without tid and tgid, for this process and its children. */
+int rg_arm_ours(struct rg *rg, const struct rg_point *point);
 
 int rg_wait(struct rg *rg, int gate, unsigned int nth,
 	    unsigned long long timeout_us);

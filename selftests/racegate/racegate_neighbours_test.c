@@ -325,6 +325,36 @@ TEST_F(neighbours, a_ladder_has_room_for_a_crowd)
 	free(text);
 }
 
+/* Returns how many records there are after a call in a child, and in a child of its. */
+static int records_of_family(struct rg *rg)
+{
+	const struct rg_event *events;
+	pid_t child = fork();
+
+	if (!child) {
+		syscall(SYS_getppid);
+		if (!fork()) {
+			syscall(SYS_getppid);
+			_exit(0);
+		}
+		wait(NULL);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	return rg_events(rg, &events);
+}
+
+/* The harness forks a process for each case, after tests have armed their landmarks. */
+TEST_F(neighbours, landmarks_are_of_this_test_alone)
+{
+	const struct rg_point landmark = { .symbol = GETPPID };
+	struct rg *rg;
+
+	ASSERT_OK(rg_open_armed(&rg, &landmark, 1));
+	EXPECT_EQ(1, records_of_family(rg));
+	rg_close(rg);
+}
+
 /* Last: there is no way back from it. */
 TEST_F(neighbours, locked_down)
 {

@@ -420,7 +420,9 @@ TEST_F(racegate, bad_input)
 	REFUSED(arm.action = RG_RECORD);
 	REFUSED(arm.gate = 1);
 	REFUSED(arm.reserved[0] = 1);
-	REFUSED(arm.reserved[2] = 1);
+	REFUSED(arm.reserved[1] = 1);
+	REFUSED(arm.flags = RG_ARM_CHILDREN);
+	REFUSED(arm.tgid = getpid(); arm.flags = RG_ARM_CHILDREN << 1);
 	REFUSED(memset(arm.from, 'x', sizeof(arm.from)));
 
 	arm = good;

@@ -217,6 +217,7 @@ static int rg_arm_check(const struct rg_arm *arm)
 	if (!len || len == sizeof(arm->symbol) || arm->where > RG_RETURN ||
 	    strnlen(arm->from, sizeof(arm->from)) == sizeof(arm->from) ||
 	    arm->tid < 0 || arm->tgid < 0 || arm->gate ||
+	    arm->flags & ~RG_ARM_CHILDREN || (arm->flags && !arm->tgid) ||
 	    arm->timeout_us > max || (max && !arm->timeout_us) ||
 	    memchr_inv(arm->reserved, 0, sizeof(arm->reserved)))
 		return -EINVAL;

@@ -18,6 +18,15 @@
 
 #include "internal.h"
 
+/* Callers are in an RCU read side. */
+static bool rg_process_matches(const struct rg_arm *arm)
+{
+	if (!arm->tgid || arm->tgid == current->tgid)
+		return true;
+	return arm->flags & RG_ARM_CHILDREN &&
+	       rcu_dereference(current->real_parent)->tgid == arm->tgid;
+}
+
 static bool rg_gate_matches(const struct rg_gate *gate, unsigned long caller)
 {
 	const struct rg_arm *arm = &gate->arm;
@@ -28,7 +37,7 @@ static bool rg_gate_matches(const struct rg_gate *gate, unsigned long caller)
 	if (!arm->tid && !arm->tgid)
 		return true;
 	return in_task() && (!arm->tid || arm->tid == current->pid) &&
-	       (!arm->tgid || arm->tgid == current->tgid);
+	       rg_process_matches(arm);
 }
 
 /* Counts the hit; is it one to act on? */

@@ -55,6 +55,8 @@ enum {
  * calls that come straight out of the code of that module are hits: a lock that KVM
  * takes, and not the same lock taken by what KVM calls.
  *
+ * RG_ARM_CHILDREN takes in the children of @tgid, as they are at the time of the call.
+ *
  * RG_HOLD_SLEEP is for places where the kernel may sleep.  A thread that plainly
  * may not (interrupts off, preemption off where the kernel counts it, an RCU
  * read side where it is counted) is not held, and RG_EV_MISSED says so.  Where a
@@ -87,6 +89,8 @@ enum {
  * kernel.ftrace_enabled is 0;
  * EPERM the kernel is locked down to confidentiality; ENOSPC RG_MAX_GATES are armed.
  */
+#define RG_ARM_CHILDREN		(1U << 0)
+
 struct rg_arm {
 	char symbol[RG_SYMBOL_LEN];	/* "function" or "module:function" */
 	__u32 where;
@@ -97,7 +101,8 @@ struct rg_arm {
 	__u32 max_hits;		/* 0: no end */
 	__u64 timeout_us;	/* how long one thread is held; 0 for RG_RECORD */
 	__u32 gate;		/* out: its id, from 1, never used again */
-	__u32 reserved[3];	/* 0 */
+	__u32 flags;		/* RG_ARM_CHILDREN, with @tgid */
+	__u32 reserved[2];	/* 0 */
 	char from[RG_MODULE_LEN];	/* a module, as in "kvm_amd"; "": any caller */
 };
 

@@ -54,7 +54,7 @@ void nested_watch_arm(void)
 	}
 	for (i = 0; i < ARRAY_SIZE(landmarks); i++)
 		if (landmarks[i].symbol)
-			gates[i] = rg_arm(watch, &landmarks[i]);
+			gates[i] = rg_arm_ours(watch, &landmarks[i]);
 }
 
 void nested_watch_thread(const char *name)
