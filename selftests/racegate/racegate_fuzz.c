@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Hostile calls of /dev/racegate: threads make random ioctls, reads, polls, opens
- * and closes, with good, bad and unmapped buffers and extreme numbers, while
- * victims check that the system calls they make in the meantime return as ever.
+ * and closes, with good, bad and unmapped buffers and extreme numbers, threads die in
+ * functions with gates, and victims check that the system calls they make in the
+ * meantime return as ever.
+ *
+ * To put the first gate on a function, to take the last one off, and to close a session
+ * take milliseconds and more: the kernel is patched, and waits for all CPUs.  Nearly all
+ * calls do without: a keeper has gates on some functions, which others put theirs on,
+ * and moves them to other functions from time to time.
  *
  *	racegate_fuzz [-c CALLS] [-s SEED]
  *		-c	how many calls, over all threads (default 100000)
@@ -20,6 +26,7 @@
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "kselftest.h"
 #include "klog.h"
@@ -29,8 +36,10 @@
 #define THREADS		4
 #define VICTIMS		2
 #define SESSIONS	6
+/* How many functions have a gate of the keeper's at one time. */
+#define KEPT		10
 /* A hold is short: hostile threads hold each other. */
-#define HOLD_MAX_US	2000
+#define HOLD_MAX_US	500
 
 static const char * const symbols[] = {
 	"__x64_sys_getppid", "__x64_sys_getpid", "ksys_read", "vfs_read",
@@ -44,9 +53,25 @@ static const char * const symbols[] = {
 	"__switch_to", "poll_freewait", "do_sys_poll", "exc_page_fault",
 };
 
+#define DO_EXIT		7
+
 static atomic_long calls_left, answers[256];
 static atomic_int victims_wrong, stop;
+/* Of each kind of call: how many there were, and how long they took together. */
+enum kind { SESSION, MOVE, DEATH, POLL, READ, ARM, WAIT, SYSCALL, SMALL, KINDS };
+
+static const char * const kind_names[] = {
+	"open and close", "the keeper's move", "a thread's death", "poll", "read",
+	"RG_ARM", "RG_WAIT", "getppid", "other ioctls",
+};
+static atomic_long kind_calls[KINDS], kind_us[KINDS];
 static atomic_int sessions[SESSIONS];
+/* The youngest gate of each; a guess, as sessions come and go. */
+static atomic_uint youngest[SESSIONS];
+static int keeper;
+static pthread_mutex_t keeper_mutex = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint kept[KEPT];	/* which of the symbols */
+static unsigned int kept_gates[KEPT];
 static unsigned char *unmapped, *readonly;
 
 static unsigned int rnd(unsigned int *seed)
@@ -75,17 +100,32 @@ static void *rnd_buffer(unsigned int *seed, void *good)
 	}
 }
 
-static long fuzz_arm(int fd, unsigned int *seed)
+static const char *rnd_symbol(unsigned int *seed)
+{
+	if (rnd(seed) % 64)
+		return symbols[kept[rnd(seed) % KEPT]];
+	return symbols[rnd(seed) % ARRAY_SIZE(symbols)];
+}
+
+static unsigned int rnd_gate(unsigned int session, unsigned int *seed)
+{
+	if (rnd(seed) % 4)
+		return youngest[session] - rnd(seed) % 40;
+	return rnd_number(seed);
+}
+
+static long fuzz_arm(unsigned int session, unsigned int *seed)
 {
 	struct rg_arm arm = {
 		.where = rnd(seed) % 2, .action = rnd(seed) % 3,
 		.tid = syscall(SYS_gettid), .max_hits = rnd(seed) % 8,
 	};
+	long ret;
 
-	strcpy(arm.symbol, symbols[rnd(seed) % ARRAY_SIZE(symbols)]);
+	strcpy(arm.symbol, rnd_symbol(seed));
 	if (arm.action != RG_RECORD)
 		arm.timeout_us = 1 + rnd(seed) % HOLD_MAX_US;
-	switch (rnd(seed) % 10) {
+	switch (rnd(seed) % 14) {
 	case 0:
 		arm.where = rnd_number(seed);
 		break;
@@ -99,7 +139,7 @@ static long fuzz_arm(int fd, unsigned int *seed)
 		arm.tgid = rnd_number(seed);
 		break;
 	case 4:
-		arm.reserved[rnd(seed) % 3] = rnd_number(seed);
+		arm.reserved[rnd(seed) % 2] = rnd_number(seed);
 		break;
 	case 5:
 		memset(arm.symbol, 'x', sizeof(arm.symbol));
@@ -110,40 +150,61 @@ static long fuzz_arm(int fd, unsigned int *seed)
 	case 7:
 		arm.skip = rnd_number(seed);
 		break;
+	case 8:
+		strcpy(arm.from, rnd(seed) % 2 ? "racegate" : "no_such_module");
+		break;
+	case 10:
+		arm.tgid = getpid();
+		arm.flags = rnd(seed) % 3;
+		break;
+	case 9:
+		memset(arm.from, 'x', sizeof(arm.from));
+		break;
 	}
 	/* A gate for every thread would hold the whole machine. */
 	if (!arm.tid && !arm.tgid)
 		arm.action = RG_RECORD;
-	return ioctl(fd, RG_ARM, rnd_buffer(seed, &arm));
+	ret = ioctl(sessions[session], RG_ARM, rnd_buffer(seed, &arm));
+	if (!ret)
+		youngest[session] = arm.gate;
+	return ret;
 }
 
-static long fuzz_wait(int fd, unsigned int *seed)
+static long fuzz_wait(unsigned int session, unsigned int *seed)
 {
 	struct rg_wait wait = {
-		.gate = rnd_number(seed), .nth = rnd_number(seed),
+		.gate = rnd_gate(session, seed),
+		.nth = rnd(seed) % 4 ? rnd(seed) % 4 : rnd_number(seed),
 		.timeout_us = rnd(seed) % 300,
 	};
 
 	if (rnd(seed) % 10 == 0)
 		wait.timeout_us = RG_SLEEP_MAX_US + rnd_number(seed) + 1ULL;
-	return ioctl(fd, RG_WAIT, rnd_buffer(seed, &wait));
+	return ioctl(sessions[session], RG_WAIT, rnd_buffer(seed, &wait));
 }
 
 /* Of the commands that take a gate and little else; they are of one shape. */
-static long fuzz_small(int fd, unsigned int *seed)
+static long fuzz_small(unsigned int session, unsigned int *seed)
 {
 	static const unsigned long commands[] = {
 		RG_RELEASE, RG_STATUS, RG_DISARM, RG_DISARM, RG_MARK, 0, 0xe900,
 	};
-	unsigned int buffer[64] = { rnd_number(seed), rnd(seed) % 3 };
+	unsigned int buffer[64] = { rnd_gate(session, seed), rnd(seed) % 3 };
 
 	if (rnd(seed) % 8 == 0)
 		buffer[2] = rnd_number(seed);
-	return ioctl(fd, commands[rnd(seed) % ARRAY_SIZE(commands)],
+	return ioctl(sessions[session], commands[rnd(seed) % ARRAY_SIZE(commands)],
 		     rnd_buffer(seed, buffer));
 }
 
-static long fuzz_read(int fd, unsigned int *seed)
+static long fuzz_poll(unsigned int session)
+{
+	struct pollfd fd = { .fd = sessions[session], .events = POLLIN };
+
+	return poll(&fd, 1, 0);
+}
+
+static long fuzz_read(unsigned int session, unsigned int *seed)
 {
 	static const size_t sizes[] = {
 		0, 1, sizeof(struct rg_event) - 1, sizeof(struct rg_event),
@@ -151,43 +212,174 @@ static long fuzz_read(int fd, unsigned int *seed)
 	};
 	char buffer[4096];
 
-	return read(fd, rnd_buffer(seed, buffer),
+	return read(sessions[session], rnd_buffer(seed, buffer),
 		    sizes[rnd(seed) % ARRAY_SIZE(sizes)]);
+}
+
+static int open_session(void)
+{
+	return open("/dev/racegate", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 }
 
 static long fuzz_session(unsigned int *seed)
 {
-	int old, fd = open("/dev/racegate", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	unsigned int session = rnd(seed) % SESSIONS;
+	int fd = open_session();
 
 	if (fd < 0)
 		return -1;
-	old = atomic_exchange(&sessions[rnd(seed) % SESSIONS], fd);
-	return close(old);
+	youngest[session] = 0;
+	return close(atomic_exchange(&sessions[session], fd));
 }
 
-static long fuzz_once(unsigned int *seed)
+/*
+ * Put the keeper's gate on a function, or on none if the symbol is one that takes no
+ * gate.  It waits for a thread that does not exist.
+ */
+static long keep(unsigned int slot, unsigned int symbol)
 {
-	int fd = sessions[rnd(seed) % SESSIONS];
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	struct rg_arm arm = { .tid = INT_MAX };
+	long ret;
 
-	switch (rnd(seed) % 16) {
-	case 0: return fuzz_session(seed);
-	case 1: return poll(&poll_fd, 1, 0);
-	case 2 ... 4: return fuzz_read(fd, seed);
-	case 5 ... 9: return fuzz_arm(fd, seed);
-	case 10 ... 11: return fuzz_wait(fd, seed);
-	case 12: return syscall(SYS_getppid) < 0;
-	default: return fuzz_small(fd, seed);
+	strcpy(arm.symbol, symbols[symbol]);
+	ret = ioctl(keeper, RG_ARM, &arm);
+	kept[slot] = ret ? DO_EXIT : symbol;
+	kept_gates[slot] = ret ? 0 : arm.gate;
+	return ret;
+}
+
+/* The first slot stays where threads die, and only goes and comes back. */
+static long fuzz_move(unsigned int *seed)
+{
+	unsigned int slot = rnd(seed) % KEPT;
+	struct rg_disarm disarm;
+	long ret;
+
+	if (pthread_mutex_trylock(&keeper_mutex))
+		return 0;
+	disarm = (struct rg_disarm){ .gate = kept_gates[slot] };
+	ioctl(keeper, RG_DISARM, &disarm);
+	ret = keep(slot, slot ? rnd(seed) % ARRAY_SIZE(symbols) : DO_EXIT);
+	pthread_mutex_unlock(&keeper_mutex);
+	return ret;
+}
+
+struct mortal {
+	unsigned int session, seed;
+};
+
+/* Dies in a function that has a gate at its return. */
+static void *mortal_thread(void *arg)
+{
+	struct mortal *mortal = arg;
+	struct rg_arm arm = {
+		.where = RG_RETURN, .action = rnd(&mortal->seed) % 3,
+		.tid = syscall(SYS_gettid),
+	};
+
+	strcpy(arm.symbol, rnd(&mortal->seed) % 4 ? symbols[DO_EXIT] :
+	       rnd_symbol(&mortal->seed));
+	if (arm.action != RG_RECORD)
+		arm.timeout_us = HOLD_MAX_US;
+	ioctl(sessions[mortal->session], RG_ARM, &arm);
+	fuzz_arm(mortal->session, &mortal->seed);
+	return NULL;
+}
+
+/* A process is killed while a gate holds it; it also has all sessions open. */
+static long fuzz_kill(struct mortal *mortal)
+{
+	struct rg_arm arm = {
+		.action = RG_HOLD_SLEEP, .timeout_us = 40 * HOLD_MAX_US,
+		.where = rnd(&mortal->seed) % 2,
+	};
+	pid_t pid = fork();
+
+	if (!pid) {
+		arm.tid = syscall(SYS_getpid);
+		strcpy(arm.symbol, rnd_symbol(&mortal->seed));
+		ioctl(sessions[mortal->session], RG_ARM, &arm);
+		for (;;)
+			syscall(SYS_getppid);
 	}
+	if (pid < 0)
+		return -1;
+	usleep(rnd(&mortal->seed) % 2000);
+	kill(pid, SIGKILL);
+	return waitpid(pid, NULL, 0);
+}
+
+static long fuzz_death(unsigned int session, unsigned int *seed)
+{
+	struct mortal mortal = { session, rnd(seed) };
+	pthread_t thread;
+	int ret;
+
+	if (rnd(seed) % 4 == 0)
+		return fuzz_kill(&mortal);
+	ret = pthread_create(&thread, NULL, mortal_thread, &mortal);
+	if (!ret)
+		return pthread_join(thread, NULL);
+	errno = ret;
+	return -1;
+}
+
+static long fuzz_once(unsigned int *seed, enum kind *kind)
+{
+	unsigned int session = rnd(seed) % SESSIONS;
+
+	switch (rnd(seed) % 512) {
+	case 0 ... 1:
+		*kind = SESSION;
+		return fuzz_session(seed);
+	case 2 ... 4:
+		*kind = MOVE;
+		return fuzz_move(seed);
+	case 5 ... 6:
+		*kind = DEATH;
+		return fuzz_death(session, seed);
+	case 7 ... 40:
+		*kind = POLL;
+		return fuzz_poll(session);
+	case 41 ... 130:
+		*kind = READ;
+		return fuzz_read(session, seed);
+	case 131 ... 280:
+		*kind = ARM;
+		return fuzz_arm(session, seed);
+	case 281 ... 340:
+		*kind = WAIT;
+		return fuzz_wait(session, seed);
+	case 341 ... 370:
+		*kind = SYSCALL;
+		return syscall(SYS_getppid) < 0;
+	default:
+		*kind = SMALL;
+		return fuzz_small(session, seed);
+	}
+}
+
+static long now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000L + now.tv_nsec / 1000;
 }
 
 static void *fuzz_thread(void *arg)
 {
 	unsigned int seed = (unsigned long)arg;
+	enum kind kind;
+	long start, ret;
 
 	while (atomic_fetch_sub(&calls_left, 1) > 0) {
 		errno = 0;
-		answers[fuzz_once(&seed) < 0 ? errno & 255 : 0]++;
+		start = now_us();
+		ret = fuzz_once(&seed, &kind);
+		answers[ret < 0 ? errno & 255 : 0]++;
+		kind_calls[kind]++;
+		kind_us[kind] += now_us() - start;
 	}
 	return NULL;
 }
@@ -215,7 +407,10 @@ static void run(unsigned int seed)
 	unsigned long i;
 
 	for (i = 0; i < SESSIONS; i++)
-		sessions[i] = open("/dev/racegate", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		sessions[i] = open_session();
+	keeper = open_session();
+	for (i = 0; i < KEPT; i++)
+		keep(i, i ? i : DO_EXIT);
 	for (i = 0; i < THREADS + VICTIMS; i++)
 		if (pthread_create(&threads[i], NULL,
 				   i < THREADS ? fuzz_thread : victim_thread,
@@ -228,6 +423,7 @@ static void run(unsigned int seed)
 		pthread_join(threads[i], NULL);
 	for (i = 0; i < SESSIONS; i++)
 		close(sessions[i]);
+	close(keeper);
 }
 
 static void print_answers(void)
@@ -238,6 +434,9 @@ static void print_answers(void)
 		if (answers[i])
 			ksft_print_msg("%8ld %s\n", answers[i],
 				       i ? strerror(i) : "done");
+	for (i = 0; i < KINDS; i++)
+		ksft_print_msg("%8ld %s: %ld us each\n", kind_calls[i], kind_names[i],
+			       kind_us[i] / (kind_calls[i] ?: 1));
 }
 
 int main(int argc, char **argv)
