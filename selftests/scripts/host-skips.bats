@@ -2,25 +2,41 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Race tests in emulated hosts that lack something, on modules without a race: none says
-# "not ok". scripts/lab/guest/skips/run is what runs there, in one boot for each kernel
-# and kind of host.
+# "not ok". Modules are patched ones, or the kernel's own, with the tests of the races that
+# scripts/status calls fixed there or not there at all. scripts/lab/guest/skips/run is what
+# runs there, in one boot for each kernel, kind of host and set of modules.
+#
+# SKIPS_STOCK in the environment: the kernel whose own modules are tried (default 6.1).
 
-# in_host HOST LINE PROBE - all lacks there
+# in_host HOST LINE PROBE [SET] - all lacks there; SET is patched or stock
 in_host()
 {
-	local dir
+	local dir set=${4:-patched} race state
 
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	dir=$BUILD/host-skips/$1-$2
+	dir=$BUILD/host-skips/$1-$2-$set
 	OUT=$dir/out
 	rm -rf "$dir"
 	mkdir -p "$dir/payload"/{modules,tests}
-	cp -r "$("$TOP/scripts/modules/modules-build" --kernel "$2")" "$dir/payload/modules/patched"
+	# shellcheck source=scripts/tree/races.sh
+	. "$TOP/scripts/tree/races.sh"
 	cp "$("$TOP/scripts/modules/modules-build" --kernel "$2" --variant racegate)/racegate.ko" "$dir/payload/"
 	make -s -C "$TOP/selftests" O="$BUILD"
-	cp "$BUILD"/selftests/*_test "$dir/payload/tests/"
-	rm "$dir/payload/tests"/racegate_*
+	if [ "$set" = stock ]; then
+		"$TOP/scripts/modules/kernel-get" --want image,source "$2"
+		while IFS=$'\t' read -r race state _; do
+			case $state in fixed|not-affected) cp "$(race_test "$race")" "$dir/payload/tests/" ;; esac
+		done < <("$TOP/scripts/tree/status" --tsv "$BUILD/kernels/$2/source")
+		ls "$dir/payload/tests"
+		[ -e "$dir/payload/tests/$3" ] || [ "$3" = none ]
+	else
+		cp -r "$("$TOP/scripts/modules/modules-build" --kernel "$2")" "$dir/payload/modules/patched"
+		for race in $(race_ids); do
+			cp "$(race_test "$race")" "$dir/payload/tests/"
+		done
+	fi
+	echo "$set" >"$dir/payload/set"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/as" "$TOP/scripts/lab/guest/skips/as.c"
 	cp "$TOP/scripts/lab/guest/skips/run" "$dir/payload/"
 	echo "$3" >"$dir/payload/probe"
@@ -47,4 +63,16 @@ in_host()
 
 @test "skips: Intel, 6.1" {
 	in_host bochs 6.1 apicv_vcpu_creation_test
+}
+
+@test "skips: Intel, 5.10" {
+	in_host bochs 5.10 apicv_vcpu_creation_test
+}
+
+@test "skips: AMD, the kernel's own modules" {
+	in_host qemu "${SKIPS_STOCK:-6.1}" tdp_mmu_zap_test stock
+}
+
+@test "skips: Intel, the kernel's own modules" {
+	in_host bochs "${SKIPS_STOCK:-6.1}" apic_page_invalidation_test stock
 }
