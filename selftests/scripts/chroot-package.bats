@@ -52,6 +52,7 @@ passed()
 
 @test "package: a newer build of the kernel's release keeps its own modules, or gets new ones" {
 	passed "another build of the same release uses its own modules" \
+		"the source that is missing is named, with the command" \
 		"another build of the same release is built for"
 }
 
