@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "kselftest.h"
@@ -54,6 +55,17 @@ static const char * const symbols[] = {
 };
 
 #define DO_EXIT		7
+
+/*
+ * What is called with a spinlock held, too.  Where the kernel does not count
+ * preemption, racegate cannot see that, and racegate.h forbids to sleep there: all CPUs
+ * may come to spin for the lock, and none is left for the sleeper.
+ */
+static const char * const under_spinlocks[] = {
+	"try_to_wake_up", "_raw_spin_lock", "_raw_spin_unlock",
+	"copy_user_generic_string", "kmem_cache_alloc", "kfree", "do_user_addr_fault",
+};
+static bool counts_preemption;
 
 static atomic_long calls_left, answers[256];
 static atomic_int victims_wrong, stop;
@@ -114,6 +126,16 @@ static unsigned int rnd_gate(unsigned int session, unsigned int *seed)
 	return rnd_number(seed);
 }
 
+static void spin_where_needed(struct rg_arm *arm)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(under_spinlocks); i++)
+		if (!counts_preemption && arm->action == RG_HOLD_SLEEP &&
+		    !strcmp(arm->symbol, under_spinlocks[i]))
+			arm->action = RG_HOLD_SPIN;
+}
+
 static long fuzz_arm(unsigned int session, unsigned int *seed)
 {
 	struct rg_arm arm = {
@@ -164,6 +186,7 @@ static long fuzz_arm(unsigned int session, unsigned int *seed)
 	/* A gate for every thread would hold the whole machine. */
 	if (!arm.tid && !arm.tgid)
 		arm.action = RG_RECORD;
+	spin_where_needed(&arm);
 	ret = ioctl(sessions[session], RG_ARM, rnd_buffer(seed, &arm));
 	if (!ret)
 		youngest[session] = arm.gate;
@@ -281,6 +304,7 @@ static void *mortal_thread(void *arg)
 	       rnd_symbol(&mortal->seed));
 	if (arm.action != RG_RECORD)
 		arm.timeout_us = HOLD_MAX_US;
+	spin_where_needed(&arm);
 	ioctl(sessions[mortal->session], RG_ARM, &arm);
 	fuzz_arm(mortal->session, &mortal->seed);
 	return NULL;
@@ -298,6 +322,7 @@ static long fuzz_kill(struct mortal *mortal)
 	if (!pid) {
 		arm.tid = syscall(SYS_getpid);
 		strcpy(arm.symbol, rnd_symbol(&mortal->seed));
+		spin_where_needed(&arm);
 		ioctl(sessions[mortal->session], RG_ARM, &arm);
 		for (;;)
 			syscall(SYS_getppid);
@@ -443,6 +468,7 @@ int main(int argc, char **argv)
 {
 	unsigned int seed = 1;
 	long calls = 100000;
+	struct utsname kernel;
 	int opt, ret, denied;
 
 	while ((opt = getopt(argc, argv, "c:s:")) != -1) {
@@ -466,6 +492,7 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("cannot load %s: %s\n", module_path, strerror(-ret));
 	if (klog_mark())
 		ksft_exit_skip("cannot read /dev/kmsg: be root\n");
+	counts_preemption = !uname(&kernel) && strstr(kernel.version, "PREEMPT");
 	unmapped = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	readonly = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	calls_left = calls;
