@@ -42,7 +42,7 @@ in_host()
 	echo "$3" >"$dir/payload/probe"
 	"$TOP/scripts/lab/host-run" --host "$1" --kernel "$2" --payload "$dir/payload" --out "$OUT" --timeout 5000
 	cat "$OUT/output.log"
-	for name in "no racegate" "as nobody" "in the group of /dev/kvm" "one CPU in the affinity mask" \
+	for name in "no racegate" "as nobody" "in the group of /dev/kvm" "as root in a container" "one CPU in the affinity mask" \
 		"one CPU online" "no /dev/kmsg" "no debugfs" "lockdown=integrity" \
 		"$([ "$1" = bochs ] && echo "Intel without APICv" || echo "AMD with avic=1 that no VM uses")"; do
 		grep -qxF "ok - $name" "$OUT/output.log" || { echo "not ok: $name"; return 1; }
