@@ -41,6 +41,23 @@ if (irqchip_in_kernel(V->kvm)) {
 } else
 	S
 
+@asks_unless_disabled@
+expression V;
+identifier r, l;
+statement S;
+@@
+if (irqchip_in_kernel(V->kvm)) {
+	r = kvm_create_lapic(V, ...);
+	if (r < 0)
+		goto l;
+	if (kvm_apicv_activated(V->kvm))
+		\(V->arch.apicv_active\|V->arch.apic->apicv_active\) = true;
+	if (!test_bit(APICV_INHIBIT_REASON_DISABLE, &V->kvm->arch.apicv_inhibit_reasons))
++		/* racefix closed asks: the request is made for every new vCPU that can have APICv */
+		kvm_make_request(KVM_REQ_APICV_UPDATE, V);
+} else
+	S
+
 @asks_in_lapic@
 identifier V, A;
 @@
@@ -58,7 +75,7 @@ kvm_create_lapic(struct kvm_vcpu *V, ...)
 }
 
 // Nobody asks
-@silent exists@
+@silent depends on !asks_unless_disabled exists@
 identifier f = { kvm_arch_vcpu_create, kvm_create_lapic };
 expression A;
 position p;
