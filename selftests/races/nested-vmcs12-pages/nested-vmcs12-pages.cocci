@@ -227,6 +227,45 @@ for (;;) {
 	... when any
 }
 
+// Up to 6.0 kvm_vcpu_running() looks for the events of L2, and the pages are mapped before that;
+// if that fails, vcpu_block() and vcpu_enter_guest(), which look for the request again, say so.
+@enters exists@
+identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
+identifier taken.h;
+expression V;
+@@
+vcpu_enter_guest(...)
+{
+	... when any
+	if (kvm_check_request(req, V) && !h(V)) { ... }
+	... when any
+}
+
+@blocks depends on enters@
+identifier taken.req, taken.h;
+expression V;
+@@
+vcpu_block(...)
+{
+	... when != kvm_arch_vcpu_runnable(V)
+	if (kvm_check_request(req, V) && !h(V))
+		return 0;
+	... when any
+}
+
+@in_loop_of_l2 depends on blocks@
+identifier taken.req, taken.h;
+expression V;
+@@
+for (;;) {
+	... when != kvm_vcpu_running(V)
+	if (is_guest_mode(V) && kvm_check_request(req, V))
++		/* racefix closed first: the pages are mapped at the top of the run loop, if the vCPU is in L2 */
+		h(V);
+	if (kvm_vcpu_running(V)) { ... } else { ... }
+	... when any
+}
+
 @in_block_by_taken depends on !looks@
 identifier taken.req, taken.h;
 expression V;
@@ -531,7 +570,7 @@ vcpu_block(...)
 	...+>
 }
 
-@by_guest depends on in_vcpu_block && !in_loop && !in_loop_by_taken exists@
+@by_guest depends on in_vcpu_block && !in_loop && !in_loop_by_taken && !in_loop_of_l2 exists@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 expression V;
 @@
@@ -542,7 +581,7 @@ vcpu_enter_guest(...)
 	...+>
 }
 
-@depends on in_vcpu_block && !in_loop && !in_loop_by_taken && !by_guest@
+@depends on in_vcpu_block && !in_loop && !in_loop_by_taken && !in_loop_of_l2 && !by_guest@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 expression V;
 statement S;
@@ -555,7 +594,7 @@ vcpu_block(...)
 	... when any
 }
 
-@depends on looks && !in_loop && !in_loop_by_helper && !in_loop_by_taken@
+@depends on looks && !in_loop && !in_loop_by_helper && !in_loop_by_taken && !in_loop_of_l2@
 identifier taken.req, taken.h;
 expression V;
 @@
