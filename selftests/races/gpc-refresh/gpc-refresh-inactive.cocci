@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Race: gpc-refresh
-// Functions: kvm_gfn_to_pfn_cache_check kvm_gpc_check kvm_gfn_to_pfn_cache_refresh __kvm_gpc_refresh
+// Functions: kvm_gfn_to_pfn_cache_check kvm_gpc_check kvm_gfn_to_pfn_cache_refresh __kvm_gpc_refresh kvm_gfn_to_pfn_cache_destroy kvm_gpc_deactivate
 // Uses: shinfo_cache
 // Users-only: CONFIG_KVM_XEN arch/x86/kvm/xen.c: shared_info's cache, the only one that threads other than the vCPU's own read
 // Absent: hva_to_pfn_retry kvm_gfn_to_pfn_cache_refresh kvm_gpc_refresh: there is no gfn-to-pfn cache
@@ -20,7 +20,30 @@ f(...)
 	... when any
 }
 
-@depends on !use exists@
+// ... which it never is either if a refresh is refused then, and its destruction unmaps it
+// before it leaves the list on which mmu_notifiers find it.
+@by_order@
+identifier f = { kvm_gfn_to_pfn_cache_destroy, kvm_gpc_deactivate };
+identifier unmap = { kvm_gfn_to_pfn_cache_unmap, gpc_unmap };
+expression E, K;
+@@
+f(...)
+{
+	...
+	if (E->active) {
++		/* racefix closed use: a cache that is not active is unmapped before it leaves the list */
+		write_lock_irq(&E->lock);
+		E->active = false;
+		write_unlock_irq(&E->lock);
+		unmap(K, E);
+		spin_lock(&K->gpc_lock);
+		list_del(&E->list);
+		spin_unlock(&K->gpc_lock);
+	}
+	...
+}
+
+@depends on !use && !by_order exists@
 identifier f = { kvm_gfn_to_pfn_cache_check, kvm_gpc_check };
 expression E;
 @@

@@ -246,6 +246,63 @@ f(struct gfn_to_pfn_cache *G)
 	WRITE_ONCE(G->m, true);
 }
 
+// That flag may say as well that somebody waits, and has queued up to be woken.
+@waits@
+identifier w, G, m, W;
+expression Q;
+@@
+w(struct gfn_to_pfn_cache *G)
+{
+	...
+	while (G->m) {
+		G->m = GPC_WAITED_FOR;
+		prepare_to_wait_event(Q, &W.wq_entry, TASK_UNINTERRUPTIBLE);
+		write_unlock_irq(&G->lock);
+		schedule();
+		write_lock_irq(&G->lock);
+	}
+	finish_wait(Q, &W.wq_entry);
+}
+
+@wakes@
+identifier waits.m, e, G, b;
+@@
+e(struct gfn_to_pfn_cache *G)
+{
+	bool b = G->m == GPC_WAITED_FOR;
+
+	G->m = GPC_IDLE;
+	write_unlock_irq(&G->lock);
+	if (unlikely(b))
+		wake_up_var(&G->m);
+}
+
+@marked@
+identifier waits.w, waits.m, f, G;
+@@
+f(struct gfn_to_pfn_cache *G)
+{
+	write_lock_irq(&G->lock);
+	if (unlikely(G->m))
+		w(G);
+	G->m = GPC_REFRESHING;
+}
+
+@by_marked@
+identifier marked.f, wakes.e;
+identifier r = { __kvm_gpc_refresh, kvm_gfn_to_pfn_cache_refresh };
+expression E;
+@@
+r(...)
+{
+	...
++	/* racefix closed one: a second refresh waits for the first, which wakes it */
+	f(E);
+	... when any
+	e(E);
+	... when any
+}
+
 @by_flag@
 identifier flag.f;
 identifier r = { __kvm_gpc_refresh, kvm_gfn_to_pfn_cache_refresh };
