@@ -574,3 +574,80 @@ chosen()
 	run -2 status --race no-such-race "$tree"
 	[[ $output == *no-such-race*tdp-mmu-zap* ]]
 }
+
+@test "status: vmcs12's pages, mapped at the top of the run loop for a vCPU in L2" {
+	local x86=$tree/arch/x86/kvm/x86.c saved=$BATS_TEST_TMPDIR/x86.c look=$BATS_TEST_TMPDIR/look wrong
+
+	take 6.1
+	patch_in "$TOP/patches/6.1/nested-vmcs12-pages.patch"
+	# Up to 6.0 kvm_vcpu_running() processes L2's events.
+	sed -i '/^static inline bool kvm_vcpu_running(/,/^}/s/^{$/&\n\tif (is_guest_mode(vcpu))\n\t\tkvm_check_nested_events(vcpu);\n/' "$x86"
+	sed -n '/^+\t\tif (is_guest_mode(vcpu) &&/,/^+$/s/^+//p' "$TOP/patches/5.19/nested-vmcs12-pages.patch" >"$look"
+	[ -s "$look" ]
+	parts
+	[[ $nested == *" first=vulnerable" ]]
+	cp "$x86" "$BATS_TEST_TMPDIR/before.c"
+	sed -i "/^static int vcpu_run(/,/^}/{/at_instruction_boundary = false;\$/r $look
+		}" "$x86"
+	cp "$x86" "$saved"
+	parts
+	[[ $nested == *" first=fixed" && $output == *"if the vCPU is in L2"* ]]
+
+	# In L1 only; whatever a failure is, a halted vCPU sleeps, or one that runs enters L2.
+	for wrong in '/^static int vcpu_run(/,/^}/s/if (is_guest_mode(vcpu) &&/if (!is_guest_mode(vcpu) \&\&/' \
+		'/^static inline int vcpu_block(/,/^}/{/kvm_check_request/,/return 0;/d}' \
+		'/^static int vcpu_enter_guest(/,/^}/{/KVM_REQ_GET_NESTED_STATE_PAGES/,/^\t\t}/d}'; do
+		sed "$wrong" "$saved" >"$x86"
+		! cmp -s "$saved" "$x86"
+		parts
+		[[ $nested != *" first=fixed" ]]
+	done
+	# Too late.
+	sed "/^static int vcpu_run(/,/^}/{/r = vcpu_block(vcpu);/r $look
+		}" "$BATS_TEST_TMPDIR/before.c" >"$x86"
+	! cmp -s "$BATS_TEST_TMPDIR/before.c" "$x86"
+	parts
+	[[ $nested != *" first=fixed" ]]
+}
+
+@test "status: a cache that is refreshed by one thread at a time, as the modules of 5.19 do it" {
+	local pfncache=$tree/virt/kvm/pfncache.c saved=$BATS_TEST_TMPDIR/pfncache.c
+
+	take 6.1
+	# The patch's functions, in the place of 6.1's mutex.
+	awk '/^\+\/\* In gpc->refreshing/ { on = 1 }
+		/Can what was looked up/ { exit }
+		on && !/^-/ { print substr($0, 2) }' "$TOP/patches/5.19/modules/gpc-refresh.patch" |
+		sed '$d' >"$BATS_TEST_TMPDIR/functions"
+	sed -i -z -e 's/\n\tlockdep_assert_held(&gpc->refresh_lock);\n//' \
+		-e 's/mutex_lock(&gpc->refresh_lock);\n\n*\twrite_lock_irq(&gpc->lock);/gpc_begin_refresh(gpc);/g' \
+		-e 's/write_unlock_irq(&gpc->lock);\n\n*\tmutex_unlock(&gpc->refresh_lock);/gpc_end_refresh(gpc);/g' "$pfncache"
+	sed -i "/^static kvm_pfn_t hva_to_pfn_retry(/{
+		e cat '$BATS_TEST_TMPDIR/functions'
+	}" "$pfncache"
+	cp "$pfncache" "$saved"
+	run status --tsv --parts "$tree"
+	[ "$(row gpc-refresh)" = fixed ]
+	[[ $output == *"waits for the first, which wakes it"* ]]
+
+	# It does not wait; it is not woken; it is woken though it has not queued up.
+	for wrong in '/gpc_wait_for_refresh(gpc);/d' '/wake_up_var(/d' '/prepare_to_wait_event(/d' \
+		's/refreshing = GPC_WAITED_FOR;/refreshing = GPC_REFRESHING;/'; do
+		sed "$wrong" "$saved" >"$pfncache"
+		run status --tsv --parts "$tree"
+		[ "$(row gpc-refresh)" != fixed ]
+	done
+}
+
+@test "status: a cache that is not active is not valid, by the order of its destruction" {
+	local pfncache=$tree/virt/kvm/pfncache.c saved=$BATS_TEST_TMPDIR/pfncache.c
+
+	take 6.1
+	# 5.19's patch, as far as 6.1 has it in another form.
+	sed -i '/^bool kvm_gfn_to_pfn_cache_check(/,/^}/{/if (!gpc->active)/,/^$/d}' "$pfncache"
+	run status --tsv --parts "$tree"
+	[ "$(row gpc-refresh-inactive)" = vulnerable ]
+	sed -i -z 's/\n\t\tspin_lock(&kvm->gpc_lock);\n\t\tlist_del(&gpc->list);\n\t\tspin_unlock(&kvm->gpc_lock);\n\(\n\t\t[a-z_]*unmap([^;]*;\n\)/\1\n\t\tspin_lock(\&kvm->gpc_lock);\n\t\tlist_del(\&gpc->list);\n\t\tspin_unlock(\&kvm->gpc_lock);\n/' "$pfncache"
+	run status --tsv --parts "$tree"
+	[ "$(row gpc-refresh-inactive)" = fixed ]
+}
