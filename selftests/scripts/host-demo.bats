@@ -4,6 +4,12 @@
 # The demo on the machine that it runs on, a Debian in an emulated host:
 # scripts/lab/guest/demo/cases is what runs there, in one boot.
 
+setup()
+{
+	# shellcheck source=selftests/scripts/in-debian.sh
+	. "$BATS_TEST_DIRNAME/in-debian.sh"
+}
+
 setup_file()
 {
 	local dir modules gate
@@ -24,20 +30,10 @@ setup_file()
 	make -s -C "$TOP/selftests" O="$BUILD"
 	cp "$BUILD"/selftests/*_test "$gate/racegate.ko" "$dir/payload/tests/"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
-	cp "$TOP"/scripts/lab/guest/{demo/run,demo/cases,cases.sh} "$dir/payload/"
+	cp "$TOP"/scripts/lab/guest/{demo/run,demo/cases,cases.sh,verdict.sh} "$dir/payload/"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
 	cp -r "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
 	"$TOP/scripts/lab/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 1500 || :
-}
-
-# passed NAME... - these cases; else all that was said
-passed()
-{
-	local name
-
-	for name; do
-		grep -qxF "ok - $name" "$OUT/output.log" || { cat "$OUT/output.log"; return 1; }
-	done
 }
 
 @test "demo: on this machine, nothing shows as shipped, and all is as before" {

@@ -5,6 +5,12 @@
 # full or the power is cut: scripts/lab/guest/install/cases is what runs there, in
 # one run of six boots.
 
+setup()
+{
+	# shellcheck source=selftests/scripts/in-debian.sh
+	. "$BATS_TEST_DIRNAME/in-debian.sh"
+}
+
 setup_file()
 {
 	local dir kver
@@ -30,27 +36,9 @@ setup_file()
 	"$TOP/scripts/host/sign" --key "$dir/key.pem" --cert "$dir/cert.pem" \
 		--kver "$kver" --modules "$dir/payload/signed"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/modules/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
-	cp "$TOP"/scripts/lab/guest/install/{run,cases} "$dir/payload/"
+	cp "$TOP"/scripts/lab/guest/{install/run,install/cases,verdict.sh} "$dir/payload/"
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$dir/payload/racefix/"
 	"$TOP/scripts/lab/debian-host" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
-}
-
-# passed NAME... - these cases
-passed()
-{
-	local name
-
-	for name; do
-		grep -qxF "ok - $name" "$OUT/output.log" && continue
-		# All that the case said.
-		awk -v head="not ok - $name" '
-			$0 == head { on = 1; print; next }
-			/^(not )?ok - / { on = 0 }
-			on' "$OUT/output.log"
-		grep -qxF "not ok - $name" "$OUT/output.log" ||
-			{ echo "$name: was not run; the host said last:"; tail -n 5 "$OUT/output.log"; }
-		return 1
-	done
 }
 
 @test "install: modules that are not fit are refused, nothing is touched" {

@@ -7,6 +7,12 @@
 # LOAD_LINE in the environment: the kernel line, 6.1 or 5.10 (default 6.1).
 # CHECK_ALL in the environment: also the cases that are much like one of the others.
 
+setup()
+{
+	# shellcheck source=selftests/scripts/in-debian.sh
+	. "$BATS_TEST_DIRNAME/in-debian.sh"
+}
+
 setup_file()
 {
 	local dir kver line=${LOAD_LINE:-6.1}
@@ -29,7 +35,7 @@ setup_file()
 	cp "$TOP/scripts/lab/guest/load/kvm_user.c" "$dir/user/"
 	echo 'obj-m := kvm_user.o' >"$dir/user/Kbuild"
 	env -u O make -C "$BUILD/kernels/$line/kbuild" M="$dir/user"
-	cp "$dir/user/kvm_user.ko" "$TOP"/scripts/lab/guest/{load/run,load/cases,cases.sh} \
+	cp "$dir/user/kvm_user.ko" "$TOP"/scripts/lab/guest/{load/run,load/cases,cases.sh,verdict.sh,no-race.sh} \
 		"$dir/payload/"
 	[ -z "${CHECK_ALL-}" ] || touch "$dir/payload/all"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
@@ -40,24 +46,6 @@ setup_file()
 	mkdir "$dir/payload/racefix/selftests"
 	cp -r "$TOP/selftests/races" "$dir/payload/racefix/selftests/"
 	"$TOP/scripts/lab/debian-host" --kernel "$line" --payload "$dir/payload" --out "$OUT" --timeout 2000 || :
-}
-
-# passed NAME... - these cases
-passed()
-{
-	local name
-
-	for name; do
-		grep -qxF "ok - $name" "$OUT/output.log" && continue
-		# All that the case said.
-		awk -v head="not ok - $name" '
-			$0 == head { on = 1; print; next }
-			/^(not )?ok - / { on = 0 }
-			on' "$OUT/output.log"
-		grep -qxF "not ok - $name" "$OUT/output.log" ||
-			{ echo "$name: was not run; the host said last:"; tail -n 5 "$OUT/output.log"; }
-		return 1
-	done
 }
 
 @test "load: the modules, and back, twice; parameters" {

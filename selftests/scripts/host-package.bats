@@ -7,6 +7,12 @@
 #
 # PACKAGE_LINE in the environment: the kernel line, 6.1 or 5.10 (default 6.1).
 
+setup()
+{
+	# shellcheck source=selftests/scripts/in-debian.sh
+	. "$BATS_TEST_DIRNAME/in-debian.sh"
+}
+
 setup_file()
 {
 	local dir
@@ -34,18 +40,6 @@ setup_file()
 	"$TOP/scripts/lab/debian-host" --kernel "$LINE" --disk "$dir/disk" \
 		--payload "$dir/payload" --out "$OUT" --timeout 2000 || :
 	rm -f "$dir/disk"
-}
-
-# passed NAME... - these cases
-passed()
-{
-	local name
-
-	for name; do
-		grep -qxF "ok - $name" "$OUT/output.log" && continue
-		cat "$OUT/output.log"
-		return 1
-	done
 }
 
 @test "package: lintian has nothing to complain of" {

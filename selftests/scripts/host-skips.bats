@@ -38,7 +38,7 @@ in_host()
 	fi
 	echo "$set" >"$dir/payload/set"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/as" "$TOP/scripts/lab/guest/skips/as.c"
-	cp "$TOP/scripts/lab/guest/skips/run" "$dir/payload/"
+	cp "$TOP"/scripts/lab/guest/{skips/run,no-race.sh} "$dir/payload/"
 	echo "$3" >"$dir/payload/probe"
 	"$TOP/scripts/lab/host-run" --host "$1" --kernel "$2" --payload "$dir/payload" --out "$OUT" --timeout 5000
 	cat "$OUT/output.log"

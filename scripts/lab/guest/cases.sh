@@ -6,40 +6,15 @@
 # Of /payload: racefix/ has scripts/ and what they need; modules/ the set to load,
 # with tinyvm.
 
+# shellcheck source=scripts/lab/guest/verdict.sh
+. ./verdict.sh
+
 RACEFIX=/payload/racefix
 LOAD=$RACEFIX/scripts/host/load
 UNLOAD=$RACEFIX/scripts/host/unload
 SET=/payload/modules
-LOG=/tmp/case.log
 VENDOR=kvm_amd
 failed=''
-
-# fail TEXT - what the case found
-fail()
-{
-	problems+="    $*"$'\n'
-}
-
-# run COMMAND... - $status and the output in $LOG
-run()
-{
-	status=0
-	echo "\$ $*" >>$LOG
-	"$@" >>$LOG 2>&1 </dev/null || status=$?
-	echo "[$status]" >>$LOG
-}
-
-# expect STATUS [TEXT...] - of the last run; each TEXT must be in what it said
-expect()
-{
-	local text
-
-	[ "$status" = "$1" ] || fail "exit code $status instead of $1"
-	shift
-	for text; do
-		grep -qF -- "$text" $LOG || fail "nothing says: $text"
-	done
-}
 
 # ours, distros - whose modules are in use?
 ours()
@@ -64,14 +39,7 @@ a_case()
 	distros || fail "the distro's modules are not in use after it"
 	$SET/tinyvm >>$LOG 2>&1 || fail "no VM runs after it"
 	[ ! -e /run/kvm-racefix/swapping ] || fail "a change of modules is left half-way"
-	if [ -z "$problems" ]; then
-		echo "ok - $1"
-	else
-		failed=1
-		printf 'not ok - %s\n%s' "$1" "$problems"
-		sed 's/^/    | /' $LOG
-	fi
-	echo "# $((SECONDS - begin)) s"
+	judged "$1" $begin || failed=1
 }
 
 # reset_host - the distro's modules, as at boot
@@ -81,13 +49,6 @@ reset_host()
 	rm -rf /run/kvm-racefix /etc/modprobe.d/case.conf
 	rmmod $VENDOR kvm 2>/dev/null
 	modprobe $VENDOR
-}
-
-# a_copy - a copy of the set, to break
-a_copy()
-{
-	rm -rf /tmp/set
-	cp -r $SET /tmp/set
 }
 
 # break_crc MODULE SYMBOL - change what the copy's module expects of SYMBOL

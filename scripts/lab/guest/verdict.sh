@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # for those who source this
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# How a case runs a command and says what was wrong, in the emulated host of scripts/debian-host.
+# Shared by the cases of load, demo and install. /payload/modules has the set, with tinyvm.
+
+LOG=/tmp/case.log
+
+# fail TEXT - what the case found
+fail()
+{
+	problems+="    $*"$'\n'
+}
+
+# run COMMAND... - $status and the output in $LOG
+run()
+{
+	status=0
+	echo "\$ $*" >>$LOG
+	"$@" >>$LOG 2>&1 </dev/null || status=$?
+	echo "[$status]" >>$LOG
+}
+
+# expect STATUS [TEXT...] - of the last run; each TEXT must be in its output
+expect()
+{
+	local text
+
+	[ "$status" = "$1" ] || fail "exit code $status instead of $1"
+	shift
+	for text; do
+		grep -qF -- "$text" $LOG || fail "nothing says: $text"
+	done
+}
+
+# judged NAME BEGIN - print what became of the case, which began at $SECONDS of BEGIN; fails if it did
+judged()
+{
+	local code=0
+
+	if [ -z "$problems" ]; then
+		echo "ok - $1"
+	else
+		code=1
+		printf 'not ok - %s\n%s' "$1" "$problems"
+		sed 's/^/    | /' $LOG
+	fi
+	echo "# $((SECONDS - $2)) s"
+	return $code
+}
+
+# a_copy - a copy of the set, to break
+a_copy()
+{
+	rm -rf /tmp/set
+	cp -r /payload/modules /tmp/set
+}
