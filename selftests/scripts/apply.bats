@@ -393,12 +393,10 @@ rhel_84()
 @test "apply: killed half-way, the next run does all of it; so if the recovery is killed" {
 	new_tree
 	trap_at KILL mv 3
-	PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$APPLY" "$TREE"
-	[ "$status" -eq 137 ]
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run -137 "$APPLY" "$TREE"
 	run ! diff -rq "$TREE" "$ORIG"
 	trap_at KILL mv 2
-	PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$APPLY" --recover "$TREE"
-	[ "$status" -eq 137 ]
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run -137 "$APPLY" --recover "$TREE"
 	run -0 "$APPLY" "$TREE"
 	diff -r "$TREE" "$PATCHED"
 }

@@ -21,6 +21,8 @@ setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	# shellcheck source=selftests/scripts/commands.sh
+	. "$BATS_TEST_DIRNAME/commands.sh"
 	PATH=$TOP/scripts/modules:$PATH
 	K=$BUILD/kernels/6.12
 	KVER=$(<"$K/release")
@@ -38,15 +40,6 @@ scratch()
 	export O
 }
 
-# stub COMMAND SCRIPT - put a COMMAND of ours before the machine's
-stub()
-{
-	mkdir -p "$BATS_TEST_TMPDIR/bin"
-	printf '#!/bin/bash\n%s\n' "$2" >"$BATS_TEST_TMPDIR/bin/$1"
-	chmod +x "$BATS_TEST_TMPDIR/bin/$1"
-	PATH=$BATS_TEST_TMPDIR/bin:$PATH
-}
-
 # is_clean ROOT - nothing is mounted below it, and nothing was written to its /dev
 is_clean()
 {
@@ -58,21 +51,17 @@ is_clean()
 }
 
 @test "build-root: an unknown line, and one without headers, are refused" {
-	run build-root 4.99
-	[ "$status" -eq 2 ]
+	run -2 build-root 4.99
 	[[ $output == *4.99*6.12* ]]
-	O=$BATS_TEST_TMPDIR/build run build-root 6.12
-	[ "$status" -eq 2 ]
+	O=$BATS_TEST_TMPDIR/build run -2 build-root 6.12
 	[[ $output == *"kernel-get --want headers 6.12"* ]]
-	run build-root
-	[ "$status" -eq 2 ]
+	run -2 build-root
 }
 
 @test "build-root: a second run does nothing, says nothing, and asks nobody" {
 	stub apt-get 'echo "apt-get $*" >&2; exit 1'
 	stub apt-cache 'echo "apt-cache $*" >&2; exit 1'
-	run build-root 6.12
-	[ "$status" -eq 0 ]
+	run -0 build-root 6.12
 	[ -z "$output" ]
 }
 
@@ -83,8 +72,7 @@ is_clean()
 	cp -r "$BUILD/apt" "$O/apt"
 	find "$O/apt" -name sources.list -exec cp {} {}.used \;
 	echo no-such-compiler >"$O/kernels/6.12/headers/needs"
-	run build-root 6.12
-	[ "$status" -eq 2 ]
+	run -2 build-root 6.12
 	[[ $output == *no-such-compiler* ]]
 	[ ! -e "$O/kernels/6.12/root" ]
 	[ ! -e "$O/kernels/6.12/.root.part" ]
@@ -119,8 +107,7 @@ is_clean()
 @test "modules-build: where the root cannot be entered it says what that takes" {
 	scratch
 	stub unshare 'echo "unshare: unshare failed: Operation not permitted" >&2; exit 1'
-	run modules-build --kernel 6.12 --variant racegate
-	[ "$status" -eq 2 ]
+	run -2 modules-build --kernel 6.12 --variant racegate
 	[[ $output == *"Operation not permitted"*"user namespaces"* ]]
 	[ ! -e "$O/modules/$KVER/racegate" ]
 }

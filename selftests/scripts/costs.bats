@@ -4,6 +4,8 @@
 # scripts/costs: the table that it makes of counts, and the hosts that it boots. Its kernel,
 # modules and host are stubs here; the output of the host was recorded on 6.1.192-3 in QEMU.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=selftests/scripts/stubs.sh
@@ -33,22 +35,20 @@ says()
 	printf 'cost\t%s\t%s\t%s\t256\n' "$2" "$3" "$4" >>"$O/says-$1"
 }
 
-# costs ARGUMENT...
+# costs STATUS ARGUMENT...
 costs()
 {
-	run "$COPY/scripts/lab/costs" --kernel 6.1 "$@"
+	run "-$1" "$COPY/scripts/lab/costs" --kernel 6.1 "${@:2}"
 }
 
 @test "costs: as many instructions on both sets are no cost" {
-	costs
-	[ "$status" -eq 0 ]
+	costs 0
 	[[ $output =~ "6.1.192-3 "+"qemu "+"exit "+"2980 "+"2980 "+"+0 "+"+0.000 "+same ]]
 	[[ $output =~ "page fault "+"2748 "+"2748 " ]]
 }
 
 @test "costs: two boots, the sets in either order, with a TSC that counts" {
-	costs --host bochs
-	[ "$status" -eq 0 ]
+	costs 0 --host bochs
 	[ "$(cat "$O/orders")" = $'stock patched\npatched stock' ]
 	[ "$(grep -c -- "--host bochs .*--icount" "$O/booted")" -eq 2 ]
 	[ "$(wc -l <"$O/costs/results.tsv")" -eq 12 ]
@@ -57,16 +57,13 @@ costs()
 
 @test "costs: a path that costs more than the limit is marked, and exits with 1" {
 	sed -i 's/2980/2984/g' "$O/says-patched"
-	costs
-	[ "$status" -eq 1 ]
+	costs 1
 	[[ $output =~ "+4 "+"+0.134 ".*MORE ]]
 	[ "$(grep -c MORE <<<"$output")" -eq 1 ]
-	costs --limit 0.2
-	[ "$status" -eq 0 ]
+	costs 0 --limit 0.2
 	# Just at the limit is not above it; less is no cost.
 	sed -i 's/2984/2979/g; s/36149/36185/' "$O/says-patched"
-	costs
-	[ "$status" -eq 0 ]
+	costs 0
 	[[ $output =~ "-1 "+"-0.034 " ]]
 	[[ $output =~ "+36 "+"+0.100 " ]]
 }
@@ -76,49 +73,40 @@ costs()
 		printf '6.1\tqemu\tstock\texit\t1\t1000\t1000\t256\n6.1\tqemu\tpatched\texit\t1\t1007\t1010\t256\n'
 		printf '6.1\tqemu\tstock\texit\t2\t1003\t1003\t256\n6.1\tqemu\tpatched\texit\t2\t1000\t1010\t256\n'
 	} >"$O/rows"
-	run awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
-	[ "$status" -eq 0 ]
+	run -0 awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
 	[[ $output =~ "exit "+"1000 "+"1000 "+"+0 "+"+0.000 "+~7 ]]
 	# A difference that is not above that of the boots is none.
 	sed -i "s/1000\t1010/1006\t1010/" "$O/rows"
-	run awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
-	[ "$status" -eq 1 ]
+	run -1 awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
 	sed -i "s/1003\t1003/1006\t1006/" "$O/rows"
-	run awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
-	[ "$status" -eq 0 ]
+	run -0 awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
 }
 
 @test "costs: a path that the kernel has not is left out; one that a set lacks is an error" {
 	printf 'cost\tXen event\t-\tno event channels in this kvm.ko\n' | tee -a "$O/says-stock" >>"$O/says-patched"
-	costs
-	[ "$status" -eq 0 ]
+	costs 0
 	[[ $output != *Xen* ]]
 	says stock "first KVM_RUN" 75209 75209
-	costs
-	[ "$status" -eq 1 ]
+	costs 1
 	[[ $output == *"first KVM_RUN was not counted on both sets"* ]]
 }
 
 @test "costs: a path that fails, or a host that dies, is no result" {
-	STATUS=1 costs
-	[ "$status" -eq 3 ]
+	STATUS=1 costs 3
 	[[ $output == *"not all could be counted; see "*output.log* ]]
-	HOST_RC=3 costs
-	[ "$status" -eq 3 ]
+	HOST_RC=3 costs 3
 	[ ! -s "$O/costs/results.tsv" ]
 }
 
 @test "costs: against other modules than the kernel's own" {
 	cp "$O/says-stock" "$O/says-unpatched"
-	costs --against unpatched
-	[ "$status" -eq 0 ]
+	costs 0 --against unpatched
 	[ "$(cat "$O/built")" = $'--kernel 6.1 --variant patched\n--kernel 6.1 --variant unpatched' ]
 }
 
 @test "costs: the page has a row for each path, and keeps those of other kernels" {
-	costs
-	run "$COPY/scripts/lab/costs" --table
-	[ "$status" -eq 0 ]
+	costs 0
+	run -0 "$COPY/scripts/lab/costs" --table
 	page=$COPY/doc/results/costs.md
 	grep -qF '| 6.1.192-3 | qemu | stock | exit | 2980 | 2980 | +0 | +0.000 | 0 |' "$page"
 	sed -i 's/6.1.192-3/6.1.176-1/' "$page"
@@ -129,17 +117,15 @@ costs()
 @test "costs: a wrong use is named" {
 	for args in "--host kvm" "--against patched" "--boots 0" "--limit much" "--kernel /nowhere/"; do
 		# shellcheck disable=SC2086 # words are wanted
-		run "$COPY/scripts/lab/costs" $args
-		[ "$status" -eq 2 ]
+		run -2 "$COPY/scripts/lab/costs" $args
 		[ -n "$output" ]
 	done
 }
 
 @test "costs: of one boot it is not said that boots are the same" {
-	costs --boots 1
-	[ "$status" -eq 0 ]
+	costs 0 --boots 1
 	[[ $output != *" same"* ]]
 	[ "$(grep -c ' one$\| one ' <<<"$output")" -ge 2 ]
-	costs --boots 2
+	costs 0 --boots 2
 	[[ $output == *" same"* ]]
 }

@@ -4,6 +4,8 @@
 # scripts/debug-host: what it makes of what kernels and tests say. Its kernel, modules,
 # tests and host are stubs here; a person runs real ones.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=selftests/scripts/stubs.sh
@@ -32,11 +34,7 @@ setup()
 	# -F version FILE
 	stub bin/modinfo 'echo "kvm-racefix 1.0 ($(cat "$O/closed"))"'
 	# host-run: what there is in says/WHAT, or a clean end; the arguments go to booted
-	stub scripts/lab/host-run '
-		while [ $# -gt 0 ]; do
-			case $1 in --out) out=$2 ;; --append) append=$2 ;; esac
-			shift
-		done
+	stub_boot '
 		what=${out##*-qemu-}
 		echo "$what: $append: $(cut -d " " -f 2-4 "$out/payload/plan" | tr "\n" ",")" >>"$O/booted"
 		while read -r row _; do
@@ -56,14 +54,14 @@ says()
 	cat >"$O/says/$1/$2"
 }
 
+# debug_host STATUS ARGUMENT...
 debug_host()
 {
-	run "$COPY/scripts/lab/debug-host" "$@"
+	run "-$1" "$COPY/scripts/lab/debug-host" "${@:2}"
 }
 
 @test "debug-host: patched modules come first, and unfixed ones one by one" {
-	debug_host tree
-	[ "$status" -eq 0 ]
+	debug_host 0 tree
 	diff - <(LC_ALL=C sort "$O/booted") <<-'END'
 	ends_it: oops=panic kasan_multi_shot: a-race stock ends_it,
 	patched: oops=panic kasan_multi_shot: a-race patched every,
@@ -86,21 +84,18 @@ debug_host()
 	[    5.000000] general protection fault, probably for non-canonical address 0xdffffc0000000001: 0000 [#1] SMP KASAN
 	[    5.000001] RIP: 0010:commit_zap_page+0x1/0x2 [kvm]
 	END
-	debug_host tree
-	[ "$status" -eq 0 ]
+	debug_host 0 tree
 	echo "$output"
 	[ "$(grep -P '\tstock\t' "$O/trees/debug.tsv" | cut -f 6)" = "BUG: KASAN: use-after-free in zap [kvm] (2 times); WARNING: at lib/list_debug.c:49 __list_del_entry_valid; at boot: WARNING: at here; general protection fault, probably for non-canonical address in commit_zap_page" ]
 
 	mv "$O/says/stock" "$O/says/patched"
-	debug_host tree
-	[ "$status" -eq 1 ]
+	debug_host 1 tree
 	# The modules are not to blame for what was there before them.
 	says patched console.log <<-'END'
 	[    0.500000] WARNING: CPU: 0 PID: 1 at here
 	[    1.000000] host: init reached
 	END
-	debug_host tree
-	[ "$status" -eq 0 ]
+	debug_host 0 tree
 	[[ $output == *"at boot: WARNING: at here"* ]]
 }
 
@@ -114,8 +109,7 @@ debug_host()
 	@lab@ end 1 1 10
 	@lab@ lockdep 1
 	END
-	debug_host tree
-	[ "$status" -eq 1 ]
+	debug_host 1 tree
 	[[ $output == *"1 passed, 1 failed, 0 skipped"* ]]
 	says patched output.log <<-'END'
 	@lab@ begin 1
@@ -124,8 +118,7 @@ debug_host()
 	@lab@ end 1 4 10
 	@lab@ lockdep 1
 	END
-	debug_host tree
-	[ "$status" -eq 1 ]
+	debug_host 1 tree
 	[[ $output == *"no case passed"* ]]
 	says patched output.log <<-'END'
 	@lab@ begin 1
@@ -134,8 +127,7 @@ debug_host()
 	@lab@ end 1 0 10
 	@lab@ lockdep 0
 	END
-	debug_host tree
-	[ "$status" -eq 1 ]
+	debug_host 1 tree
 	[[ $output == *"lock validator was off"* ]]
 	# A test that does not end, or modules that do not load.
 	says patched output.log <<-'END'
@@ -145,22 +137,18 @@ debug_host()
 	@lab@ end 1 setup 10
 	@lab@ lockdep 1
 	END
-	debug_host tree
-	[ "$status" -eq 1 ]
+	debug_host 1 tree
 	[[ $output == *"1 passed, 1 failed"* ]]
 }
 
 @test "debug-host: a host that dies is 3 with patched modules only" {
 	says stock result <<<end=panic
-	debug_host tree
-	[ "$status" -eq 0 ]
+	debug_host 0 tree
 	[[ $output == *"the host dies"* ]]
 	mv "$O/says/stock" "$O/says/patched"
-	debug_host tree
-	[ "$status" -eq 3 ]
+	debug_host 3 tree
 	says patched result <<<end=no-boot
-	debug_host tree
-	[ "$status" -eq 3 ]
+	debug_host 3 tree
 }
 
 @test "debug-host --kind kcsan: of races outside of modules only the number is told" {
@@ -169,20 +157,16 @@ debug_host()
 	[    2.000000] BUG: KCSAN: data-race in one / other
 	[    3.000000] BUG: KCSAN: data-race in one / third
 	END
-	debug_host --kind kcsan tree
-	[ "$status" -eq 0 ]
+	debug_host 0 --kind kcsan tree
 	[[ $output == *"2 data races outside of modules"* ]]
-	run grep kasan_multi_shot "$O/booted"
-	[ "$status" -eq 1 ]
+	run -1 grep kasan_multi_shot "$O/booted"
 	echo '[    4.000000] BUG: KCSAN: data-race in one [kvm] / other' >>"$O/says/patched/console.log"
-	debug_host --kind kcsan tree
-	[ "$status" -eq 1 ]
+	debug_host 1 --kind kcsan tree
 	[[ $output == *"data-race in one [kvm] / other"* ]]
 }
 
 @test "debug-host --stress: on patched modules, and on unfixed ones race by race" {
-	debug_host --stress 60 --race a-race tree
-	[ "$status" -eq 0 ]
+	debug_host 0 --stress 60 --race a-race tree
 	diff - <(LC_ALL=C sort "$O/booted") <<-'END'
 	ends_it: oops=panic kasan_multi_shot: a-race stock ends_it,
 	patched: oops=panic kasan_multi_shot: a-race patched every,
@@ -197,10 +181,8 @@ debug_host()
 	grep -q "	stock: stress a-race	" "$O/trees/debug.tsv"
 	# It is as good as the forced cases on patched modules.
 	says stress console.log <<<"BUG: KASAN: use-after-free in zap [kvm]"
-	debug_host --stress 60 tree
-	[ "$status" -eq 1 ]
-	debug_host --stress soon tree
-	[ "$status" -eq 2 ]
+	debug_host 1 --stress 60 tree
+	debug_host 2 --stress soon tree
 	[[ $output == *"give seconds"* ]]
 }
 
@@ -222,30 +204,25 @@ debug_host()
 	@lab@ end 5 1 10
 	@lab@ lockdep 0
 	END
-	debug_host --kvm-selftests tree
-	[ "$status" -eq 0 ]
+	debug_host 0 --kvm-selftests tree
 	grep -qP "\tpatched: kernel's selftests\t1 passed, 1 failed, 0 skipped, 1 timed out\tnone$" "$O/trees/debug.tsv"
 	printf '%s\n' 'host: init reached' 'BUG: KASAN: use-after-free in zap [kvm]' | says selftests console.log
-	debug_host --kvm-selftests tree
-	[ "$status" -eq 1 ]
+	debug_host 1 --kvm-selftests tree
 	# Patched modules of races that this host does not show can break them as well.
 	rm "$O/says/selftests/output.log"
 	echo another >"$O/closed"
-	debug_host --kvm-selftests tree
-	[ "$status" -eq 1 ]
+	debug_host 1 --kvm-selftests tree
 	# Not all of them ran.
 	rm "$O/says/selftests/console.log"
 	says selftests output.log </dev/null
-	debug_host --kvm-selftests tree
-	[ "$status" -eq 3 ]
+	debug_host 3 --kvm-selftests tree
 	echo 'no race closed' >"$O/closed"
-	debug_host --kvm-selftests tree
-	[ "$status" -eq 0 ]
+	debug_host 0 --kvm-selftests tree
 	[[ $output == *"no patched modules for the kernel's selftests"* ]]
 }
 
 @test "debug-host --table: rows of other kernels stay, and what is below" {
-	debug_host tree
+	debug_host 0 tree
 	"$COPY/scripts/lab/debug-host" --table
 	printf '\nA note.\n' >>"$COPY/doc/results/debug.md"
 	sed -i 's/^9\.9\.0	/9.10.0	/; 1d' "$O/trees/debug.tsv"
@@ -267,28 +244,21 @@ debug_host()
 @test "debug-host: bad input is refused" {
 	for args in '' 'a b' '--no-such-option a' '--kind'; do
 		# shellcheck disable=SC2086 # words are wanted
-		debug_host $args
-		[ "$status" -eq 2 ]
+		debug_host 2 $args
 		[[ $output == *usage:* ]]
 	done
-	debug_host --kind kmsan tree
-	[ "$status" -eq 2 ]
+	debug_host 2 --kind kmsan tree
 	[[ $output == *kmsan* ]]
-	debug_host --host mars tree
-	[ "$status" -eq 2 ]
+	debug_host 2 --host mars tree
 	[[ $output == *mars* ]]
-	debug_host --race no-such-race tree
-	[ "$status" -eq 2 ]
+	debug_host 2 --race no-such-race tree
 	[[ $output == *no-such-race* ]]
-	debug_host --race c-race tree
-	[ "$status" -eq 2 ]
+	debug_host 2 --race c-race tree
 	[[ $output == *"none of these races"*c-race* ]]
-	debug_host --table
-	[ "$status" -eq 2 ]
+	debug_host 2 --table
 	[[ $output == *"no results"* ]]
 	: >"$O/trees/9.9.0-kcsan/kbuild/.config"
-	debug_host --kind kcsan tree
-	[ "$status" -eq 2 ]
+	debug_host 2 --kind kcsan tree
 	[[ $output == *CONFIG_KCSAN* ]]
 	[ ! -e "$O/booted" ]
 }

@@ -4,11 +4,14 @@
 # scripts/demo as a person meets it who types something wrong, or changes their
 # mind. That it shows races and closes them is a step of scripts/check.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	# shellcheck source=selftests/scripts/stubs.sh
+	. "$BATS_TEST_DIRNAME/stubs.sh"
 	DEMO=$TOP/scripts/lab/demo
+	COPY=$BATS_TEST_TMPDIR
 	unset RACE KERNEL HOST RUNS WITHOUT
 }
 
@@ -19,14 +22,12 @@ emulators()
 }
 
 @test "demo: an unknown race is refused, and the known ones named" {
-	RACE=no-such-race run "$DEMO"
-	[ "$status" -eq 2 ]
+	RACE=no-such-race run -2 "$DEMO"
 	[[ $output == *no-such-race*apicv-vcpu-creation*nested-vmcs12-pages* ]]
 }
 
 @test "demo: an unknown kernel is refused, and the known ones named" {
-	KERNEL=4.99 run "$DEMO"
-	[ "$status" -eq 2 ]
+	KERNEL=4.99 run -2 "$DEMO"
 	[[ $output == *4.99*5.10*6.1* ]]
 	# One of several is enough.
 	KERNEL="6.1 6.1.x" run "$DEMO"
@@ -36,15 +37,13 @@ emulators()
 
 @test "demo: a line that has patches, and no kernel in Debian, is refused with what can be done" {
 	for line in 6.6 6.18; do
-		KERNEL=$line RACE=nested-vmcs12-pages run "$DEMO"
-		[ "$status" -eq 2 ]
+		KERNEL=$line RACE=nested-vmcs12-pages run -2 "$DEMO"
 		[[ $output == *"patches for $line, but Debian has no kernel"*tree-host* ]]
 	done
 }
 
 @test "demo: a version that the archive has not is refused with those that it has" {
-	KERNEL=6.1.1-1 run "$DEMO"
-	[ "$status" -eq 2 ]
+	KERNEL=6.1.1-1 run -2 "$DEMO"
 	[[ $output == *"no kernel 6.1.1-1; of 6.1 it has: "*6.1.*"KSRC="* ]]
 }
 
@@ -63,8 +62,7 @@ stub_copy()
 	mkdir -p "$o/kernels/6.1.20-1/source"
 	printf '6.1.0-7-amd64\n' >"$o/kernels/6.1.20-1/release"
 	stub_copy
-	O=$o KERNEL=6.1.20-1 RACE=tdp-mmu-zap run "$BATS_TEST_TMPDIR/scripts/lab/demo"
-	[ "$status" -eq 2 ]
+	O=$o KERNEL=6.1.20-1 RACE=tdp-mmu-zap run -2 "$BATS_TEST_TMPDIR/scripts/lab/demo"
 	[[ $output == *"6.1.20-1: tdp-mmu-zap is left out: "*"does not fit this version"*"cannot show: tdp-mmu-zap"* ]]
 }
 
@@ -82,25 +80,21 @@ stub_copy()
 }
 
 @test "demo: an unknown host is refused; so is one that shows none of the races" {
-	HOST=mars run "$DEMO"
-	[ "$status" -eq 2 ]
+	HOST=mars run -2 "$DEMO"
 	[[ $output == *mars* ]]
-	RACE=nested-vmcs12-pages HOST=qemu run "$DEMO"
-	[ "$status" -eq 2 ]
+	RACE=nested-vmcs12-pages HOST=qemu run -2 "$DEMO"
 	[[ $output == *nested-vmcs12-pages* ]]
 }
 
 @test "demo: a number of runs that is none is refused" {
 	for runs in 0 -1 many 3.5 99999; do
-		RUNS=$runs run "$DEMO"
-		[ "$status" -eq 2 ]
+		RUNS=$runs run -2 "$DEMO"
 		[[ $output == *"RUNS=$runs"* ]]
 	done
 }
 
 @test "demo: WITHOUT= an unknown race is refused" {
-	WITHOUT=nothing run "$DEMO"
-	[ "$status" -eq 2 ]
+	WITHOUT=nothing run -2 "$DEMO"
 	[[ $output == *nothing* ]]
 }
 
@@ -158,8 +152,7 @@ local_demo()
 	mkdir -p "$BATS_TEST_TMPDIR/bin"
 	printf '#!/bin/sh\nprintf "h\\n/dev/x 9 9 17 99%%%% /\\n"\n' >"$BATS_TEST_TMPDIR/bin/df"
 	chmod +x "$BATS_TEST_TMPDIR/bin/df"
-	O=$BATS_TEST_TMPDIR/build PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$DEMO"
-	[ "$status" -eq 2 ]
+	O=$BATS_TEST_TMPDIR/build PATH=$BATS_TEST_TMPDIR/bin:$PATH run -2 "$DEMO"
 	[[ $output == *"17 MiB free"* ]]
 	[ ! -d "$BATS_TEST_TMPDIR/build/apt" ]
 }
@@ -175,13 +168,6 @@ local_demo()
 	[[ $output == *"another demo"* ]]
 }
 
-# stub FILE TEXT - make it a script of the copy
-stub()
-{
-	printf '#!/bin/bash\n%s\n' "$2" >"$BATS_TEST_TMPDIR/$1"
-	chmod +x "$BATS_TEST_TMPDIR/$1"
-}
-
 # stub_hosts - besides, one that builds nothing and whose hosts are quick: a race shows on
 # all modules but those that are patched, unless without has its name
 stub_hosts()
@@ -193,11 +179,7 @@ stub_hosts()
 	touch "$O/selftests/tdp_mmu_zap_test" "$O/sets/racegate.ko"
 	stub bin/make 'exit 0'
 	stub scripts/modules/modules-build 'echo "$O/sets"'
-	stub scripts/lab/host-run '
-		while [ $# -gt 0 ]; do
-			case $1 in --out) out=$2 ;; esac
-			shift
-		done
+	stub_boot '
 		printf "end=clean\nseconds=3.0\n" >"$out/result"
 		while read -r row race set cases _; do
 			name=two_tdp_faults status=0 ok=ok
@@ -226,9 +208,7 @@ stub_hosts()
 	stub_hosts
 	# The source takes what opens the race.
 	sed -i 's/^fit()$/fit() { return 0; }\nunused()/' "$BATS_TEST_TMPDIR/scripts/tree/races.sh"
-	RACE=tdp-mmu-zap HOST=qemu KERNEL=6.1 RUNS=2 run "$BATS_TEST_TMPDIR/scripts/lab/demo"
-	echo "$output"
-	[ "$status" -eq 0 ]
+	RACE=tdp-mmu-zap HOST=qemu KERNEL=6.1 RUNS=2 run -0 "$BATS_TEST_TMPDIR/scripts/lab/demo"
 	diff - <(cut -c 1-108 "$O/demo/table" | sed 's/ *$//') <<-'END'
 	race                                 kernel                 host   unpatched                  patched
 	tdp-mmu-zap                          6.1.0-x                qemu   shows 2/2 (reopened)       closed 2/2
@@ -239,8 +219,7 @@ stub_hosts()
 	run env RACE=tdp-mmu-zap /usr/bin/make -s -C "$TOP" -f "$TOP/Makefile" ladder O="$O"
 	[[ $output == *"# tdp-mmu-zap, two_tdp_faults: 6.1.0-x, qemu, reopen-tdp-mmu-zap"*"a landmark"* ]]
 	# Without its patches it shows on all modules.
-	RACE=tdp-mmu-zap HOST=qemu KERNEL=6.1 RUNS=1 WITHOUT=tdp-mmu-zap run "$BATS_TEST_TMPDIR/scripts/lab/demo"
-	[ "$status" -eq 1 ]
+	RACE=tdp-mmu-zap HOST=qemu KERNEL=6.1 RUNS=1 WITHOUT=tdp-mmu-zap run -1 "$BATS_TEST_TMPDIR/scripts/lab/demo"
 	grep -E '^tdp-mmu-zap .*SHOWS 0/1' "$O/demo/table"
 	grep -E '^    run 1, fixed: two_tdp_faults: fail, not pass: .*/output.log:[0-9]+$' "$O/demo/table"
 }

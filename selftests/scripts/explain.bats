@@ -4,6 +4,8 @@
 # scripts/explain: what it says of each log in selftests/logs, of forms that a log
 # can have, and of what is none.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	TOP=$(dirname "$(dirname "$(dirname "$(readlink -f "$BATS_TEST_FILENAME")")")")
@@ -140,18 +142,14 @@ all_right()
 
 @test "explain: a CVE leads to its race and its part" {
 	[ "$(told CVE-2022-45869)" = tdp-mmu-zap:sure:CVE-2022-45869 ]
-	run "$EXPLAIN" CVE-2022-49884
-	[ "$status" -eq 0 ]
+	run -0 "$EXPLAIN" CVE-2022-49884
 	[[ $output == *gpc-refresh-lock-init* ]]
-	run "$EXPLAIN" CVE-2022-0001
-	[ "$status" -eq 1 ]
-	run "$EXPLAIN" CVE-2022
-	[ "$status" -eq 2 ]
+	run -1 "$EXPLAIN" CVE-2022-0001
+	run -2 "$EXPLAIN" CVE-2022
 }
 
 @test "explain: it says what decides, what is next, what avoids it and what else it can be" {
-	run "$EXPLAIN" "$LOGS/gpc-evtchn.log"
-	[ "$status" -eq 0 ]
+	run -0 "$EXPLAIN" "$LOGS/gpc-evtchn.log"
 	[[ $output == *"gpc-refresh (likely)"* ]]
 	[[ $output == *"RIP: 0010:kvm_xen_set_evtchn_fast"* ]]
 	[[ $output == *"CVE-2022-49882"* ]]
@@ -183,32 +181,24 @@ all_right()
 }
 
 @test "explain: what is no log gets a sentence" {
-	run "$EXPLAIN" /nowhere
-	[ "$status" -eq 2 ]
+	run -2 "$EXPLAIN" /nowhere
 	[[ $output == *"does not exist"* ]]
-	run "$EXPLAIN" "$BATS_TEST_TMPDIR"
-	[ "$status" -eq 2 ]
+	run -2 "$EXPLAIN" "$BATS_TEST_TMPDIR"
 	[[ $output == *"is a directory"* ]]
-	run "$EXPLAIN" </dev/null
-	[ "$status" -eq 2 ]
+	run -2 "$EXPLAIN" </dev/null
 	[[ $output == *"empty"* ]]
 	head -c 4096 /dev/urandom >"$BATS_TEST_TMPDIR/noise"
-	run "$EXPLAIN" "$BATS_TEST_TMPDIR/noise"
-	[ "$status" -eq 2 ]
+	run -2 "$EXPLAIN" "$BATS_TEST_TMPDIR/noise"
 	[[ $output == *"not text"* ]]
 	{ printf 'KDUMP   '; head -c 4096 /dev/zero; } >"$BATS_TEST_TMPDIR/vmcore"
-	run "$EXPLAIN" "$BATS_TEST_TMPDIR/vmcore"
-	[ "$status" -eq 2 ]
+	run -2 "$EXPLAIN" "$BATS_TEST_TMPDIR/vmcore"
 	[[ $output == *"makedumpfile"* ]]
 	{ printf 'LPKSHHRH'; head -c 4096 /dev/zero; } >"$BATS_TEST_TMPDIR/journal"
-	run "$EXPLAIN" "$BATS_TEST_TMPDIR/journal"
-	[ "$status" -eq 2 ]
+	run -2 "$EXPLAIN" "$BATS_TEST_TMPDIR/journal"
 	[[ $output == *"journalctl"* ]]
 	printf '{"MESSAGE":"a"}\n{"MESSAGE":\n' >"$BATS_TEST_TMPDIR/half.json"
-	run "$EXPLAIN" "$BATS_TEST_TMPDIR/half.json"
-	[ "$status" -eq 2 ]
-	run "$EXPLAIN" --wrong
-	[ "$status" -eq 2 ]
+	run -2 "$EXPLAIN" "$BATS_TEST_TMPDIR/half.json"
+	run -2 "$EXPLAIN" --wrong
 }
 
 @test "explain: a file of signatures that is wrong is not taken for an answer" {
@@ -226,7 +216,6 @@ Is: c
 Source: d' 'Race: a
 no field'; do
 		printf '%s\n' "$text" >"$BATS_TEST_TMPDIR/selftests/races/a/signatures"
-		run "$BATS_TEST_TMPDIR/scripts/host/explain" "$LOGS/other-panic.log"
-		[ "$status" -eq 2 ]
+		run -2 "$BATS_TEST_TMPDIR/scripts/host/explain" "$LOGS/other-panic.log"
 	done
 }

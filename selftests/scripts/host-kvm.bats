@@ -4,6 +4,8 @@
 # HOST=kvm: what a machine is told that cannot give it, and a race shown on one that can, an
 # emulated Debian with nested SVM.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=scripts/lib.sh
@@ -38,8 +40,7 @@ loaded()
 	[ -z "$(nested_problem)" ]
 	rm "$KVM_DEVICE"
 	[[ $(nested_problem) == *"you may not use $KVM_DEVICE"* ]]
-	run need_nested
-	[ "$status" -eq 2 ]
+	run -2 need_nested
 	[[ $output == *"HOST=kvm: you may not use"*"HOST=bochs and HOST=qemu"* ]]
 }
 
@@ -51,8 +52,6 @@ loaded()
 	"$TOP/scripts/lab/run" --by "$BATS_TEST_DIRNAME/kvm-in-debian" "$plan" "$BUILD/host-kvm"
 	grep -x 'host=kvm' "$BUILD/host-kvm/6.1-kvm/result"
 	grep -x 1 "$BUILD/host-kvm/6.1-kvm/debian/output.log"
-	run "$TOP/scripts/lab/report" demo "$BUILD/host-kvm/results.tsv"
-	echo "$output"
-	[ "$status" -eq 0 ]
+	run -0 "$TOP/scripts/lab/report" demo "$BUILD/host-kvm/results.tsv"
 	[[ $output == *"tdp-mmu-zap "*" kvm "*"shows 1/1 (reopened)"*"closed 1/1"* ]]
 }

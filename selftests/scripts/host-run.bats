@@ -4,6 +4,8 @@
 # host-run and what belongs to it: emulated hosts that end well and badly, in
 # both emulators, and the scanner of kernel logs.
 
+bats_require_minimum_version 1.5.0
+
 setup_file()
 {
 	# shellcheck source=scripts/lib.sh
@@ -91,8 +93,7 @@ is_gone()
 	[    6.000000] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [a:1]
 	[    7.000000] Kernel panic - not syncing: Fatal exception
 	END
-	run log-scan "$LOG"
-	[ "$status" -eq 1 ]
+	run -1 log-scan "$LOG"
 	[ "$(cut -f 1,2 <<<"$output" | tr '\t\n' ': ')" = \
 		"panic:9 oops:6 oops:7 warning:2 warning:3 warning:4 warning:8 " ]
 }
@@ -108,21 +109,17 @@ is_gone()
 	[    7.000000] BUG: spinlock bad magic on CPU#0, a/1
 	[    8.000000] BUG kmalloc-64 (Not tainted): Redzone overwritten
 	END
-	run log-scan "$LOG"
-	[ "$status" -eq 1 ]
+	run -1 log-scan "$LOG"
 	[ "$(cut -f 2 <<<"$output" | tr "\n" " ")" = "1 2 3 4 5 6 7 8 " ]
 }
 
 @test "log-scan: nothing found, and an exception" {
 	echo '[    1.000000] WARNING: CPU: 0 PID: 1 at here' >"$LOG"
 	{ cat "$TOP/selftests/lib/log-deny"; printf 'allow\tat here$\twhy\tuntil\n'; } >"$OUT"
-	run log-scan --deny "$OUT" "$LOG"
-	[ "$status" -eq 0 ]
+	run -0 log-scan --deny "$OUT" "$LOG"
 	[ -z "$output" ]
-	run log-scan "$LOG"
-	[ "$status" -eq 1 ]
-	run log-scan "$LOG.missing"
-	[ "$status" -eq 2 ]
+	run -1 log-scan "$LOG"
+	run -2 log-scan "$LOG.missing"
 	[[ $output == *"$LOG.missing"* ]]
 }
 
@@ -144,12 +141,10 @@ is_gone()
 	boot qemu 6.1 true --smp 0
 	[ "$status" -eq 2 ]
 	rm "$P/run"
-	run host-run --host qemu --kernel 6.1 --payload "$P" --out "$OUT"
-	[ "$status" -eq 2 ]
+	run -2 host-run --host qemu --kernel 6.1 --payload "$P" --out "$OUT"
 	[[ $output == *"$P/run"* ]]
 	[ ! -e "$OUT" ]
-	run host-run --payload "$P"
-	[ "$status" -eq 2 ]
+	run -2 host-run --payload "$P"
 	[[ $output == *usage:* ]]
 }
 

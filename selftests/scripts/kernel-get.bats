@@ -4,6 +4,8 @@
 # kernel-get, kernel-source and apt-private. What is fetched for the project
 # itself (O=, build/ if unset) serves here too; the rest is small.
 
+bats_require_minimum_version 1.5.0
+
 setup_file()
 {
 	# shellcheck source=scripts/lib.sh
@@ -15,6 +17,8 @@ setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	# shellcheck source=selftests/scripts/commands.sh
+	. "$BATS_TEST_DIRNAME/commands.sh"
 	PATH=$TOP/scripts/modules:$PATH
 	K=$BUILD/kernels/6.1
 }
@@ -30,18 +34,8 @@ scratch()
 	export O
 }
 
-# stub COMMAND SCRIPT - put a COMMAND of ours before the machine's
-stub()
-{
-	mkdir -p "$BATS_TEST_TMPDIR/bin"
-	printf '#!/bin/bash\n%s\n' "$2" >"$BATS_TEST_TMPDIR/bin/$1"
-	chmod +x "$BATS_TEST_TMPDIR/bin/$1"
-	PATH=$BATS_TEST_TMPDIR/bin:$PATH
-}
-
 @test "kernel-get: an unknown line is refused, and the known ones named" {
-	run kernel-get 4.99
-	[ "$status" -eq 2 ]
+	run -2 kernel-get 4.99
 	[[ $output == *"4.99"*"5.10 6.1"* ]]
 }
 
@@ -49,8 +43,7 @@ stub()
 	scratch
 	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/"
 	sed -i 's/^\t6\.1) /\t6.99) echo bookworm,bookworm-security ;;\n&/' "$BATS_TEST_TMPDIR/scripts/lib.sh"
-	run "$BATS_TEST_TMPDIR/scripts/modules/kernel-get" 6.99
-	[ "$status" -eq 4 ]
+	run -4 "$BATS_TEST_TMPDIR/scripts/modules/kernel-get" 6.99
 	[[ $output == *"has no kernel 6.99; it has: 6.1"* ]]
 	[ ! -e "$O/kernels/6.99/version" ]
 }
@@ -98,12 +91,10 @@ archive()
 	[ "$(kernel-get --name 6.1.176-1)" = 6.1.176-1 ]
 	[ "$(kernel-get --name 7.3.4)" = 7.3.4-1~bpo13+1 ]
 	[ "$(kernel-get --name 6.1)" = 6.1 ]
-	run kernel-get --name 6.1.192
-	[ "$status" -eq 2 ]
+	run -2 kernel-get --name 6.1.192
 	[[ $output == *"6.1.192 may be any of 6.1.192-1 6.1.192-2"* ]]
 	# 6.1.17 is no beginning of 6.1.176.
-	run kernel-get --name 6.1.17
-	[ "$status" -eq 4 ]
+	run -4 kernel-get --name 6.1.17
 	[[ $output == *"no kernel 6.1.17; of 6.1 it has: 6.1.176-1 6.1.192-1 6.1.192-2."*"KSRC=DIR KBUILD=DIR"* ]]
 	[ ! -e "$O/kernels" ]
 }
@@ -111,20 +102,17 @@ archive()
 @test "kernel-get: a version whose source the archive lacks is refused, with what can be done" {
 	archive "linux-image-6.1.0-51-amd64 6.1.177-1" "linux-headers-6.1.0-51-amd64 6.1.177-1" \
 		"linux-source-6.1 6.1.176-1"
-	run kernel-get 6.1.177-1
-	[ "$status" -eq 4 ]
+	run -4 kernel-get 6.1.177-1
 	[[ $output == *"no linux-source-6.1 of that version"*"KSRC=DIR"* ]]
 	[ ! -e "$O/kernels" ]
 }
 
 @test "kernel-get: what can be no version is refused, and so is a newer one of a version" {
 	for name in 6.1.x 6.1. 6.1.176- 6.1.176-x ../6.1 '6.1.176 -1' '6.1.*' 6 .; do
-		run kernel-get "$name"
-		[ "$status" -eq 2 ]
+		run -2 kernel-get "$name"
 		[[ $output == *"unknown kernel '$name'"* ]]
 	done
-	run kernel-get --update 6.1.176-1
-	[ "$status" -eq 2 ]
+	run -2 kernel-get --update 6.1.176-1
 	[[ $output == *"--update is for a line"* ]]
 }
 
@@ -134,12 +122,10 @@ archive()
 		"linux-headers-6.1.0-9-amd64 6.1.99-1" "linux-source-6.1 6.1.99-1" \
 		"linux-image-6.1.0-51-amd64 6.1.177-1" "linux-headers-6.1.0-51-amd64 6.1.177-1"
 	[ "$(kernel-get --name 6.1@bookworm)" = 6.1.176-1 ]
-	run kernel-get --name 6.12@bookworm
-	[ "$status" -eq 4 ]
+	run -4 kernel-get --name 6.12@bookworm
 	[[ $output == *"bookworm has no kernel 6.12; it has: 6.1."* ]]
 	for name in 6.1@ @bookworm 6.1.176@bookworm 6.1@../x 6.1@a@b; do
-		run kernel-get --name "$name"
-		[ "$status" -eq 2 ]
+		run -2 kernel-get --name "$name"
 		[[ $output == *"unknown kernel '$name'"* ]]
 	done
 }
@@ -147,23 +133,19 @@ archive()
 @test "kernel-get: a version of another line than the project's can be named, and the archive asked" {
 	archive "linux-image-4.9.0-1-amd64 4.9.1-1"
 	[ "$(kernel-get --name 4.9.1)" = 4.9.1-1 ]
-	run kernel-get --name 4.8.1
-	[ "$status" -eq 4 ]
+	run -4 kernel-get --name 4.8.1
 	[[ $output == *"of 4.8 it has: none"* ]]
 }
 
 @test "kernel-get: an unknown part is refused" {
-	run kernel-get --want image,firmware 6.1
-	[ "$status" -eq 2 ]
+	run -2 kernel-get --want image,firmware 6.1
 	[[ $output == *"firmware"*"image, headers, source"* ]]
 }
 
 @test "kernel-get: no line is a mistake, --help is none" {
-	run kernel-get
-	[ "$status" -eq 2 ]
+	run -2 kernel-get
 	[[ $output == *usage:* ]]
-	run kernel-get --help
-	[ "$status" -eq 0 ]
+	run -0 kernel-get --help
 	[[ $output == *usage:* ]]
 }
 
@@ -171,8 +153,7 @@ archive()
 	stub apt-get 'echo "apt-get $*" >&2; exit 1'
 	stub apt-cache 'echo "apt-cache $*" >&2; exit 1'
 	before=$(find "$K" -maxdepth 1 -printf '%p %T@\n' | sort)
-	run kernel-get 6.1
-	[ "$status" -eq 0 ]
+	run -0 kernel-get 6.1
 	[ -z "$output" ]
 	[ "$(find "$K" -maxdepth 1 -printf '%p %T@\n' | sort)" = "$before" ]
 }
@@ -215,8 +196,7 @@ archive()
 	echo 6.1.0-1-amd64 >"$O/kernels/6.1/release"
 	echo 6.1.4-1 >"$O/kernels/6.1/version"
 	: >"$O/kernels/6.1/vmlinuz"
-	run kernel-get --want headers 6.1
-	[ "$status" -eq 0 ]
+	run -0 kernel-get --want headers 6.1
 	[[ $output == *"6.1.0-1-amd64 6.1.4-1"* ]]
 	[ "$(<"$O/kernels/6.1/version")" != 6.1.4-1 ]
 	[ ! -e "$O/kernels/6.1/vmlinuz" ]
@@ -225,48 +205,41 @@ archive()
 @test "kernel-get: a full disk is seen before anything is fetched" {
 	scratch
 	stub df 'echo h; echo "x 1000 990 10 99% /"'
-	run kernel-get 6.1
-	[ "$status" -eq 2 ]
+	run -2 kernel-get 6.1
 	[[ $output == *"10 MiB"*"900 MiB"* ]]
 	[ ! -e "$O/kernels/6.1/version" ]
 }
 
 @test "kernel-source: only the version that was asked for will do" {
 	scratch
-	run kernel-source 6.1.4-1 "$BATS_TEST_TMPDIR/src"
-	[ "$status" -eq 2 ]
+	run -2 kernel-source 6.1.4-1 "$BATS_TEST_TMPDIR/src"
 	[[ $output == *"linux-source-6.1 6.1.4-1"*"KSRC="* ]]
 	[ ! -e "$BATS_TEST_TMPDIR/src" ]
 	[ -z "$(find "$BATS_TEST_TMPDIR" -maxdepth 1 -name '.src*')" ]
 }
 
 @test "apt-private: a suite that does not exist is named" {
-	O=$BATS_TEST_TMPDIR/build run apt-private no-such-suite update
-	[ "$status" -eq 4 ]
+	O=$BATS_TEST_TMPDIR/build run -4 apt-private no-such-suite update
 	[[ $output == *no-such-suite* ]]
-	run apt-private ../x update
-	[ "$status" -eq 2 ]
+	run -2 apt-private ../x update
 }
 
 @test "apt-private: a package that does not exist leaves nothing" {
 	scratch
-	run apt-private bookworm,bookworm-security download no-such-package "$BATS_TEST_TMPDIR/d"
-	[ "$status" -eq 2 ]
+	run -2 apt-private bookworm,bookworm-security download no-such-package "$BATS_TEST_TMPDIR/d"
 	[[ $output == *no-such-package* ]]
 	[ -z "$(find "$BATS_TEST_TMPDIR/d" -type f)" ]
 }
 
 @test "apt-private: a closure has what its packages depend on, as if nothing were installed" {
-	run apt-private bookworm,bookworm-security closure make
-	[ "$status" -eq 0 ]
+	run -0 apt-private bookworm,bookworm-security closure make
 	[[ $output == *make=* ]]
 	[[ $output == *libc6=* ]]
 	# Each is to be had, by that very name.
 	while read -r pkg; do
 		apt-private bookworm,bookworm-security cache show "$pkg" >/dev/null
 	done < <(grep "=" <<<"$output")
-	run apt-private bookworm,bookworm-security closure no-such-package
-	[ "$status" -eq 2 ]
+	run -2 apt-private bookworm,bookworm-security closure no-such-package
 	[[ $output == *no-such-package* ]]
 }
 

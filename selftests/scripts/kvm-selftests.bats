@@ -4,6 +4,8 @@
 # scripts/kvm-selftests: what it makes of what tests say. Its kernel, modules, host and the
 # kernel's tests are stubs here; what runs the tests is not. scripts/check boots real ones.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=selftests/scripts/stubs.sh
@@ -59,7 +61,7 @@ says()
 
 run_it()
 {
-	run "$COPY/scripts/lab/kvm-selftests" --kernel 6.1 "$@"
+	run "-$1" "$COPY/scripts/lab/kvm-selftests" --kernel 6.1 "${@:2}"
 	echo "$output"
 }
 
@@ -73,34 +75,29 @@ results()
 	stub scripts/modules/kernel-get '[ "$1" != --name ] || echo 6.1.176-1'
 	mkdir -p "$O/kernels/6.1.176-1"
 	echo 6.1.0-2-amd64 >"$O/kernels/6.1.176-1/release"
-	run "$COPY/scripts/lab/kvm-selftests" --kernel 6.1.176 --host bochs
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/kvm-selftests" --kernel 6.1.176 --host bochs
 	[[ $output == *"6.1.176-1 "*" bochs  2 tests: pass 2"* ]]
 	mkdir -p "$O/trees/6.1.176"
 	touch "$O/trees/6.1.176"/{release,version,vmlinuz,modules,kbuild,source}
-	run "$COPY/scripts/lab/kvm-selftests" --kernel "$O/trees/6.1.176" --host bochs
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/kvm-selftests" --kernel "$O/trees/6.1.176" --host bochs
 	[[ $output == *"6.1.176 "*" bochs  2 tests: pass 2"* ]]
 }
 
 @test "kvm-selftests: the same with both is fine, whatever it is" {
 	says bad 254 254
-	run_it --host bochs
-	[ "$status" -eq 0 ]
+	run_it 0 --host bochs
 	[[ $output == *"2 tests: pass 1, skip 0, fail 1, time out 0 with both; differ: none"* ]]
 	[ "$(results x86_64/bad)" = "stock 1 fail, ours 1 fail" ]
 	# Nothing was run again, and the status does not matter that it failed with.
 	says bad 1 254
-	run_it --host bochs
-	[ "$status" -eq 0 ]
+	run_it 0 --host bochs
 	[ "$(wc -l <"$O/booted")" -eq 2 ]
 }
 
 @test "kvm-selftests: what passes with the distro's modules only is told, and fails" {
 	says good 0 254
 	says bad 254 254
-	run_it --host bochs
-	[ "$status" -eq 1 ]
+	run_it 1 --host bochs
 	[[ $output == *"differ: x86_64/good: pass, fail"*"x86_64/good: pass on the kernel's own modules, fail on ours: "*/output.log:[0-9]* ]]
 	[ "$(results x86_64/good)" = "stock 1 pass, ours 1 fail, stock 2 pass, ours 2 fail, stock 3 pass, ours 3 fail" ]
 	[ "$(results x86_64/bad)" = "stock 1 fail, ours 1 fail" ]
@@ -109,8 +106,7 @@ results()
 	for pair in "4 skip" "124 timeout" "137 timeout" "134 fail"; do
 		rm -r "$O/says"
 		says good 0 "${pair% *}"
-		run_it --host bochs
-		[ "$status" -eq 1 ]
+		run_it 1 --host bochs
 		[[ $output == *"differ: x86_64/good: pass, ${pair#* }"* ]]
 	done
 }
@@ -119,8 +115,7 @@ results()
 	says good 0 254
 	says good 0 0
 	says bad 254 0
-	run_it --host bochs
-	[ "$status" -eq 0 ]
+	run_it 0 --host bochs
 	[[ $output == *"pass 1, "*"differ: x86_64/bad: fail, pass"* ]]
 	[ "$(results x86_64/good)" = "stock 1 pass, ours 1 fail, stock 2 pass, ours 2 pass, stock 3 pass, ours 3 pass" ]
 }
@@ -138,36 +133,30 @@ results()
 		printf "@lab@ begin $ROW\n#  RUN           kvm.x86_64/bad ...\nok 1 kvm.x86_64/bad\n@lab@ end $ROW %s 10\n" "$STATUS" >"$out/output.log"
 		echo end=clean >"$out/result"'
 	for end in panic hang killed; do
-		ROW=2 END=$end STATUS=0 run_it --host bochs
-		[ "$status" -eq 3 ]
+		ROW=2 END=$end STATUS=0 run_it 3 --host bochs
 		[[ $output == *"stock, run 1: not all tests were run: $end (in x86_64/bad: it did): "*"6.1 bochs: not all tests were run"* ]]
 		rm "$O/once"
 	done
 	# The watchdog of a step, and modules that do not load.
 	for step in 143 setup; do
 		touch "$O/once"
-		ROW=1 STATUS=$step run_it --host bochs --ours
-		[ "$status" -eq 3 ]
+		ROW=1 STATUS=$step run_it 3 --host bochs --ours
 		[[ $output == *"not all tests were run"* ]]
 	done
 	[ ! -e "$O/kvm-selftests/rows.tsv" ]
 }
 
 @test "kvm-selftests: what is left out is left out there only" {
-	run_it --host qemu
-	[ "$status" -eq 0 ]
+	run_it 0 --host qemu
 	[[ $output == *"3 tests: pass 3"* ]]
-	run_it --host bochs not_in_bochs
-	[ "$status" -eq 2 ]
-	run_it --host qemu left_out
-	[ "$status" -eq 2 ]
+	run_it 2 --host bochs not_in_bochs
+	run_it 2 --host qemu left_out
 	[[ $output == *left_out* ]]
 }
 
 @test "kvm-selftests: a test's last line is the reason why it skips" {
 	says good 4 4
-	run_it --host bochs
-	[ "$status" -eq 0 ]
+	run_it 0 --host bochs
 	[[ $output == *"pass 1, skip 1, "* ]]
 	awk -F '\t' '$8 == "x86_64/good" && $10 == "skip" && $13 == "the last words" { n++ } END { exit n != 2 }' \
 		"$O/kvm-selftests/run/results.tsv"
@@ -176,15 +165,13 @@ results()
 @test "kvm-selftests: the columns have room for a long release" {
 	mkdir -p "$O/trees/6.12.118+deb13-amd64"
 	touch "$O/trees/6.12.118+deb13-amd64"/{release,version,vmlinuz,modules,kbuild,source}
-	run "$COPY/scripts/lab/kvm-selftests" --kernel 6.1 --kernel "$O/trees/6.12.118+deb13-amd64" --host bochs
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/kvm-selftests" --kernel 6.1 --kernel "$O/trees/6.12.118+deb13-amd64" --host bochs
 	[ "$(grep -c '^.\{22\} bochs  2 tests: ' <<<"$output")" -eq 2 ]
 }
 
 @test "kvm-selftests --table: rows of other kernels stay" {
 	says bad 254 254
-	run_it --host bochs
-	[ "$status" -eq 0 ]
+	run_it 0 --host bochs
 	"$COPY/scripts/lab/kvm-selftests" --table
 	grep -qF '| 6.1 | bochs | 2 | 1 | 0 | 1 | 0 | none |' "$COPY/doc/results/kvm-selftests.md"
 	printf '\nA note.\n' >>"$COPY/doc/results/kvm-selftests.md"
@@ -196,13 +183,10 @@ results()
 }
 
 @test "kvm-selftests: bad input is refused" {
-	run_it --host mars
-	[ "$status" -eq 2 ]
-	run "$COPY/scripts/lab/kvm-selftests" --kernel 9.9
-	[ "$status" -eq 2 ]
+	run_it 2 --host mars
+	run -2 "$COPY/scripts/lab/kvm-selftests" --kernel 9.9
 	[[ $output == *9.9* ]]
-	run "$COPY/scripts/lab/kvm-selftests" --table
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/kvm-selftests" --table
 	[[ $output == *"no results"* ]]
 }
 
@@ -217,38 +201,32 @@ a_tree()
 
 @test "kvm-selftests --kernel DIR: a tree's kernel, and more time for a debug kernel" {
 	tree=$(a_tree 9.9.0)
-	run "$COPY/scripts/lab/kvm-selftests" --kernel "$tree" --host bochs
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/kvm-selftests" --kernel "$tree" --host bochs
 	[[ $output == *"9.9.0 "*" bochs "*"2 tests: pass 2"* ]]
 	grep -qxF -- "--kbuild $tree/kbuild --ksrc $tree/source --variant patched" "$O/built"
 	normal=$(grep -o -- '--timeout [0-9]*' "$O/booted")
 	rm "$O/booted"
 	tree=$(a_tree 9.9.0-kasan)
-	run "$COPY/scripts/lab/kvm-selftests" --kernel "$tree" --host bochs
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/kvm-selftests" --kernel "$tree" --host bochs
 	grep -q kasan_multi_shot "$O/booted"
 	[ "$(grep -o -- '--timeout [0-9]*' "$O/booted" | cut -d ' ' -f 2)" -gt "${normal#* }" ]
 	[ "$(cut -f 1 "$O/kvm-selftests/rows.tsv" | sort -u | tr '\n' ' ')" = "9.9.0 9.9.0-kasan " ]
 	# One that is called as a line of the distro's, or is none.
 	tree=$(a_tree 6.1)
-	run "$COPY/scripts/lab/kvm-selftests" --kernel "$tree"
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/kvm-selftests" --kernel "$tree"
 	rm "$tree/vmlinuz"
-	run "$COPY/scripts/lab/kvm-selftests" --kernel "$tree"
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/kvm-selftests" --kernel "$tree"
 	[[ $output == *vmlinuz* ]]
 }
 
 @test "kvm-selftests: with --ours, another variant or named tests nothing is kept" {
 	says bad 254 254
-	run_it --host bochs --ours
-	[ "$status" -eq 0 ]
+	run_it 0 --host bochs --ours
 	[[ $output == *"2 tests: pass 1, skip 0, fail 1, time out 0 with ours"* ]]
 	[ "$(results x86_64/bad)" = "ours 1 fail" ]
-	run_it --host bochs --variant other
-	[ "$status" -eq 0 ]
+	run_it 0 --host bochs --variant other
 	grep -q -- '--variant other' "$O/built"
-	run_it --host bochs x86_64/good
+	run_it 0 --host bochs x86_64/good
 	[[ $output == *" bochs  1 tests: pass 1"* ]]
 	[ ! -e "$O/kvm-selftests/rows.tsv" ]
 }

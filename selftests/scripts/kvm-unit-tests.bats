@@ -4,6 +4,8 @@
 # scripts/kvm-unit-tests: the choice of tests, and the judgement of their results. The source,
 # the kernel, modules and host are stubs here.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=selftests/scripts/stubs.sh
@@ -60,15 +62,14 @@ says()
 	printf '%s\n' "${@:3}" >"$O/says-$1-$2"
 }
 
-# unit_tests ARGUMENT...
+# unit_tests STATUS ARGUMENT...
 unit_tests()
 {
-	run "$COPY/scripts/lab/kvm-unit-tests" --kernel 6.1 "$SOURCE" "$@"
+	run "-$1" "$COPY/scripts/lab/kvm-unit-tests" --kernel 6.1 "$SOURCE" "${@:2}"
 }
 
 @test "kvm-unit-tests: the needs of a test are read from unittests.cfg; some are left out" {
-	unit_tests
-	[ "$status" -eq 0 ]
+	unit_tests 0
 	[[ $output == *"6.1.192-3: 2 tests: pass 2, skip 0, fail 0, time out 0 with both; differ: none"* ]]
 	sed 's/  */ /g' "$O/kvm-unit-tests/tests" >"$O/tests"
 	[ "$(head -n 1 "$O/tests")" = $'first\tone.flat\t2\t-\t"7 `date +%s`"\t-cpu max -device edu' ]
@@ -79,8 +80,7 @@ unit_tests()
 @test "kvm-unit-tests: an equal result on both is fine, any result" {
 	says first stock fail
 	says first patched fail
-	unit_tests
-	[ "$status" -eq 0 ]
+	unit_tests 0
 	[[ $output == *"pass 1, skip 0, fail 1, time out 0 with both; differ: none"* ]]
 	[ "$(wc -l <"$O/booted")" -eq 1 ]
 }
@@ -88,53 +88,44 @@ unit_tests()
 @test "kvm-unit-tests: a difference counts if it is there in the best of three rounds" {
 	says first stock pass timeout pass
 	says first patched timeout fail timeout
-	unit_tests
-	[ "$status" -eq 1 ]
+	unit_tests 1
 	[[ $output == *"differ: first: pass, fail"* ]]
 	[ "$(wc -l <"$O/booted")" -eq 3 ]
 	[ "$(tail -n 1 "$O/slices")" = first ]
 	says first stock pass
 	says first patched timeout pass
-	unit_tests
-	[ "$status" -eq 0 ]
+	unit_tests 0
 	# Only better with ours.
 	says first stock fail fail fail
 	says first patched pass pass pass
-	unit_tests
-	[ "$status" -eq 0 ]
+	unit_tests 0
 	[[ $output == *"differ: first: fail, pass"* ]]
 }
 
 @test "kvm-unit-tests: a boot for each slice; a host that dies is named" {
-	unit_tests --slice 1
-	[ "$status" -eq 0 ]
+	unit_tests 0 --slice 1
 	[ "$(cat "$O/slices")" = $'first\nsecond' ]
-	HOST_RC=3 unit_tests
-	[ "$status" -eq 3 ]
+	HOST_RC=3 unit_tests 3
 	[[ $output == *"the host died"* ]]
 }
 
 @test "kvm-unit-tests: only those that are named; their results are not kept" {
-	unit_tests second
-	[ "$status" -eq 0 ]
+	unit_tests 0 second
 	[ "$(cat "$O/slices")" = second ]
 	[ ! -e "$O/kvm-unit-tests/results.tsv" ]
-	unit_tests emulator
-	[ "$status" -eq 2 ]
+	unit_tests 2 emulator
 }
 
 @test "kvm-unit-tests: the page has a row for each kernel" {
-	unit_tests
-	run "$COPY/scripts/lab/kvm-unit-tests" --table
-	[ "$status" -eq 0 ]
+	unit_tests 0
+	run -0 "$COPY/scripts/lab/kvm-unit-tests" --table
 	grep -qF '| 6.1.192-3 | 2 | 2 | 0 | 0 | 0 | none |' "$COPY/doc/results/kvm-unit-tests.md"
 }
 
 @test "kvm-unit-tests: a wrong use is named" {
 	for args in "" "/nowhere" "--seconds 0 $SOURCE" "--slice x $SOURCE" "--kernel /nowhere/ $SOURCE"; do
 		# shellcheck disable=SC2086 # words are wanted
-		run "$COPY/scripts/lab/kvm-unit-tests" $args
-		[ "$status" -eq 2 ]
+		run -2 "$COPY/scripts/lab/kvm-unit-tests" $args
 		[ -n "$output" ]
 	done
 }

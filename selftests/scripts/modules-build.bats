@@ -122,8 +122,7 @@ same_module()
 @test "modules-build: a second build does nothing, in less than 2 s" {
 	before=$(find "$BUILD/modules/$KVER/patched" "$BUILD/work/$KVER/patched" -printf '%p %T@\n' | sort)
 	SECONDS=0
-	run modules_build --kernel 6.1
-	[ "$status" -eq 0 ]
+	run -0 modules_build --kernel 6.1
 	[ "$SECONDS" -lt 2 ]
 	[ "$output" = "$(readlink -f "$BUILD")/modules/$KVER/patched" ]
 	[ "$(find "$BUILD/modules/$KVER/patched" "$BUILD/work/$KVER/patched" -printf '%p %T@\n' | sort)" = "$before" ]
@@ -136,8 +135,7 @@ same_module()
 }
 
 @test "modules-build: a kernel without headers is named, and what to do" {
-	run modules_build --kver 6.1.0-999-amd64
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kver 6.1.0-999-amd64
 	[[ $output == *"/lib/modules/6.1.0-999-amd64/build"*"linux-headers-6.1.0-999-amd64"* ]]
 	[ ! -e "$BUILD/modules/6.1.0-999-amd64" ]
 }
@@ -166,15 +164,13 @@ bare()
 	bare "$BATS_TEST_TMPDIR/bin"
 	mkdir -p "$BATS_TEST_TMPDIR/build/kernels"
 	ln -s "$(readlink -f "$BUILD/kernels/6.1")" "$BATS_TEST_TMPDIR/build/kernels/6.1"
-	O=$BATS_TEST_TMPDIR/build PATH=$BATS_TEST_TMPDIR/bin run modules_build --kernel 6.1
-	[ "$status" -eq 2 ]
+	O=$BATS_TEST_TMPDIR/build PATH=$BATS_TEST_TMPDIR/bin run -2 modules_build --kernel 6.1
 	[[ $output == *"missing"*coccinelle* ]]
 	[ -z "$(find "$BATS_TEST_TMPDIR/build" -name '*.ko' ! -path '*/kernels/*')" ]
 	# Neither by a part that status does not know, if that is all that there is.
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$BATS_TEST_TMPDIR/"
 	printf '#!/bin/sh\necho "a-race: status does not know this tree" >&2\nexit 2\n' >"$BATS_TEST_TMPDIR/scripts/tree/apply"
-	O=$BATS_TEST_TMPDIR/build run "$BATS_TEST_TMPDIR/scripts/modules/modules-build" --kernel 6.1
-	[ "$status" -eq 2 ]
+	O=$BATS_TEST_TMPDIR/build run -2 "$BATS_TEST_TMPDIR/scripts/modules/modules-build" --kernel 6.1
 	[[ $output == *"a-race: status does not know"*"nothing is built by guess"* ]]
 }
 
@@ -189,47 +185,35 @@ bare()
 }
 
 @test "modules-build: an unknown line, variant or race is refused" {
-	run modules_build --kernel 4.99
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 4.99
 	[[ $output == *4.99* ]]
-	run modules_build --kernel 6.1 --variant fixed
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 6.1 --variant fixed
 	[[ $output == *fixed*without-ID* ]]
-	run modules_build --kernel 6.1 --variant without-no-such-race
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 6.1 --variant without-no-such-race
 	[[ $output == *no-such-race*nested-vmcs12-pages* ]]
-	run modules_build --kernel 6.1 --variant reopen-no-such-race
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 6.1 --variant reopen-no-such-race
 	[[ $output == *selftests/races/*/reopen/6.1/no-such-race.patch* ]]
-	run modules_build --kernel 6.1 --variant mutation-no-such-race
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 6.1 --variant mutation-no-such-race
 	[[ $output == *selftests/races/*/mutations/6.1/no-such-race.patch* ]]
-	run modules_build --kernel 6.1 --variant without-../x
-	[ "$status" -eq 2 ]
-	run modules_build --kernel
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 6.1 --variant without-../x
+	run -2 modules_build --kernel
 }
 
 @test "modules-build: KSRC without KVM, or of another kernel, is refused" {
 	mkdir -p "$BATS_TEST_TMPDIR/tree/arch/x86/kvm"
-	run modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/tree"
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/tree"
 	[[ $output == *"$BATS_TEST_TMPDIR/tree"*virt/kvm* ]]
 	mkdir -p "$BATS_TEST_TMPDIR/tree/virt/kvm"
 	printf 'VERSION = 5\nPATCHLEVEL = 4\n' >"$BATS_TEST_TMPDIR/tree/Makefile"
-	run modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/tree"
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/tree"
 	[[ $output == *"Linux 5.4"*"Linux 6.1"* ]]
-	run modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/none"
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kernel 6.1 --ksrc "$BATS_TEST_TMPDIR/none"
 }
 
 @test "modules-build: a directory that is not prepared, or another kernel's, is refused" {
-	run modules_build --kbuild "$BATS_TEST_TMPDIR"
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kbuild "$BATS_TEST_TMPDIR"
 	[[ $output == *utsrelease.h* ]]
-	run modules_build --kbuild "$BUILD/kernels/6.1/kbuild" --kver 6.1.0-999-amd64
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kbuild "$BUILD/kernels/6.1/kbuild" --kver 6.1.0-999-amd64
 	[[ $output == *"$KVER"*6.1.0-999-amd64* ]]
 }
 
@@ -238,8 +222,7 @@ bare()
 	echo '#define UTS_RELEASE "6.1.99-own"' >"$BATS_TEST_TMPDIR/kbuild/include/generated/utsrelease.h"
 	: >"$BATS_TEST_TMPDIR/kbuild/Module.symvers"
 	echo CONFIG_KVM=m >"$BATS_TEST_TMPDIR/kbuild/.config"
-	run modules_build --kbuild "$BATS_TEST_TMPDIR/kbuild"
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kbuild "$BATS_TEST_TMPDIR/kbuild"
 	[[ $output == *linux-headers-6.1.99-own*KSRC=* ]]
 }
 
@@ -248,8 +231,7 @@ bare()
 	cp "$BUILD/kernels/6.1/kbuild/include/generated/utsrelease.h" "$BATS_TEST_TMPDIR/kbuild/include/generated/"
 	: >"$BATS_TEST_TMPDIR/kbuild/Module.symvers"
 	echo CONFIG_KVM=y >"$BATS_TEST_TMPDIR/kbuild/.config"
-	run modules_build --kbuild "$BATS_TEST_TMPDIR/kbuild"
-	[ "$status" -eq 2 ]
+	run -2 modules_build --kbuild "$BATS_TEST_TMPDIR/kbuild"
 	[[ $output == *CONFIG_KVM* ]]
 }
 
@@ -311,8 +293,7 @@ bare()
 	: >"$COPY_OUT/kvm.ko"
 	copy_patch fuzzy.patch some-race virt/kvm/eventfd.c 's/^#include <linux\/kvm.h>/&\n\/* changed *\//'
 	sed -i 's/^ #include <linux\/workqueue.h>/ #include <linux\/playqueue.h>/' "$COPY/patches/6.1/fuzzy.patch"
-	run copy_build
-	[ "$status" -eq 2 ]
+	run -2 copy_build
 	[[ $output == *patches/6.1/fuzzy.patch*"does not apply"* ]]
 	[ ! -e "$COPY_OUT" ]
 	[ -z "$(find "$COPY/build/work/$KVER" -maxdepth 1 -name '.*.new*' ! -name '*.lock')" ]
@@ -320,38 +301,32 @@ bare()
 
 @test "modules-build: a patch to other parts of the kernel, or about no race, is refused" {
 	copy_patch mm.patch some-race Makefile 's/^NAME = .*/NAME = changed/'
-	run copy_build
-	[ "$status" -eq 2 ]
+	run -2 copy_build
 	[[ $output == *mm.patch*Makefile* ]]
 	: >"$COPY/patches/6.1/series"
 	copy_patch none.patch "" virt/kvm/eventfd.c 's/^#include <linux\/kvm.h>/&\n\/* changed *\//'
-	run copy_build
-	[ "$status" -eq 2 ]
+	run -2 copy_build
 	[[ $output == *none.patch*"Race:"* ]]
 	echo missing.patch >"$COPY/patches/6.1/series"
-	run copy_build
-	[ "$status" -eq 2 ]
+	run -2 copy_build
 	[[ $output == *missing.patch* ]]
 }
 
 @test "modules-build: a patch may change a header of the kernel's, and it wins" {
 	copy_patch header.patch some-race arch/x86/include/asm/kvm_para.h '/^#include <asm\/processor.h>/a #error our header is read'
-	run copy_build
-	[ "$status" -eq 1 ]
+	run -1 copy_build
 	[[ $output == *"our header is read"*"do not build"* ]]
 	[ ! -e "$COPY_OUT" ]
 }
 
 @test "modules-build --check: the project's patches bring no warning" {
-	run modules_build --kernel 6.1 --check
-	[ "$status" -eq 0 ]
+	run -0 modules_build --kernel 6.1 --check
 }
 
 @test "modules-build --check: tells of a warning that a patch brings, and of no other" {
 	copy_patch warn.patch some-race arch/x86/kvm/irq.c '$a int racefix_global; void racefix_none(void) { }'
 	copy_patch header.patch some-race arch/x86/kvm/mmu/tdp_iter.h '/^#include <linux\/kvm_host.h>/i static const int racefix_const = 1;'
-	run copy_build --check
-	[ "$status" -eq 1 ]
+	run -1 copy_build --check
 	[[ $output == *"tdp_iter.h: warning:"*racefix_const* ]]
 	[[ $output == *"irq.c: warning:"*prototype*racefix_none* ]]
 	[[ $output == *"irq.c: warning:"*racefix_global* ]]
@@ -360,8 +335,7 @@ bare()
 
 @test "modules-build --layout: a field that modules of others would see is refused, by its struct" {
 	copy_patch field.patch some-race include/linux/kvm_types.h '/^struct gfn_to_pfn_cache {/a\	unsigned long racefix_none;'
-	run copy_build --layout
-	[ "$status" -eq 1 ]
+	run -1 copy_build --layout
 	[[ $output == *"struct gfn_to_pfn_cache differs"*"Layout: struct gfn_to_pfn_cache"* ]]
 	[[ $output == *racefix_none* ]]
 	# So do those that contain it, and no others.
@@ -378,29 +352,24 @@ bare()
 	printf '0x44\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n' >>"$KBUILD/Module.symvers"
 	sed '/printk/d' "$KBUILD/Module.symvers" >"$WORK/Module.symvers"
 	VARIANT=patched
-	run compare_symbols
-	[ "$status" -eq 0 ]
+	run -0 compare_symbols
 	[ -z "$output" ]
 	# One has another type, and one is missing.
 	sed -i '/kvm_one/s/0x11/0x12/; /kvm_three/d' "$WORK/Module.symvers"
-	run compare_symbols
-	[ "$status" -eq 1 ]
+	run -1 compare_symbols
 	[[ $output == *"2 symbols of kvm are missing, or differ in type"*"would not load"*"kvm_one kvm_three"* ]]
 	# Those of a tree that somebody named, or of an unpatched one, are no patch's doing.
 	OWN_SOURCE=''
-	run compare_symbols
-	[ "$status" -eq 0 ]
+	run -0 compare_symbols
 	OWN_SOURCE=yes VARIANT=unpatched
-	run compare_symbols
-	[ "$status" -eq 0 ]
+	run -0 compare_symbols
 	[[ $output == *"2 symbols of kvm"* ]]
 }
 
 @test "modules-build: a field that modules of others would see is refused, by its symbols" {
 	[ -n "${CHECK_ALL-}" ] || skip "it builds all of kvm: only with CHECK_ALL=1, as check --all sets it"
 	copy_patch field.patch some-race include/linux/kvm_types.h '/^struct gfn_to_pfn_cache {/a\	unsigned long racefix_none;'
-	run copy_build
-	[ "$status" -eq 1 ]
+	run -1 copy_build
 	[[ $output == *"symbols of kvm"*"differ in type"*"would not load"* ]]
 	[ ! -e "$COPY_OUT" ]
 }
@@ -408,15 +377,12 @@ bare()
 @test "modules-build --layout: a field in padding needs a trailer, which has to be true" {
 	copy_patch pad.patch some-race include/linux/kvm_types.h \
 		'/^	bool active;/a \	bool racefix_none;'
-	run copy_build --layout
-	[ "$status" -eq 1 ]
+	run -1 copy_build --layout
 	[[ $output == *"struct gfn_to_pfn_cache differs"* ]]
 	sed -i 's/^Race: .*/&\nLayout: struct gfn_to_pfn_cache (a test)/' "$COPY/patches/6.1/pad.patch"
-	run copy_build --layout
-	[ "$status" -eq 0 ]
+	run -0 copy_build --layout
 	sed -i 's/^Layout: .*/Layout: struct gfn_to_pfn_cache, struct kvm_vcpu (a test)/' "$COPY/patches/6.1/pad.patch"
-	run copy_build --layout
-	[ "$status" -eq 1 ]
+	run -1 copy_build --layout
 	[[ $output == *"'Layout: struct kvm_vcpu'"*"as in the unpatched tree"* ]]
 }
 

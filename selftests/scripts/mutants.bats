@@ -4,10 +4,12 @@
 # scripts/tree/mutants, plan/mutants and the view: which mutants come of a made-up file and its
 # patches, what is planned of them, and what is said of their results. Nothing is built.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	# shellcheck source=selftests/scripts/stubs.sh
+	. "$BATS_TEST_DIRNAME/stubs.sh"
 	COPY=$BATS_TEST_TMPDIR/copy
 	TREE=$BATS_TEST_TMPDIR/tree
 	OUT=$BATS_TEST_TMPDIR/out
@@ -145,13 +147,11 @@ END
 @test "mutants: a line that is found in two functions marks neither, one that is found once does" {
 	a_function
 	fix_adds one "	before(a);"
-	run generate
-	[ "$status" -eq 2 ]
+	run -2 generate
 	[[ $output == *"nothing of the fixes of one two is found"* ]]
 	# Of those too short to mean a place, too.
 	fix_adds one "	}" "	r++;"
-	run generate
-	[ "$status" -eq 2 ]
+	run -2 generate
 	fix_adds one "	only_here(a);"
 	[ "$(mutants | cut -d ' ' -f 1 | sort -u)" = g ]
 }
@@ -253,14 +253,11 @@ END
 
 @test "mutants: bad input is refused" {
 	a_function
-	run "$COPY/scripts/tree/mutants" "$TREE" "$OUT"
-	[ "$status" -eq 2 ]
-	run "$COPY/scripts/tree/mutants" --line 6.1 "$TREE" "$OUT" no-race
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/tree/mutants" "$TREE" "$OUT"
+	run -2 "$COPY/scripts/tree/mutants" --line 6.1 "$TREE" "$OUT" no-race
 	[[ $output == *"'no-race' is not a race; there are: one two"* ]]
 	mkdir "$OUT"
-	run "$COPY/scripts/tree/mutants" --line 6.1 "$TREE" "$OUT"
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/tree/mutants" --line 6.1 "$TREE" "$OUT"
 	[[ $output == *"exists"* ]]
 	[ -z "$(ls -A "$OUT")" ]
 }
@@ -289,8 +286,7 @@ listed()
 	6.1-bochs-two-1 mutant-two-a two until-fail two-a mutant harm
 	6.1-bochs-two-1 control-two two every 6.1-bochs-two-1 fixed pass
 	END
-	run "$COPY/scripts/lab/plan/mutants" --host kvm "$BATS_TEST_TMPDIR/list"
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/plan/mutants" --host kvm "$BATS_TEST_TMPDIR/list"
 }
 
 # result NAME STAGE EXPECT RESULT [REASON] - of a step
@@ -341,14 +337,6 @@ view_says()
 	view_says 1 "after gpc-refresh, set modules: fail (forced); what was before it in that boot is in doubt: /l/output.log:7"
 }
 
-# stub FILE TEXT - make it a script of the copy
-stub()
-{
-	rm -f "$COPY/$1"
-	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
-	chmod +x "$COPY/$1"
-}
-
 # stub_builds - a copy whose fixes are in TREE, and that builds and boots nothing: of a mutant,
 # what its build comes to is in builds/NAME (built, if not) and what the test says in says/NAME
 stub_builds()
@@ -382,11 +370,7 @@ stub_builds()
 		patched) dir=$O/modules/6.1.0-x/patched; mkdir -p "$dir"; echo patched >"$dir/kvm.ko" ;;
 		esac
 		echo "$dir"'
-	stub scripts/lab/host-run '
-		while [ $# -gt 0 ]; do
-			case $1 in --out) out=$2 ;; esac
-			shift
-		done
+	stub_boot '
 		while read -r row _ set _; do
 			says=$(cat "$O/says/${set#mutant-}" 2>/dev/null || echo ok)
 			printf "@lab@ begin %s\n#  RUN           global.forced ...\n" "$row"
@@ -405,16 +389,13 @@ stub_builds()
 	END
 	echo "not ok" >"$O/says/tdp-mmu-zap-g-1-swap"
 	echo same >"$O/builds/tdp-mmu-zap-g-2-delete"
-	run "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap
-	echo "$output"
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap
 	[[ $output == *"1 caught, 0 survive, 0 equivalent, 0 not tried: score 100 %"* ]]
 	[[ $output == *"2 generated here: 0 do not compile, 1 have the code of the fix, 1 were run"* ]]
 	[[ $output != *"g-2-delete "*"qemu"* ]]
 	# What was tried before stays in the page, and is made new.
 	echo refused >"$O/builds/tdp-mmu-zap-g-2-delete"
-	run "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap-g-2-delete
-	[ "$status" -eq 4 ]
+	run -4 "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap-g-2-delete
 	"$COPY/scripts/lab/mutations" --generate --table
 	grep -qF '| tdp-mmu-zap-g-1-swap | tdp-mmu-zap | before(a); after only_here(a); | caught: forced |' "$COPY/doc/results/mutants.md"
 	grep -qF '| tdp-mmu-zap-g-2-delete | tdp-mmu-zap | without only_here(a); | does not compile |' "$COPY/doc/results/mutants.md"
@@ -431,9 +412,7 @@ stub_builds()
 	[ "$(list --sample 5 | head -n 3)" = "$(list --sample 3)" ]
 	[ "$(list --sample 5)" != "$(list --sample 5 --seed 2)" ]
 	[ "$(list --sample 50 | sort)" = "$(list | sort)" ]
-	run "$COPY/scripts/lab/mutations" --generate --sample none
-	[ "$status" -eq 2 ]
-	run "$COPY/scripts/lab/mutations" --generate no-such-race
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/mutations" --generate --sample none
+	run -2 "$COPY/scripts/lab/mutations" --generate no-such-race
 	[[ $output == *"no race and no mutant of 6.1 is called no-such-race"* ]]
 }

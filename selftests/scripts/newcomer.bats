@@ -184,9 +184,7 @@ a_lab()
 
 @test "newcomer: a kernel that cannot be had costs its own rows, with a sentence" {
 	a_lab 5.10
-	run "$LAB_COPY/scripts/lab/demo"
-	echo "$output"
-	[ "$status" -eq 0 ]
+	run -0 "$LAB_COPY/scripts/lab/demo"
 	[[ $output == *"the table"*"5.10 has no rows: the archive does not have that kernel"* ]]
 	grep -q -- '--kernel 6.1' "$O/demo/plan.tsv"
 	[ "$(grep -c -- '--kernel 5.10' "$O/demo/plan.tsv")" -eq 0 ]
@@ -194,15 +192,13 @@ a_lab()
 
 @test "newcomer: if none of the kernels can be had, that is said, and there is no table" {
 	a_lab "5.10 6.1"
-	run "$LAB_COPY/scripts/lab/demo"
-	[ "$status" -eq 4 ]
+	run -4 "$LAB_COPY/scripts/lab/demo"
 	[[ $output == *"no kernel is left to run"* && $output != *"the table"* ]]
 }
 
 @test "newcomer: the demo of one race fetches only the kernels that have it" {
 	a_lab ""
-	RACE=tdp-mmu-zap run "$LAB_COPY/scripts/lab/demo"
-	[ "$status" -eq 0 ]
+	RACE=tdp-mmu-zap run -0 "$LAB_COPY/scripts/lab/demo"
 	[ -e "$O/kernels/6.1" ] && [ ! -e "$O/kernels/5.10" ]
 }
 
@@ -237,9 +233,7 @@ local_deb()
 	export DEBS=$DIR/debs
 	unshare -n true || skip "this takes namespaces, and root"
 	local_deb linux-source-9.9 9.9.1-1
-	run unshare -n scripts/modules/apt-private bookworm cache policy linux-source-9.9
-	echo "$output"
-	[ "$status" -eq 0 ]
+	run -0 unshare -n scripts/modules/apt-private bookworm cache policy linux-source-9.9
 	[[ $output == *"taking $DEBS alone"*9.9.1-1* ]]
 	unshare -n scripts/modules/apt-private bookworm download linux-source-9.9=9.9.1-1 "$DIR/got"
 	cmp "$DIR"/got/*.deb "$DIR"/debs/*.deb
@@ -253,13 +247,10 @@ local_deb()
 		echo "E: The repository has no more: does not have a Release file."; exit 100
 	fi; exec /usr/bin/apt-get "$@" ;;
 	esac'
-	PATH=$DIR/bin:$PATH run scripts/modules/apt-private bookworm cache policy linux-source-9.9
-	echo "$output"
-	[ "$status" -eq 0 ]
+	PATH=$DIR/bin:$PATH run -0 scripts/modules/apt-private bookworm cache policy linux-source-9.9
 	[[ $output == *"the mirror has no bookworm; taking $DEBS"*9.9.1-1* ]]
 	# Without them it is an error.
-	DEBS='' PATH=$DIR/bin:$PATH run scripts/modules/apt-private bookworm cache policy linux-source-9.9
-	[ "$status" -eq 4 ]
+	DEBS='' PATH=$DIR/bin:$PATH run -4 scripts/modules/apt-private bookworm cache policy linux-source-9.9
 	[[ $output == *"the mirror does not have it"* ]]
 }
 

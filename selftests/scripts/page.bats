@@ -4,6 +4,8 @@
 # scripts/lab/page: the HTML of a run. The run is logs/nested.log, a triple on Debian's
 # 6.1.176-1 in Bochs, as an emulated host printed it.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=scripts/lib.sh
@@ -124,14 +126,12 @@ text()
 }
 
 @test "page: a run that is not there, and bad use, are refused and leave no file" {
-	run "$TOP/scripts/lab/page" "$OUT"
-	[ "$status" -eq 2 ]
+	run -2 "$TOP/scripts/lab/page" "$OUT"
 	[[ $output == *"there is no $OUT/results.tsv: make demo first"* ]]
 	"$TOP/scripts/lab/collect" "$OUT" >"$OUT/results.tsv"
 	for args in "--view mars" "--out" "--what"; do
 		# shellcheck disable=SC2086 # words are wanted
-		run "$TOP/scripts/lab/page" $args "$OUT"
-		[ "$status" -eq 2 ]
+		run -2 "$TOP/scripts/lab/page" $args "$OUT"
 	done
 	[ ! -e "$PAGE" ] && [ ! -e "$PAGE.new" ]
 }

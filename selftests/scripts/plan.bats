@@ -4,6 +4,8 @@
 # scripts/lab/plan/*: the rows that they print. Two races are made up here: one shows in
 # both hosts, is opened for the test and is fatal; two shows in Bochs, as shipped.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=scripts/lib.sh
@@ -97,8 +99,7 @@ rows()
 	6.1-bochs stock two default 1 after fail:a,b
 	END
 	[ "$(rows demo --host qemu --kernel 6.1 | cut -d ' ' -f 1 | sort -u | tr '\n' ' ')" = "6.1-qemu 6.1-qemu-fatal " ]
-	run "$COPY/scripts/lab/plan/demo" --kernel 4.4 --race two
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/plan/demo" --kernel 4.4 --race two
 	[[ $output == *"kernel 4.4 does not have, or cannot show: two"* ]]
 }
 
@@ -119,13 +120,11 @@ rows()
 
 @test "plan demo: what does not fit a version is left out, and said" {
 	patch one control xen UNFIT
-	run "$COPY/scripts/lab/plan/demo" --kernel 6.1 --race one
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/plan/demo" --kernel 6.1 --race one
 	[[ $output == *"needs besides is made for 6.1, and does not fit it"* ]]
 	[[ $output != *control* ]]
 	patch one reopen it UNFIT
-	run "$COPY/scripts/lab/plan/demo" --kernel 6.1 --race one
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/plan/demo" --kernel 6.1 --race one
 	[[ $output == *"6.1: one is left out"* ]]
 }
 
@@ -150,11 +149,9 @@ rows()
 	[ "$(rows mutations --host bochs | cut -d ' ' -f 1 | sort -u)" = 6.1-bochs ]
 	# In a version, those that fit.
 	patch one mutations one-b UNFIT
-	run "$COPY/scripts/lab/plan/mutations" --kernel 6.1.7-1 one
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/plan/mutations" --kernel 6.1.7-1 one
 	[[ $output == *"one-b is left out: it does not fit 6.1.7-1"*one-a* ]]
-	run "$COPY/scripts/lab/plan/mutations" no-such
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/plan/mutations" no-such
 	[[ $output == *"no mutation of 6.1 is called no-such"* ]]
 }
 
@@ -173,6 +170,5 @@ rows()
 	6.1.7-qemu-fatal stock one fatal fatal once any
 	END
 	[ "$("$COPY/scripts/lab/plan/tree" --host qemu "$O/trees/6.1.7" | cut -f 2 | sort -u)" = "$(readlink -f "$O/trees/6.1.7")" ]
-	run "$COPY/scripts/lab/plan/tree" "$O/trees/no-such"
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/plan/tree" "$O/trees/no-such"
 }

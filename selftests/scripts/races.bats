@@ -4,6 +4,8 @@
 # scripts/tree/races.sh: which races and cases a kernel has, and which patches
 # of selftests/races are for it.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=scripts/lib.sh
@@ -43,25 +45,20 @@ setup()
 		in_lines '5.10,6.1<6.1.177' "$kernel"
 	done
 	for kernel in 6.1.177 6.1.177-1 6.1.1770-1 6.10.3 6.12 6.12.3-1 5.1 5.1.3 5.15.177 ''; do
-		run in_lines '5.10,6.1<6.1.177' "$kernel"
-		[ "$status" -eq 1 ]
+		run -1 in_lines '5.10,6.1<6.1.177' "$kernel"
 	done
-	run in_lines '' 6.1
-	[ "$status" -eq 1 ]
+	run -1 in_lines '' 6.1
 }
 
 @test "races: a line is its kernel that is there, or newer than all of its entries" {
-	run race_in_line early 6.1
-	[ "$status" -eq 1 ]
+	run -1 race_in_line early 6.1
 	race_in_line late 6.1
 	echo 6.1.176-1 >"$BUILD/kernels/6.1/version"
 	race_in_line early 6.1
 	echo 6.1.192-2 >"$BUILD/kernels/6.1/version"
-	run race_in_line early 6.1
-	[ "$status" -eq 1 ]
+	run -1 race_in_line early 6.1
 	race_in_line early 6.1.176-1
-	run race_in_line no-such-race 6.1
-	[ "$status" -eq 1 ]
+	run -1 race_in_line no-such-race 6.1
 }
 
 @test "races: destructive cases are those of the race and the release" {
@@ -95,13 +92,11 @@ setup()
 	mkdir "$BATS_TEST_TMPDIR/out"
 	echo 'RIP: 0010:y+0x1' >"$BATS_TEST_TMPDIR/out/console.log"
 	echo end=clean >"$BATS_TEST_TMPDIR/out/result"
-	run died_of early panics "$BATS_TEST_TMPDIR/out"
-	[ "$status" -eq 1 ]
+	run -1 died_of early panics "$BATS_TEST_TMPDIR/out"
 	echo end=panic >"$BATS_TEST_TMPDIR/out/result"
 	died_of early panics "$BATS_TEST_TMPDIR/out"
 	for name in oopses fails no_such_case; do
-		run died_of early $name "$BATS_TEST_TMPDIR/out"
-		[ "$status" -eq 1 ]
+		run -1 died_of early $name "$BATS_TEST_TMPDIR/out"
 	done
 }
 
@@ -118,11 +113,9 @@ setup()
 	[ "$(patches_for reopen early 6.1.176-1)" = "$patch" ]
 	# One upon the other, and not the second alone.
 	fit 6.1.176-1 "$patch" "$TOP/selftests/races/early/control/6.1/early.patch"
-	run fit 6.1.176-1 "$TOP/selftests/races/early/control/6.1/early.patch"
-	[ "$status" -eq 1 ]
+	run -1 fit 6.1.176-1 "$TOP/selftests/races/early/control/6.1/early.patch"
 	# The file is not there at all.
-	run fit 6.1.20-1 "$patch"
-	[ "$status" -eq 1 ]
+	run -1 fit 6.1.20-1 "$patch"
 	fit 6.1.20-1
 	[ "$(cat "$BUILD/kernels/6.1.176-1/source/virt/a.c")" = "$(seq 9)" ]
 }

@@ -4,6 +4,8 @@
 # scripts/lab/report: whether all is as it should be. Each test takes results that are, and
 # changes what must make them not be.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=scripts/lib.sh
@@ -105,8 +107,7 @@ demo_says()
 	# It does not matter which file a result is in.
 	grep closed "$RESULTS" >"$RESULTS.1"
 	grep -v closed "$RESULTS" >"$RESULTS.2"
-	run "$TOP/scripts/lab/report" demo "$RESULTS.2" "$RESULTS.1"
-	[ "$status" -eq 0 ]
+	run -0 "$TOP/scripts/lab/report" demo "$RESULTS.2" "$RESULTS.1"
 }
 
 # here EXPECT "BEFORE CLOSED AFTER"... - results of a race on this machine, by how its steps ended
@@ -164,15 +165,13 @@ here_says()
 
 @test "report demo: on this machine, what cannot be tried is no error, but nothing at all is" {
 	HOST=local r stock before 1 step any skip "no VMX" >"$RESULTS"
-	run "$TOP/scripts/lab/report" demo "$RESULTS"
-	[ "$status" -eq 1 ]
+	run -1 "$TOP/scripts/lab/report" demo "$RESULTS"
 	grep -qE '^gpc-refresh +6.1.0-56-amd64 +local  not tried: no VMX$' <<<"$output"
 	[[ $output == *"Nothing could be tried on this machine"* ]]
 	HOST=local r stock before 1 step fail skip "no VMX" >"$RESULTS.1"
 	here any "pass pass pass"
 	sed 's/gpc-refresh/tdp-mmu-zap/' "$RESULTS.1" >>"$RESULTS"
-	run "$TOP/scripts/lab/report" demo "$RESULTS"
-	[ "$status" -eq 0 ]
+	run -0 "$TOP/scripts/lab/report" demo "$RESULTS"
 	grep -qE '^tdp-mmu-zap +6.1.0-56-amd64 +local  not tried: no VMX \(vulnerable\)$' <<<"$output"
 }
 
@@ -429,27 +428,23 @@ tree_says()
 	# A tree of another name, for a person.
 	tree_step as-is 1 fail
 	sed -i 's,6.1.7\t,mine\t,' "$RESULTS"
-	run "$TOP/scripts/lab/report" tree "$RESULTS"
-	[ "$status" -eq 1 ]
+	run -1 "$TOP/scripts/lab/report" tree "$RESULTS"
 	[[ $output == "6.1.7 (mine) "*"    run 1, as-is"* || $output == "6.1.7 (mine) "*"no patch" ]]
 }
 
 @test "report: bad input is refused" {
 	for args in '' demo 'demo /nonexistent' "mars $BATS_TEST_DIRNAME/report.bats"; do
 		# shellcheck disable=SC2086 # words are wanted
-		run "$TOP/scripts/lab/report" $args
-		[ "$status" -eq 2 ]
+		run -2 "$TOP/scripts/lab/report" $args
 	done
 	[[ $output == *"no view 'mars'; there are: "*demo* ]]
 	# A run of nothing, and the table of another script.
 	for text in '' '6.1.7	gpc-refresh	qemu	shows 2/2	closed 1/1'; do
 		echo "$text" >"$RESULTS"
-		run "$TOP/scripts/lab/report" tree "$RESULTS"
-		[ "$status" -eq 2 ]
+		run -2 "$TOP/scripts/lab/report" tree "$RESULTS"
 		[[ $output == *"no result of a step"* ]]
 	done
-	run "$TOP/scripts/lab/report" --yaml demo "$BATS_TEST_DIRNAME/report.bats"
-	[ "$status" -eq 2 ]
+	run -2 "$TOP/scripts/lab/report" --yaml demo "$BATS_TEST_DIRNAME/report.bats"
 }
 
 # machine_forms STATUS VIEW - the results as KTAP and as JUnit, valid, and the verdict of TAP's
@@ -583,9 +578,7 @@ machine_forms()
 	# Of a race that the project does not have.
 	demo_results
 	sed -i 's/gpc-refresh/no-race/g' "$RESULTS"
-	run "$TOP/scripts/lab/report" demo "$RESULTS"
-	[ "$status" -eq 1 ]
+	run -1 "$TOP/scripts/lab/report" demo "$RESULTS"
 	[[ $output == *"nothing was run"* ]]
-	run "$TOP/scripts/lab/report" --ktap demo "$RESULTS"
-	[ "$status" -eq 1 ]
+	run -1 "$TOP/scripts/lab/report" --ktap demo "$RESULTS"
 }

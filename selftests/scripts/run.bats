@@ -4,6 +4,8 @@
 # scripts/lab/run: what it builds and boots, and how it goes on. Kernels, modules, tests and
 # hosts are stubs here.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=selftests/scripts/stubs.sh
@@ -22,11 +24,7 @@ setup()
 	stub scripts/modules/modules-build 'echo "set $2 $4" >>"$O/did"; mkdir -p "$O/sets/$4"; echo "$O/sets/$4"'
 	stub bin/make 'exit 0'
 	# host-run: every step does what says/BOOT says of its row, or passes
-	stub scripts/lab/host-run '
-		while [ $# -gt 0 ]; do
-			case $1 in --out) out=$2 ;; --append) append=$2 ;; --timeout) timeout=$2 ;; esac
-			shift
-		done
+	stub_boot '
 		boot=${out##*/}
 		echo "boot $boot:$append: $(cut -d " " -f 1 "$out/payload/plan" | tr "\n" " ")" >>"$O/did"
 		end=clean rc=0
@@ -64,9 +62,10 @@ says()
 	printf '%s\n' "$2" >"$O/says/$1"
 }
 
+# lab_run STATUS OPTION...
 lab_run()
 {
-	run "$COPY/scripts/lab/run" "$@" "$PLAN" "$OUT"
+	run "-$1" "$COPY/scripts/lab/run" "${@:2}" "$PLAN" "$OUT"
 	echo "$output"
 }
 
@@ -77,8 +76,7 @@ steps()
 }
 
 @test "run: each kernel and set once, each boot with its rows" {
-	lab_run --jobs 1
-	[ "$status" -eq 0 ]
+	lab_run 0 --jobs 1
 	diff - <(sort "$O/did") <<-'END'
 	bochs
 	boot a:: 1 2 3 
@@ -110,8 +108,7 @@ steps()
 @test "run: after a dead host the rest has another boot" {
 	says a-1 dies
 	says a@2-2 killed
-	lab_run
-	[ "$status" -eq 0 ]
+	lab_run 0
 	grep -qx 'boot a@2:: 2 3 ' "$O/did"
 	grep -qx 'boot a@3:: 3 ' "$O/did"
 	diff - <(steps | head -n 3) <<-'END'
@@ -129,8 +126,7 @@ steps()
 		echo "boot $2" >>"$O/did"
 		printf "end=no-boot\nreason=why\n" >"$2/result"
 		exit 3'
-	lab_run
-	[ "$status" -eq 0 ]
+	lab_run 0
 	[ "$(grep -c ^boot "$O/did")" -eq 3 ]
 	[ "$(steps | cut -d ' ' -f 4 | tr '\n' ' ')" = "no-boot lost lost no-boot no-boot " ]
 }
@@ -138,8 +134,7 @@ steps()
 @test "run --shard: every boot is in one part, whole" {
 	for k in 1 2; do
 		rm -f "$O/did"
-		lab_run --shard $k/2
-		[ "$status" -eq 0 ]
+		lab_run 0 --shard $k/2
 		grep ^boot "$O/did" >>"$BATS_TEST_TMPDIR/boots"
 		cp "$OUT/results.tsv" "$BATS_TEST_TMPDIR/results-$k"
 	done
@@ -149,12 +144,10 @@ steps()
 	boot c:: 5 
 	END
 	[ "$(cat "$BATS_TEST_TMPDIR"/results-* | grep -c -P '\t\*\t')" -eq 5 ]
-	lab_run --shard 4/4
-	[ "$status" -eq 2 ]
+	lab_run 2 --shard 4/4
 	[[ $output == *"no boot for --shard 4/4"* ]]
 	for shard in 0/2 3/2 1 a/b; do
-		lab_run --shard $shard
-		[ "$status" -eq 2 ]
+		lab_run 2 --shard $shard
 	done
 }
 
@@ -162,29 +155,24 @@ steps()
 	ladder=$(printf '#         us  vCPU 1\n#             ------\n#        0.0  kvm_mmu_page_fault\n# it shows')
 	says a-1 "$ladder"$'\nnot ok 1 global.one'
 	says a-3 "$ladder"$'\nnot ok 1 global.one'
-	lab_run --ladders
-	[ "$status" -eq 0 ]
+	lab_run 0 --ladders
 	[ "$(grep -c '#        0.0  kvm_mmu_page_fault' <<<"$output")" -eq 1 ]
 	[[ $output == *"a: tdp-mmu-zap, run 1, before: shows"*"# it shows"*"a: tdp-mmu-zap, run 1, after: shows"* ]]
 	# The last, by its name.
-	run "$COPY/scripts/lab/ladder" --results "$OUT/results.tsv" tdp-mmu-zap
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/ladder" --results "$OUT/results.tsv" tdp-mmu-zap
 	diff - <(echo "$output") <<-END
 	# tdp-mmu-zap, one: 6.1.0-x, qemu, as shipped
 	$ladder
 	END
-	run "$COPY/scripts/lab/ladder" --results "$OUT/results.tsv" gpc-refresh
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/ladder" --results "$OUT/results.tsv" gpc-refresh
 	[[ $output == *"no ladder of gpc-refresh"* ]]
-	run "$COPY/scripts/lab/ladder" --results /nonexistent gpc-refresh
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/ladder" --results /nonexistent gpc-refresh
 	[[ $output == *"make demo RACE=gpc-refresh first"* ]]
 }
 
 @test "run: what does not build ends it, and says where the log is" {
 	stub scripts/modules/modules-build 'echo "no such thing" >&2; exit 1'
-	lab_run
-	[ "$status" -eq 2 ]
+	lab_run 2
 	[[ $output == *"no such thing"*"building failed"*"$OUT"* ]]
 	run grep ^boot "$O/did"
 	[ "$status" -ne 0 ]
@@ -211,23 +199,18 @@ steps()
 }
 
 @test "run: bad input is refused" {
-	run "$COPY/scripts/lab/run" "$PLAN"
-	[ "$status" -eq 2 ]
+	run -2 "$COPY/scripts/lab/run" "$PLAN"
 	[[ $output == *usage:* ]]
-	lab_run --jobs 0
-	[ "$status" -eq 2 ]
+	lab_run 2 --jobs 0
 	echo "no plan" >"$PLAN"
-	lab_run
-	[ "$status" -eq 2 ]
+	lab_run 2
 	[[ $output == *"is no plan"* ]]
-	PLAN=/nonexistent lab_run
-	[ "$status" -eq 2 ]
+	PLAN=/nonexistent lab_run 2
 }
 
 @test "run: a boot that could not be made is no result, and says what is missing" {
 	stub scripts/lab/host-run 'echo "host-run: error: packages are missing; as root: apt-get install cpio" >&2; exit 2'
-	lab_run
-	[ "$status" -eq 2 ]
+	lab_run 2
 	[[ $output == *"the boot could not be made: packages are missing; as root: apt-get install cpio"* ]]
 	[ ! -e "$OUT/results.tsv" ]
 }

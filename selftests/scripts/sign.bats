@@ -5,6 +5,8 @@
 # among the keys that the kernel has. The kernel's list, /proc/keys, is a file of ours here,
 # in a mount namespace; that takes root.
 
+bats_require_minimum_version 1.5.0
+
 setup_file()
 {
 	local gate=${SIGN_GATE-}
@@ -50,12 +52,10 @@ checked()
 }
 
 @test "sign: racegate, too, and again" {
-	run "${SIGN[@]}" --key leaf.pem --cert leaf.crt
-	[ "$status" -eq 0 ]
+	run -0 "${SIGN[@]}" --key leaf.pem --cert leaf.crt
 	[[ $output == *"racegate.ko is signed by 'kvm modules'"* ]]
 	size=$(stat -c %s set/racegate.ko)
-	run "${SIGN[@]}" --key leaf.pem --cert leaf.crt
-	[ "$status" -eq 0 ]
+	run -0 "${SIGN[@]}" --key leaf.pem --cert leaf.crt
 	[ "$(stat -c %s set/racegate.ko)" -eq "$size" ]
 	(cd set && sha256sum --status -c .sums)
 }

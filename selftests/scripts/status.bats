@@ -68,8 +68,7 @@ chosen()
 
 @test "status: 5.10 as it is, and every row names its evidence" {
 	take 5.10
-	run status --tsv --parts "$tree"
-	[ "$status" -eq 1 ]
+	run -1 status --tsv --parts "$tree"
 	[ "$(row apic-page-invalidation)" = fixed ]
 	[ "$(row nested-vmcs12-pages)" = vulnerable ]
 	[ "$(row nested-vmcs12-pages-unmapped-vapic)" = vulnerable ]
@@ -110,8 +109,7 @@ chosen()
 	take 5.10
 	mapfile -t patches < <(apply --list "$BUILD/kernels/5.10/source")
 	patch_in "${patches[@]}"
-	run status "$tree"
-	[ "$status" -eq 0 ]
+	run -0 status "$tree"
 	[[ $output == *"nested-vmcs12-pages "*fixed*"arch/x86/kvm/x86.c:"* ]]
 }
 
@@ -120,8 +118,7 @@ chosen()
 	apply "$tree"
 	sed -i 's/^\(VERSION\|PATCHLEVEL\) = .*/\1 = 2/' "$tree/Makefile"
 	find "$tree" -name '*.[ch]' -exec sed -i -E 's/\t/  /g; s/([^\\ ].*) \{$/\1\n{/; s/&& (\w)/\&\&\n\1/' {} +
-	run status --tsv "$tree"
-	[ "$status" -eq 0 ]
+	run -0 status --tsv "$tree"
 	[ "$(cut -f 2 <<<"$output" | sort -u)" = fixed ]
 }
 
@@ -130,13 +127,11 @@ chosen()
 	for race in apic-page-invalidation apicv-vcpu-creation gpc-refresh tdp-mmu-zap; do
 		patch_in "$TOP/selftests/races/$race/reopen/6.1/$race.patch"
 	done
-	run status --tsv "$tree"
-	[ "$status" -eq 1 ]
+	run -1 status --tsv "$tree"
 	[ "$(cut -f 2 <<<"$output" | sort -u)" = vulnerable ]
 	apply --race nested-vmcs12-pages "$tree"
 	patch -s -R -d "$tree" -p1 <"$TOP/selftests/races/gpc-refresh/reopen/6.1/gpc-refresh.patch"
-	run status --tsv "$tree"
-	[ "$status" -eq 1 ]
+	run -1 status --tsv "$tree"
 	[ "$(row nested-vmcs12-pages)" = fixed ]
 	[ "$(row gpc-refresh)" = fixed ]
 	[ "$(row tdp-mmu-zap)" = vulnerable ]
@@ -298,8 +293,7 @@ chosen()
 	take 6.1
 	apply "$tree"
 	sed -i 's/\<make_mmu_pages_available\>/make_room/g' "$tree"/arch/x86/kvm/mmu/*.[ch]
-	run status --tsv --race tdp-mmu-zap "$tree"
-	[ "$status" -eq 2 ]
+	run -2 status --tsv --race tdp-mmu-zap "$tree"
 	[ "$(row tdp-mmu-zap)" = unknown ]
 	[[ $output == *"in a function that is not recognised"* ]]
 }
@@ -531,33 +525,25 @@ chosen()
 }
 
 @test "status: what is not a kernel tree with KVM is refused" {
-	run status
-	[ "$status" -eq 2 ]
+	run -2 status
 	[[ $output == *usage:* ]]
-	run status "$BATS_TEST_TMPDIR/none"
-	[ "$status" -eq 2 ]
+	run -2 status "$BATS_TEST_TMPDIR/none"
 	[[ $output == *"does not exist"* ]]
 	mkdir "$tree"
-	run status "$tree"
-	[ "$status" -eq 2 ]
+	run -2 status "$tree"
 	[[ $output == *"not a kernel source tree"* ]]
-	run status "$tree/../"
-	[ "$status" -eq 2 ]
+	run -2 status "$tree/../"
 
 	take 6.1
-	run status "$tree/arch/x86/kvm"
-	[ "$status" -eq 2 ]
+	run -2 status "$tree/arch/x86/kvm"
 	[[ $output == *"the tree is "*"/tree"* ]]
-	run status "$BATS_TEST_TMPDIR"
-	[ "$status" -eq 2 ]
+	run -2 status "$BATS_TEST_TMPDIR"
 	[[ $output == *"one is in it: "*"/tree"* ]]
-	run status "$tree/Makefile"
-	[ "$status" -eq 2 ]
+	run -2 status "$tree/Makefile"
 	[[ $output == *"not a directory"* ]]
 
 	rm "$tree/arch/x86/kvm/x86.c"
-	run status "$tree"
-	[ "$status" -eq 2 ]
+	run -2 status "$tree"
 	[[ $output == *"no KVM for x86 (arch/x86/kvm/x86.c"* ]]
 }
 

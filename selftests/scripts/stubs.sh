@@ -37,16 +37,24 @@ stub_sources()
 	stub scripts/modules/modules-build 'echo "$*" >>"$O/built"; echo "$O/modules/set"'
 }
 
+# stub_boot TEXT - host-run is TEXT, which has out, append, payload and timeout of its arguments
+stub_boot()
+{
+	stub scripts/lab/host-run '
+		all=$*
+		while [ $# -gt 0 ]; do
+			case $1 in --out) out=$2 ;; --append) append=$2 ;; --payload) payload=$2 ;; --timeout) timeout=$2 ;; esac
+			shift
+		done
+'"$1"
+}
+
 # stub_host TEXT - host-run is TEXT, which has out and payload of its arguments, and all of
 # them in O/booted; what it prints is the host's output. It ends with HOST_RC
 stub_host()
 {
-	stub scripts/lab/host-run '
-		echo "$*" >>"$O/booted"
-		while [ $# -gt 0 ]; do
-			case $1 in --out) out=$2 ;; --payload) payload=$2 ;; esac
-			shift
-		done
+	stub_boot '
+		echo "$all" >>"$O/booted"
 		{
 		'"$1"'
 		} >"$out/output.log"

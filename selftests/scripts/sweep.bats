@@ -4,6 +4,8 @@
 # scripts/lab/sweep: what it refuses, and the map that is made of what the program says.
 # Nothing is booted.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
 	# shellcheck source=scripts/lib.sh
@@ -61,8 +63,7 @@ two_paths()
 
 @test "both paths stand side by side, a function that only one has in its place" {
 	two_paths
-	run map
-	[ "$status" -eq 0 ]
+	run -0 map
 	[[ $output == *"A replaces the page, B refreshes the cache; unfixed: reopen-gpc-refresh"* ]]
 	[[ $output == *$'\n   |      |   f() {\n          .     g() {\n   S      w     _raw_spin_lock() {\n   ?      w   } f'* ]]
 }
@@ -99,8 +100,7 @@ two_paths()
 
 @test "the same as SVG" {
 	two_paths
-	run map svg
-	[ "$status" -eq 0 ]
+	run -0 map svg
 	[[ ${lines[0]} == "<svg "* ]]
 	[[ $output == *"_raw_spin_lock() {</text>"* ]]
 	# At the third row: what shows on unfixed modules, and what waits on fixed ones.
@@ -135,21 +135,17 @@ two_paths()
 }
 
 @test "without a race it says how it is used" {
-	run env -u RACE -u O "$TOP/scripts/lab/sweep"
-	[ "$status" -eq 2 ]
+	run -2 env -u RACE -u O "$TOP/scripts/lab/sweep"
 	[[ $output == *"give RACE=ID, or A=OPERATION B=OPERATION"* ]]
-	run env -u RACE -u O A=mmap "$TOP/scripts/lab/sweep"
-	[ "$status" -eq 2 ]
-	run env -u O RACE=gpc-refresh A=mmap B=kvmclock "$TOP/scripts/lab/sweep"
-	[ "$status" -eq 2 ]
-	run "$TOP/scripts/lab/sweep" --bogus
-	[ "$status" -eq 2 ]
+	run -2 env -u RACE -u O A=mmap "$TOP/scripts/lab/sweep"
+	run -2 env -u O RACE=gpc-refresh A=mmap B=kvmclock "$TOP/scripts/lab/sweep"
+	run -2 "$TOP/scripts/lab/sweep" --bogus
 }
 
-# verdict [OPTION...] - what sweep-verdict.awk says of the rows, and its status
+# verdict STATUS [OPTION...] - sweep-verdict.awk ends with STATUS for the rows; its output
 verdict()
 {
-	run awk -F '\t' "$@" -f "$TOP/scripts/lab/sweep-verdict.awk" set=unfixed unfixed set=fixed fixed
+	run "-$1" awk -F '\t' "${@:2}" -f "$TOP/scripts/lab/sweep-verdict.awk" set=unfixed unfixed set=fixed fixed
 }
 
 # ends FILE STATUS - how the program ended there
@@ -162,32 +158,26 @@ ends()
 	point unfixed kvm:f entry shows
 	for _ in $(seq 20); do point fixed kvm:f entry waited; done
 	point fixed kvm:g entry "not tried" "no gate"
-	verdict
-	[ "$status" -eq 3 ]
+	verdict 3
 	[[ $output == *"were not swept to the end: fixed"* ]]
 	ends fixed 0
-	verdict
-	[ "$status" -eq 0 ]
+	verdict 0
 	[ -z "$output" ]
 	point fixed kvm:g return "not tried" "no gate"
-	verdict
-	[ "$status" -eq 1 ]
+	verdict 1
 	[[ $output == *"2 of 22 points were not tried on the fixed modules"* ]]
 }
 
 @test "verdict: what shows on fixed modules only with two holds, or by pages, and what shows nowhere" {
 	point unfixed kvm:f entry shows
 	: >fixed
-	verdict
-	[ "$status" -eq 3 ]
+	verdict 3
 	point fixed kvm:f entry waited
 	ends fixed 1
-	verdict
-	[ "$status" -eq 1 ]
+	verdict 1
 	[[ $output == *"two holds show"* ]]
 	point fixed kvm:g entry dies "Fatal exception"
-	verdict
-	[ "$status" -eq 1 ]
+	verdict 1
 	[[ $output == *"1 points show on the fixed modules"* ]]
 	: >unfixed
 	: >fixed
@@ -195,9 +185,7 @@ ends()
 	point fixed kvm:f entry waited
 	ends unfixed 0
 	ends fixed 0
-	verdict
-	[ "$status" -eq 1 ]
+	verdict 1
 	[[ $output == *"no point shows on the unfixed modules"* ]]
-	verdict -v pair=1
-	[ "$status" -eq 0 ]
+	verdict 0 -v pair=1
 }

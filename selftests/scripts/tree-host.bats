@@ -4,10 +4,13 @@
 # scripts/tree-host and scripts/mutations with bad input, and with hosts that are stubs. What
 # they are for takes emulated hosts: scripts/check runs the mutations, a person tree-host.
 
+bats_require_minimum_version 1.5.0
+
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+	# shellcheck source=selftests/scripts/stubs.sh
+	. "$BATS_TEST_DIRNAME/stubs.sh"
+	COPY=$BATS_TEST_TMPDIR/copy
 	export O=$BATS_TEST_TMPDIR/build
 }
 
@@ -33,56 +36,45 @@ a_tree()
 @test "tree-host: no tree, two trees, or an unknown option get the usage" {
 	for args in '' 'a b' '--no-such-option a' '--name'; do
 		# shellcheck disable=SC2086 # words are wanted
-		run tree_host $args
-		[ "$status" -eq 2 ]
+		run -2 tree_host $args
 		[[ $output == *usage:* ]]
 	done
 }
 
 @test "tree-host: a directory that is no kernel tree is named" {
-	run tree_host "$BATS_TEST_TMPDIR"
-	[ "$status" -eq 2 ]
+	run -2 tree_host "$BATS_TEST_TMPDIR"
 	[[ $output == *"$BATS_TEST_TMPDIR has no arch/x86/kvm"* ]]
 }
 
 @test "tree-host: bad names, races and numbers are refused" {
 	tree=$(a_tree)
-	run tree_host --name ../x "$tree"
-	[ "$status" -eq 2 ]
+	run -2 tree_host --name ../x "$tree"
 	[[ $output == *../x* ]]
-	run tree_host --race no-such-race "$tree"
-	[ "$status" -eq 2 ]
+	run -2 tree_host --race no-such-race "$tree"
 	[[ $output == *no-such-race* ]]
-	run tree_host --runs 0 "$tree"
-	[ "$status" -eq 2 ]
+	run -2 tree_host --runs 0 "$tree"
 	[[ $output == *"--runs 0"* ]]
-	run tree_host --host mars "$tree"
-	[ "$status" -eq 2 ]
+	run -2 tree_host --host mars "$tree"
 	[[ $output == *mars* ]]
-	run tree_host --debug kasan "$tree"
-	[ "$status" -eq 2 ]
+	run -2 tree_host --debug kasan "$tree"
 	[[ $output == *--build-only* ]]
-	run tree_host --build-only --debug none "$tree"
-	[ "$status" -eq 2 ]
+	run -2 tree_host --build-only --debug none "$tree"
 	[[ $output == *none* ]]
-	run tree_host --host qemu --race nested-vmcs12-pages "$tree"
-	[ "$status" -eq 2 ]
+	run -2 tree_host --host qemu --race nested-vmcs12-pages "$tree"
 	[[ $output == *"none of these races"*nested-vmcs12-pages* ]]
 }
 
 @test "tree-host: a tree that does not build says so, and where its log is" {
 	tree=$(a_tree)
 	echo 'tinyconfig: ; @echo "*** this tree is broken"; false' >>"$tree/Makefile"
-	run tree_host "$tree"
-	[ "$status" -eq 2 ]
+	run -2 tree_host "$tree"
 	[[ $output == *"this tree is broken"*build.log* ]]
 	[ -z "$(find "$tree" -newer "$tree/Makefile" -type f)" ]
 }
 
 @test "tree-host: a table of nothing is refused, and doc/results/trees.md is left alone" {
 	before=$(cat "$TOP/doc/results/trees.md" 2>/dev/null || :)
-	run tree_host --table
-	[ "$status" -eq 2 ]
+	run -2 tree_host --table
 	[[ $output == *results.tsv* ]]
 	[ "$(cat "$TOP/doc/results/trees.md" 2>/dev/null || :)" = "$before" ]
 }
@@ -105,8 +97,7 @@ row()
 @test "tree-host: a table keeps what this machine has no result of" {
 	top=$(a_checkout)
 	row 9.9.0 some-race qemu "shows 2/2" "closed 2/2" >"$O/trees/results.tsv"
-	run "$top/scripts/lab/tree-host" --table
-	[ "$status" -eq 0 ]
+	run -0 "$top/scripts/lab/tree-host" --table
 	printf '\nA note.\n\nAnother one | with a bar.\n\n| another | table |\n| --- | --- |\n| 1 | 2 |\n' >>"$top/doc/results/trees.md"
 
 	# Another machine, or build/ is new: one row is anew, two are of another tree.
@@ -116,12 +107,10 @@ row()
 		row 9.10.0 some-race qemu "shows 1/1" "closed 1/1"
 		row 9.2.1 other-race bochs "not tried: why" "not tried"
 	} >"$O/trees/results.tsv"
-	run "$top/scripts/lab/tree-host" --table
-	[ "$status" -eq 0 ]
+	run -0 "$top/scripts/lab/tree-host" --table
 	[[ $output == *"4 rows"* ]]
 	row 9.9.0 some-race bochs "shows 3/3" "closed 3/3" >"$O/trees/results.tsv"
-	run "$top/scripts/lab/tree-host" --table
-	[ "$status" -eq 0 ]
+	run -0 "$top/scripts/lab/tree-host" --table
 
 	cat "$top/doc/results/trees.md"
 	diff - <(sed '1,/^| --- /d' "$top/doc/results/trees.md") <<-'END'
@@ -142,31 +131,20 @@ row()
 }
 
 @test "mutations: an unknown line, host or mutation is named" {
-	run mutations --kernel 4.99
-	[ "$status" -eq 2 ]
+	run -2 mutations --kernel 4.99
 	[[ $output == *"unknown kernel '4.99'"* ]]
-	run mutations --host vmware
-	[ "$status" -eq 2 ]
+	run -2 mutations --host vmware
 	[[ $output == *vmware* ]]
-	run mutations no-such-mutation
-	[ "$status" -eq 2 ]
+	run -2 mutations no-such-mutation
 	[[ $output == *no-such-mutation* ]]
-}
-
-# stub FILE TEXT - make it a script of the copy
-stub()
-{
-	rm -f "$BATS_TEST_TMPDIR/copy/$1"
-	printf '#!/bin/bash\n%s\n' "$2" >"$BATS_TEST_TMPDIR/copy/$1"
-	chmod +x "$BATS_TEST_TMPDIR/copy/$1"
 }
 
 # stub_hosts - a copy of the project that builds and fetches nothing; what a case says on the
 # modules SET is in says/SET: not ok, dies, or else ok
 stub_hosts()
 {
-	mkdir -p "$BATS_TEST_TMPDIR/copy/bin" "$O"/{says,sets,selftests} "$O/kernels/6.1"
-	cp -r "$TOP/scripts" "$TOP/selftests" "$BATS_TEST_TMPDIR/copy/"
+	mkdir -p "$COPY/bin" "$O"/{says,sets,selftests} "$O/kernels/6.1"
+	cp -r "$TOP/scripts" "$TOP/selftests" "$COPY/"
 	echo 6.1.0-x >"$O/kernels/6.1/release"
 	touch "$O/sets/racegate.ko" "$O/selftests"/{tdp_mmu_zap,gpc_refresh}_test
 	stub bin/make 'exit 0'
@@ -174,11 +152,7 @@ stub_hosts()
 	stub scripts/modules/kernel-get 'exit 0'
 	stub scripts/lab/bochs-build 'exit 0'
 	stub scripts/modules/modules-build 'echo "$O/sets"'
-	stub scripts/lab/host-run '
-		while [ $# -gt 0 ]; do
-			case $1 in --out) out=$2 ;; esac
-			shift
-		done
+	stub_boot '
 		end=clean
 		while read -r row _ set cases _; do
 			says=$(cat "$O/says/$set" 2>/dev/null || echo ok)
@@ -190,7 +164,7 @@ stub_hosts()
 		echo "RIP: 0010:kvm_mmu_zap_oldest_mmu_pages+0x1" >"$out/console.log"
 		printf "end=%s\nreason=Fatal exception\nseconds=3.0\n" "$end" >"$out/result"
 		[ $end = clean ] || exit 3'
-	export PATH=$BATS_TEST_TMPDIR/copy/bin:$PATH
+	export PATH=$COPY/bin:$PATH
 }
 
 @test "mutations: from the plan to the table" {
@@ -200,9 +174,7 @@ stub_hosts()
 		echo "not ok" >"$O/says/mutation-$mutation"
 	done
 	echo dies >"$O/says/mutation-tdp-mmu-zap-unlocked"
-	run "$BATS_TEST_TMPDIR/copy/scripts/lab/mutations" tdp-mmu-zap
-	echo "$output"
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/mutations" tdp-mmu-zap
 	{
 		echo "mutation race host result"
 		echo "patched tdp-mmu-zap qemu passes, as it should"
@@ -214,8 +186,7 @@ stub_hosts()
 		done
 	} | diff - <(tr -s ' ' <"$O/mutations/table")
 	rm "$O/says/mutation-tdp-mmu-zap-unlocked"
-	run "$BATS_TEST_TMPDIR/copy/scripts/lab/mutations" tdp-mmu-zap-unlocked
-	[ "$status" -eq 1 ]
+	run -1 "$COPY/scripts/lab/mutations" tdp-mmu-zap-unlocked
 	grep -E '^tdp-mmu-zap-unlocked .* SURVIVES$' "$O/mutations/table"
 }
 
@@ -229,19 +200,15 @@ stub_hosts()
 	stub scripts/lab/kernel 'echo "$O/trees/6.1.7"'
 	echo tdp-mmu-zap >"$O/closed"
 	echo "not ok" >"$O/says/stock"
-	run "$BATS_TEST_TMPDIR/copy/scripts/lab/tree-host" --host qemu --race tdp-mmu-zap a-tree
-	echo "$output"
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/tree-host" --host qemu --race tdp-mmu-zap a-tree
 	diff - "$O/trees/results.tsv" <<-'END'
 	6.1.7	tdp-mmu-zap	qemu	shows 2/2	closed 1/1
 	6.1.7	tdp-mmu-zap: two_zappers_collide	qemu	host dies 1/1	as above
 	END
 	# Another race later: the rows of the first stay.
-	run "$BATS_TEST_TMPDIR/copy/scripts/lab/tree-host" --host qemu --race gpc-refresh a-tree
-	[ "$status" -eq 1 ]
+	run -1 "$COPY/scripts/lab/tree-host" --host qemu --race gpc-refresh a-tree
 	[[ $output == *"gpc-refresh "*"shows 1/1 "*"no patch"* ]]
 	[ "$(wc -l <"$O/trees/results.tsv")" -ge 3 ]
-	run "$BATS_TEST_TMPDIR/copy/scripts/lab/tree-host" --build-only --debug kasan a-tree
-	[ "$status" -eq 0 ]
+	run -0 "$COPY/scripts/lab/tree-host" --build-only --debug kasan a-tree
 	[ "$output" = "$tree" ]
 }
