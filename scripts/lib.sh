@@ -106,6 +106,71 @@ usage()
 	exit $EX_USAGE
 }
 
+# on_exit COMMAND... - run it when this script ends, also by SIGINT, SIGTERM or SIGHUP
+on_exit()
+{
+	exit_command=("$@")
+	trap '"${exit_command[@]}"' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	trap 'exit 129' HUP
+}
+
+# end_groups PID... - end these process groups, whose leaders this shell has started, and wait for them
+end_groups()
+{
+	local pid
+
+	for pid; do
+		kill -TERM -- "-$pid" 2>/dev/null
+	done
+	wait 2>/dev/null
+}
+
+# options "WORD..." ARGUMENT... - read a command line. A word of the first argument is
+#	--name		sets $name to "yes"
+#	--name=		takes a value: sets $name, with _ for -; --name=variable sets $variable
+#	--name+array	takes a value, which is added to the array; may be given again and again
+#	0, 1, ...	the most arguments that there may be besides; without it any number
+# Those are left in the array args, with all that comes after "--". --help prints the header, and
+# ends the script, as does what is not in the list.
+options()
+{
+	local option_words=$1 option_word option_name option_most=''
+
+	shift
+	args=()
+	while [ $# -gt 0 ]; do
+		case $1 in
+		-h|--help) usage_from_header "$0"; exit 0 ;;
+		--) args+=("${@:2}"); break ;;
+		-?*) ;;
+		*) args+=("$1"); shift; continue ;;
+		esac
+		for option_word in $option_words ''; do
+			[ "${option_word%%[=+]*}" != "$1" ] || break
+		done
+		option_name=${option_word#"$1"} option_name=${option_name#[=+]}
+		[ -n "$option_name" ] || option_name=${1#--} option_name=${option_name//-/_}
+		case $option_word in
+		'') usage ;;
+		*[=+]*) [ $# -ge 2 ] || { say "error: $1 needs a value"; usage; } ;;&
+		*=*) printf -v "$option_name" %s "$2"; shift ;;
+		*+*)
+			local -n option_list=$option_name
+			option_list+=("$2")
+			shift
+			;;
+		*) printf -v "$option_name" yes ;;
+		esac
+		shift
+	done
+	for option_word in $option_words; do
+		case $option_word in [0-9]) option_most=$option_word ;; esac
+	done
+	[ "${#args[@]}" -le "${option_most:-${#args[@]}}" ] || usage
+}
+
 # need_package COMMAND PACKAGE - make COMMAND available, from PACKAGE of the
 # machine's own release; only root can install, other users get the command to type.
 # COMMAND may also be a file's absolute path.

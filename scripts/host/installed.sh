@@ -10,6 +10,8 @@
 # distro's modules; after a power cut the override is gone, and modules.dep
 # still says so.
 
+# shellcheck source=scripts/modules/module-set.sh
+. "$TOP/scripts/modules/module-set.sh"
 # shellcheck source=scripts/host/initramfs.sh
 . "$TOP/scripts/host/initramfs.sh"
 

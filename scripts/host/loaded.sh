@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Which kvm modules this machine uses, from which files, with which parameters.
-# Nothing is changed. Sourced after lib.sh and module-set.sh; KVER is set.
+# Nothing is changed. Sourced after lib.sh; KVER is set.
 #
 # What was in use before the first load is remembered in /run, which a reboot
 # clears, as it does the modules:
@@ -14,6 +14,9 @@
 #	loaded    the directory of ours that load was given, for status-host
 #	swapping  is there while modules are being exchanged: if it is found by a
 #	          later run, the one that made it was killed
+
+# shellcheck source=scripts/modules/module-set.sh
+. "$TOP/scripts/modules/module-set.sh"
 
 # is_builtin - is kvm part of the kernel that runs, and no module?
 is_builtin()

@@ -3,8 +3,7 @@
 #
 # Records of kvm modules that were in use, from which they can be loaded again whatever
 # becomes of the files that they are from, and of what goes with them: the access to
-# /dev/kvm, and what tracing was on. Sourced after lib.sh, module-set.sh and loaded.sh;
-# KVER is set.
+# /dev/kvm, and what tracing was on. Sourced after lib.sh; KVER is set.
 #
 # A record is a directory in RUN:
 #	files		lines "MODULE PATH", in the order of loading
@@ -12,6 +11,9 @@
 #	parameters	lines "param MODULE NAME VALUE"
 #	device		mode, owner and ACL of /dev/kvm
 #	tracing		lines "FILE VALUE", files of tracefs
+
+# shellcheck source=scripts/host/loaded.sh
+. "$TOP/scripts/host/loaded.sh"
 
 # record_part DIR MODULE FILE - add the module to the record that is being made there
 record_part()

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Shared by load and unload: which processes use the kvm modules that are loaded, and how to put
-# others in their place with the same parameters, or go back. Sourced after lib.sh,
-# module-set.sh, loaded.sh and record.sh.
+# others in their place with the same parameters, or go back. Sourced after lib.sh;
+# brings record.sh, loaded.sh and module-set.sh.
+
+# shellcheck source=scripts/host/record.sh
+. "$TOP/scripts/host/record.sh"
 
 # Exit codes: no kvm is loaded; it is, and no VM proves that it works; what was to be
 # taken out is still in use by somebody

@@ -6,6 +6,8 @@
 
 # shellcheck source=scripts/modules/kbuild/linked.sh
 . "$TOP/scripts/modules/kbuild/linked.sh"
+# shellcheck source=scripts/tree/races.sh
+. "$TOP/scripts/tree/races.sh"
 
 # Seconds for one race's test.
 # shellcheck disable=SC2034 # for those who source this

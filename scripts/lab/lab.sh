@@ -47,6 +47,11 @@
 . "$TOP/scripts/tree/races.sh"
 # shellcheck source=scripts/lab/nested.sh
 . "$TOP/scripts/lab/nested.sh"
+# shellcheck source=scripts/lab/table.sh
+. "$TOP/scripts/lab/table.sh"
+
+# Tables are sorted, and sort(1) and awk(1) are to agree on how.
+export LC_ALL=C
 
 # plan_row VALUE... - a line of a plan
 plan_row()
@@ -54,6 +59,17 @@ plan_row()
 	local IFS=$'\t'
 
 	printf '%s\n' "$*"
+}
+
+# fatal_rows BOOT KERNEL HOST SET RACE RELEASE EXPECT SECONDS - for each case of the race that ends an
+# unfixed host of that release: a boot of its own, BOOT-CASE, which the first oops ends
+fatal_rows()
+{
+	local case
+
+	for case in $(destructive_cases "$5" "$6"); do
+		plan_row "$1-$case" "$2" "$3" "$4" "$5" "$case" "$case" once "$7" "$8" oops=panic
+	done
 }
 
 # field FILE KEY - from a file of KEY=VALUE, such as host-run's result

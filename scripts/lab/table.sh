@@ -56,7 +56,7 @@ table_write()
 	[ -e "$old" ] || old=/dev/null
 	{
 		cat
-		table_others "$keys" "$file" <(table_rows <"$old") | cat - "$file" | sort "$@" |
+		table_others "$keys" "$file" <(table_rows <"$old") | cat - "$file" | sort -t $'\t' "$@" |
 			sed 's/\t/ | /g; s/^/| /; s/$/ |/'
 		awk 'below; /^[|] --- / { table = 1 } table && /^$/ && !below { print; below = 1 }' "$old"
 	} >"$page.new" || die "$EX_USAGE" "cannot write $page.new"

@@ -8,8 +8,6 @@
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../lib.sh"
-# shellcheck source=scripts/modules/module-set.sh
-. "$TOP/scripts/modules/module-set.sh"
 # shellcheck source=scripts/host/installed.sh
 . "$TOP/scripts/host/installed.sh"
 set -u -o pipefail
