@@ -21,6 +21,7 @@
 #include "test_util.h"
 /* The library and the harness both have one; a case wants the harness's. */
 #undef ASSERT_EQ
+#include "harness_main.h"
 #include "kselftest_harness.h"
 
 #include "hostfacts.h"
@@ -303,13 +304,6 @@ static inline int racefix_main(int argc, char **argv, void (*before)(void))
  * RACEFIX_MAIN_AFTER - the same
  * @before: void (*)(void), called once before the harness forks the cases
  */
-#define RACEFIX_MAIN_AFTER(before) \
-	static void __attribute__((constructor)) \
-	__constructor_order_last(void) \
-	{ \
-		if (!__constructor_order) \
-			__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD; \
-	} \
-	int main(int argc, char **argv) { return racefix_main(argc, argv, before); }
+#define RACEFIX_MAIN_AFTER(before) HARNESS_MAIN(racefix_main(argc, argv, before))
 
 #endif /* RACEFIX_H */

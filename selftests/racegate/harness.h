@@ -7,6 +7,7 @@
 #ifndef RACEGATE_HARNESS_H
 #define RACEGATE_HARNESS_H
 
+#include "harness_main.h"
 #include "kselftest_harness.h"
 #include "module.h"
 #include "racegate_client.h"
@@ -30,13 +31,6 @@ static inline int racegate_main(int argc, char **argv)
 }
 
 /* RACEGATE_MAIN - run the cases */
-#define RACEGATE_MAIN() \
-	static void __attribute__((constructor)) \
-	__constructor_order_last(void) \
-	{ \
-		if (!__constructor_order) \
-			__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD; \
-	} \
-	int main(int argc, char **argv) { return racegate_main(argc, argv); }
+#define RACEGATE_MAIN() HARNESS_MAIN(racegate_main(argc, argv))
 
 #endif /* RACEGATE_HARNESS_H */

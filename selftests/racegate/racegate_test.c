@@ -154,6 +154,13 @@ static unsigned int count(const struct rg_event *events, ssize_t nr,
 	return found;
 }
 
+/* ARM - have @gate armed by the case's session, at the point with these fields; it must succeed */
+#define ARM(gate, ...)							\
+	do {								\
+		(gate) = rg_arm(self->rg, &(struct rg_point){ __VA_ARGS__ }); \
+		ASSERT_OK(gate);					\
+	} while (0)
+
 FIXTURE(racegate) {
 	struct rg *rg;
 	struct worker a, b;
@@ -187,10 +194,8 @@ TEST_F(racegate, hold_and_release)
 	int gate, i, held = 0, after = 0;
 	ssize_t nr;
 
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid, .label = "getppid() entered" });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid, .label = "getppid() entered");
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 
@@ -239,10 +244,8 @@ TEST_F(racegate, step)
 {
 	int gate, i;
 
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
 	for (i = 1; i <= 5; i++) {
 		worker_go(&self->a);
 		ASSERT_OK(rg_wait(self->rg, gate, i, PATIENCE_US));
@@ -262,10 +265,8 @@ TEST_F(racegate, sleeping_hold_gives_the_cpu_away)
 
 	pin(self->a.tid, cpu);
 	pin(self->b.tid, cpu);
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 
@@ -273,9 +274,7 @@ TEST_F(racegate, sleeping_hold_gives_the_cpu_away)
 	worker_go(&self->b);
 	ASSERT_TRUE(worker_wait(&self->b, 1));
 	/* And interrupts are answered there: arming changes code on all CPUs. */
-	other = rg_arm(self->rg, &(struct rg_point){
-		.symbol = READ, .tid = self->b.tid });
-	ASSERT_OK(other);
+	ARM(other, .symbol = READ, .tid = self->b.tid);
 	EXPECT_EQ(0, self->a.done);
 	ASSERT_OK(rg_release(self->rg, gate));
 	ASSERT_TRUE(worker_wait(&self->a, 1));
@@ -289,10 +288,8 @@ TEST_F(racegate, spinning_hold)
 		SKIP(return, "one CPU: no thread could release one that spins there");
 	pin(self->a.tid, cpu);
 	pin(0, 0);
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SPIN,
-		.tid = self->a.tid });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = GETPPID, .action = RG_HOLD_SPIN,
+	    .tid = self->a.tid);
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 	usleep(MOMENT_US);
@@ -316,10 +313,8 @@ TEST_F(racegate, timeout_ends_a_hold)
 
 	for (i = 0; i < ARRAY_SIZE(holds); i++) {
 		ASSERT_OK(rg_forget(self->rg));
-		gate = rg_arm(self->rg, &(struct rg_point){
-			.symbol = GETPPID, .action = holds[i].action,
-			.tid = self->a.tid, .timeout_us = holds[i].us });
-		ASSERT_OK(gate);
+		ARM(gate, .symbol = GETPPID, .action = holds[i].action,
+		    .tid = self->a.tid, .timeout_us = holds[i].us);
 		worker_go(&self->a);
 		ASSERT_TRUE(worker_wait(&self->a, i + 1));
 		ASSERT_OK(rg_status(self->rg, gate, &self->st));
@@ -338,9 +333,7 @@ TEST_F(racegate, waiting_times_out)
 	unsigned long long start = now_us();
 	int gate;
 
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .tid = self->a.tid });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = GETPPID, .tid = self->a.tid);
 	EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, gate, 1, 30000));
 	EXPECT_LE(30000, now_us() - start);
 	EXPECT_NE(NULL, strstr(rg_strerror(), GETPPID));
@@ -473,17 +466,12 @@ TEST_F(racegate, no_more_than_the_limit)
 {
 	int gate[RG_MAX_GATES], i;
 
-	for (i = 0; i < RG_MAX_GATES; i++) {
-		gate[i] = rg_arm(self->rg, &(struct rg_point){
-			.symbol = GETPPID, .tid = self->a.tid });
-		ASSERT_OK(gate[i]);
-	}
+	for (i = 0; i < RG_MAX_GATES; i++)
+		ARM(gate[i], .symbol = GETPPID, .tid = self->a.tid);
 	EXPECT_EQ(-ENOSPC, rg_arm(self->rg, &(struct rg_point){
 		.symbol = GETPPID }));
 	ASSERT_OK(rg_disarm(self->rg, gate[3]));
-	gate[3] = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .tid = self->a.tid });
-	ASSERT_OK(gate[3]);
+	ARM(gate[3], .symbol = GETPPID, .tid = self->a.tid);
 	/* All of them see one call. */
 	worker_go(&self->a);
 	for (i = 0; i < RG_MAX_GATES; i++)
@@ -505,13 +493,10 @@ TEST_F(racegate, two_functions_two_threads)
 	ASSERT_LE(0, zero);
 	self->b.call = call_read;
 	self->b.arg = zero;
-	at_getppid = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(at_getppid);
-	at_read = rg_arm(self->rg, &(struct rg_point){
-		.symbol = READ, .action = RG_HOLD_SLEEP, .tid = self->b.tid });
-	ASSERT_OK(at_read);
+	ARM(at_getppid, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
+	ARM(at_read, .symbol = READ, .action = RG_HOLD_SLEEP,
+	    .tid = self->b.tid);
 	worker_go(&self->a);
 	worker_go(&self->b);
 	ASSERT_OK(rg_wait(self->rg, at_getppid, 1, PATIENCE_US));
@@ -533,17 +518,11 @@ TEST_F(racegate, one_function_two_threads)
 {
 	int gate[2], both;
 
-	gate[0] = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(gate[0]);
-	gate[1] = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->b.tid });
-	ASSERT_OK(gate[1]);
-	both = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .tgid = getpid() });
-	ASSERT_OK(both);
+	ARM(gate[0], .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
+	ARM(gate[1], .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->b.tid);
+	ARM(both, .symbol = GETPPID, .tgid = getpid());
 	worker_go(&self->a);
 	worker_go(&self->b);
 	ASSERT_OK(rg_wait(self->rg, gate[0], 1, PATIENCE_US));
@@ -567,14 +546,10 @@ TEST_F(racegate, two_gates_hold_one_thread_in_turn)
 {
 	int first, second;
 
-	first = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(first);
-	second = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(second);
+	ARM(first, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
+	ARM(second, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, first, 1, PATIENCE_US));
 	EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, second, 1, MOMENT_US));
@@ -593,12 +568,8 @@ TEST_F(racegate, arguments_and_return_value)
 	ssize_t nr;
 
 	ASSERT_LE(0, zero);
-	entry = rg_arm(self->rg, &(struct rg_point){
-		.symbol = READ, .tid = rg_gettid() });
-	ASSERT_OK(entry);
-	ret = rg_arm(self->rg, &(struct rg_point){
-		.symbol = READ, .where = RG_RETURN, .tid = rg_gettid() });
-	ASSERT_OK(ret);
+	ARM(entry, .symbol = READ, .tid = rg_gettid());
+	ARM(ret, .symbol = READ, .where = RG_RETURN, .tid = rg_gettid());
 	ASSERT_EQ(sizeof(buf), read(zero, buf, sizeof(buf)));
 	ASSERT_EQ(-1, read(-1, buf, 1));
 	ASSERT_EQ(EBADF, errno);
@@ -629,14 +600,10 @@ TEST_F(racegate, return_holds_before_the_caller)
 	self->a.arg = pipefd[0];
 	for (i = 0; i < (int)ARRAY_SIZE(actions); i++) {
 		ASSERT_OK(rg_forget(self->rg));
-		inner = rg_arm(self->rg, &(struct rg_point){
-			.symbol = "vfs_read", .where = RG_RETURN,
-			.action = actions[i], .tid = self->a.tid });
-		ASSERT_OK(inner);
-		outer = rg_arm(self->rg, &(struct rg_point){
-			.symbol = READ, .where = RG_RETURN,
-			.action = actions[i], .tid = self->a.tid });
-		ASSERT_OK(outer);
+		ARM(inner, .symbol = "vfs_read", .where = RG_RETURN,
+		    .action = actions[i], .tid = self->a.tid);
+		ARM(outer, .symbol = READ, .where = RG_RETURN,
+		    .action = actions[i], .tid = self->a.tid);
 		worker_go(&self->a);
 		EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, inner, 1, MOMENT_US));
 		ASSERT_EQ(5, write(pipefd[1], "hello", 5));
@@ -719,10 +686,8 @@ TEST_F(racegate, where_it_must_not_sleep)
 
 	ASSERT_TRUE(nested_epoll_open(&ep));
 	/* It is called with a spinlock held and interrupts off. */
-	sleeping = rg_arm(self->rg, &(struct rg_point){
-		.symbol = "ep_poll_callback", .action = RG_HOLD_SLEEP,
-		.tid = rg_gettid() });
-	ASSERT_OK(sleeping);
+	ARM(sleeping, .symbol = "ep_poll_callback", .action = RG_HOLD_SLEEP,
+	    .tid = rg_gettid());
 	ASSERT_EQ(1, write(ep.pipefd[1], "x", 1));
 	ASSERT_OK(rg_status(self->rg, sleeping, &self->st));
 	EXPECT_EQ(2, self->st.missed);
@@ -734,10 +699,8 @@ TEST_F(racegate, where_it_must_not_sleep)
 	EXPECT_NE(NULL, strstr(rg_strerror(), "could not be held"));
 	ASSERT_OK(rg_disarm(self->rg, sleeping));
 
-	spinning = rg_arm(self->rg, &(struct rg_point){
-		.symbol = "ep_poll_callback", .action = RG_HOLD_SPIN,
-		.tid = rg_gettid(), .timeout_us = 3000 });
-	ASSERT_OK(spinning);
+	ARM(spinning, .symbol = "ep_poll_callback", .action = RG_HOLD_SPIN,
+	    .tid = rg_gettid(), .timeout_us = 3000);
 	ASSERT_EQ(1, write(ep.pipefd[1], "x", 1));
 	ASSERT_OK(rg_status(self->rg, spinning, &self->st));
 	EXPECT_EQ(0, self->st.missed);
@@ -771,10 +734,8 @@ TEST_F(racegate, spinning_with_interrupts_off)
 	/* A page fault here would wait for that CPU to flush its TLB. */
 	ASSERT_EQ(0, mlockall(MCL_CURRENT));
 	for (i = 1; i <= 5; i++) {
-		gate = rg_arm(self->rg, &(struct rg_point){
-			.symbol = "ep_poll_callback", .action = RG_HOLD_SPIN,
-			.tid = self->a.tid, .max_hits = 1 });
-		ASSERT_OK(gate);
+		ARM(gate, .symbol = "ep_poll_callback", .action = RG_HOLD_SPIN,
+		    .tid = self->a.tid, .max_hits = 1);
 		worker_go(&self->a);
 		ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 		ASSERT_OK(rg_release(self->rg, gate));
@@ -815,10 +776,8 @@ TEST_F(racegate, gates_on_what_it_uses_itself)
 			.tgid = getpid() }));
 	}
 	ASSERT_LE(4, armed);
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = "schedule", .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid, .max_hits = 1 });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = "schedule", .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid, .max_hits = 1);
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 	ASSERT_OK(rg_release(self->rg, gate));
@@ -853,10 +812,8 @@ TEST_F(racegate, the_stack_of_a_held_thread_can_be_dumped)
 	int entry, ret;
 	char text[4096];
 
-	entry = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(entry);
+	ARM(entry, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, entry, 1, PATIENCE_US));
 	usleep(MOMENT_US);
@@ -871,10 +828,8 @@ TEST_F(racegate, the_stack_of_a_held_thread_can_be_dumped)
 	ASSERT_OK(rg_release(self->rg, entry));
 	ASSERT_TRUE(worker_wait(&self->a, 1));
 
-	ret = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .where = RG_RETURN, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(ret);
+	ARM(ret, .symbol = GETPPID, .where = RG_RETURN, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, ret, 1, PATIENCE_US));
 	usleep(MOMENT_US);
@@ -889,14 +844,10 @@ TEST_F(racegate, skip_and_max_hits)
 {
 	int gate, ret, i;
 
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .tid = rg_gettid(),
-		.skip = 2, .max_hits = 3 });
-	ASSERT_OK(gate);
-	ret = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .tid = rg_gettid(), .where = RG_RETURN,
-		.skip = 9 });
-	ASSERT_OK(ret);
+	ARM(gate, .symbol = GETPPID, .tid = rg_gettid(), .skip = 2,
+	    .max_hits = 3);
+	ARM(ret, .symbol = GETPPID, .tid = rg_gettid(), .where = RG_RETURN,
+	    .skip = 9);
 	for (i = 0; i < 10; i++) {
 		ASSERT_OK(rg_status(self->rg, gate, &self->st));
 		EXPECT_EQ(i < 2 ? 0 : i > 5 ? 3 : i - 2, self->st.arrivals);
@@ -915,10 +866,8 @@ TEST_F(racegate, other_threads_pass)
 	int gate, status;
 	pid_t child;
 
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tgid = getpid(), .tid = self->a.tid });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = GETPPID, .action = RG_HOLD_SLEEP, .tgid = getpid(),
+	    .tid = self->a.tid);
 	worker_go(&self->b);
 	ASSERT_TRUE(worker_wait(&self->b, 1));
 	child = fork();
@@ -1076,9 +1025,8 @@ TEST_F(racegate, a_held_thread_can_be_killed)
 			_exit(0);
 		}
 		close(pipefd[0]);
-		gate = rg_arm(self->rg, &(struct rg_point){
-			.symbol = GETPPID, .action = actions[i], .tid = child });
-		ASSERT_OK(gate);
+		ARM(gate, .symbol = GETPPID, .action = actions[i],
+		    .tid = child);
 		ASSERT_EQ(1, write(pipefd[1], "x", 1));
 		ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 		kill(child, SIGKILL);
@@ -1097,10 +1045,8 @@ TEST_F(racegate, unloading_while_armed_and_held)
 {
 	int gate, i;
 
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid);
 	EXPECT_EQ(-EAGAIN, module_unload("racegate"));
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
@@ -1117,10 +1063,8 @@ TEST_F(racegate, unloading_while_armed_and_held)
 	for (i = 0; i < 10; i++) {
 		ASSERT_EQ(0, module_load(module_path));
 		ASSERT_OK(rg_open(&self->rg));
-		gate = rg_arm(self->rg, &(struct rg_point){
-			.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-			.tid = self->a.tid, .where = i & 1 });
-		ASSERT_OK(gate);
+		ARM(gate, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+		    .tid = self->a.tid, .where = i & 1);
 		worker_go(&self->a);
 		ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 		rg_close(self->rg);
@@ -1138,9 +1082,7 @@ TEST_F(racegate, a_call_that_has_yet_to_return_keeps_the_module)
 	ASSERT_EQ(0, pipe(pipefd));
 	self->a.call = call_read;
 	self->a.arg = pipefd[0];
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = READ, .tid = self->a.tid, .where = RG_RETURN });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = READ, .tid = self->a.tid, .where = RG_RETURN);
 	worker_go(&self->a);
 	do {
 		ASSERT_OK(rg_status(self->rg, gate, &self->st));
@@ -1162,10 +1104,8 @@ TEST_F(racegate, a_function_that_never_returns)
 	int gate, status, i;
 	pid_t child;
 
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = "do_exit", .where = RG_RETURN, .tgid = 0,
-		.action = RG_HOLD_SLEEP, .max_hits = 50 });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = "do_exit", .where = RG_RETURN, .tgid = 0,
+	    .action = RG_HOLD_SLEEP, .max_hits = 50);
 	for (i = 0; i < 50; i++) {
 		child = fork();
 		if (!child)
@@ -1200,9 +1140,7 @@ TEST_F(racegate, a_gate_keeps_the_function_s_module)
 	EXPECT_EQ(-ENOENT, rg_arm(self->rg, &(struct rg_point){
 		.symbol = qualified }));
 	ASSERT_EQ(0, module_load(path));
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = qualified, .action = RG_HOLD_SLEEP });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = qualified, .action = RG_HOLD_SLEEP);
 	EXPECT_EQ(-EAGAIN, module_unload(name));
 	/* One more at the same place, by its other name. */
 	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){ .symbol = symbol }));
@@ -1259,9 +1197,7 @@ TEST_F_TIMEOUT(racegate, beside_a_gate_that_stays, 120)
 	int i, stays, rounds;
 	pid_t parent = getppid();
 
-	stays = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .tid = rg_gettid() });
-	ASSERT_OK(stays);
+	ARM(stays, .symbol = GETPPID, .tid = rg_gettid());
 	ASSERT_EQ(0, pthread_create(&hammer, NULL, hammer_main, &stop));
 	self->a.arg = (long)self->rg;
 	begin = now_us();
@@ -1312,9 +1248,7 @@ TEST_F(racegate, only_calls_out_of_a_module)
 	ASSERT_NE(NULL, end);
 	*end = '\0';
 	ASSERT_EQ(0, module_load(path));
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .from = name, .tid = rg_gettid() });
-	ASSERT_OK(gate);
+	ARM(gate, .symbol = GETPPID, .from = name, .tid = rg_gettid());
 	/* It is the kernel that calls it. */
 	syscall(SYS_getppid);
 	ASSERT_OK(rg_status(self->rg, gate, &self->st));
@@ -1334,9 +1268,7 @@ TEST_F(racegate, two_names_of_one_function)
 		.symbol = "vfs_read", .tid = rg_gettid() }));
 	gate[0] = rg_arm(self->rg, &(struct rg_point){
 		.symbol = "__do_sys_getppid", .tid = rg_gettid() });
-	gate[1] = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .tid = rg_gettid() });
-	ASSERT_OK(gate[1]);
+	ARM(gate[1], .symbol = GETPPID, .tid = rg_gettid());
 	syscall(SYS_getppid);
 	ASSERT_OK(rg_wait(self->rg, gate[1], 1, 0));
 	if (gate[0] >= 0)
@@ -1530,13 +1462,10 @@ TEST_F(racegate, ladder)
 	size_t size;
 	FILE *mem;
 
-	gate = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .action = RG_HOLD_SLEEP,
-		.tid = self->a.tid, .label = "getppid() entered" });
-	ASSERT_OK(gate);
-	at_return = rg_arm(self->rg, &(struct rg_point){
-		.symbol = GETPPID, .where = RG_RETURN, .tid = self->b.tid });
-	ASSERT_OK(at_return);
+	ARM(gate, .symbol = GETPPID, .action = RG_HOLD_SLEEP,
+	    .tid = self->a.tid, .label = "getppid() entered");
+	ARM(at_return, .symbol = GETPPID, .where = RG_RETURN,
+	    .tid = self->b.tid);
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 	worker_go(&self->b);

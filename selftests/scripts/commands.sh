@@ -3,6 +3,9 @@
 #
 # Part of bats files that put commands of their own before the machine's.
 
+# shellcheck source=scripts/lib.sh
+. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
+
 # stub COMMAND SCRIPT - make it one, in BATS_TEST_TMPDIR/bin
 stub()
 {

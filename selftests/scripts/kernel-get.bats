@@ -15,8 +15,6 @@ setup_file()
 
 setup()
 {
-	# shellcheck source=scripts/lib.sh
-	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	# shellcheck source=selftests/scripts/commands.sh
 	. "$BATS_TEST_DIRNAME/commands.sh"
 	PATH=$TOP/scripts/modules:$PATH

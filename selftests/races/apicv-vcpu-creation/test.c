@@ -171,7 +171,8 @@ static void expect_no_harm(struct __test_metadata *_metadata,
 	}
 }
 
-TEST(autoeoi_raised)
+static void race_raised(struct __test_metadata *_metadata,
+			const struct apicv_inhibit *inhibit)
 {
 	struct race race = {};
 
@@ -180,14 +181,19 @@ TEST(autoeoi_raised)
 	RACEFIX_REQUIRE(apicv_vm_unused(&race.vm));
 	RACEFIX_LOG_MARK();
 
-	RACEFIX_REQUIRE(force(&race, &apicv_autoeoi, true));
+	RACEFIX_REQUIRE(force(&race, inhibit, true));
 	if (apicv_vm_in_use(&race.vm, WITNESS))
 		SKIP(return, "this kernel does not inhibit APICv for %s",
-		     apicv_autoeoi.name);
+		     inhibit->name);
 	expect_agreement(_metadata, &race, false);
 
-	expect_no_harm(_metadata, &race.vm, &apicv_autoeoi);
+	expect_no_harm(_metadata, &race.vm, inhibit);
 	RACEFIX_LOG_CLEAN();
+}
+
+TEST(autoeoi_raised)
+{
+	race_raised(_metadata, &apicv_autoeoi);
 }
 
 /*
@@ -265,21 +271,9 @@ TEST(autoeoi_dropped)
 
 TEST(blockirq_raised)
 {
-	struct race race = {};
-
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	RACEFIX_REQUIRE(apicv_blockirq_missing());
-	apicv_vm_create(&race.vm);
-	RACEFIX_REQUIRE(apicv_vm_unused(&race.vm));
-	RACEFIX_LOG_MARK();
-
-	RACEFIX_REQUIRE(force(&race, &apicv_blockirq, true));
-	if (apicv_vm_in_use(&race.vm, WITNESS))
-		SKIP(return, "this kernel does not inhibit APICv for %s",
-		     apicv_blockirq.name);
-	expect_agreement(_metadata, &race, false);
-	expect_no_harm(_metadata, &race.vm, &apicv_blockirq);
-	RACEFIX_LOG_CLEAN();
+	race_raised(_metadata, &apicv_blockirq);
 }
 
 /*
