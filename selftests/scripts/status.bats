@@ -584,14 +584,16 @@ chosen()
 		'/^static inline int vcpu_block(/,/^}/{/kvm_check_request/,/return 0;/d}' \
 		'/^static int vcpu_enter_guest(/,/^}/{/KVM_REQ_GET_NESTED_STATE_PAGES/,/^\t\t}/d}'; do
 		sed "$wrong" "$saved" >"$x86"
-		! cmp -s "$saved" "$x86"
+		run cmp -s "$saved" "$x86"
+		[ "$status" -eq 1 ]
 		parts
 		[[ $nested != *" first=fixed" ]]
 	done
 	# Too late.
 	sed "/^static int vcpu_run(/,/^}/{/r = vcpu_block(vcpu);/r $look
 		}" "$BATS_TEST_TMPDIR/before.c" >"$x86"
-	! cmp -s "$BATS_TEST_TMPDIR/before.c" "$x86"
+	run cmp -s "$BATS_TEST_TMPDIR/before.c" "$x86"
+	[ "$status" -eq 1 ]
 	parts
 	[[ $nested != *" first=fixed" ]]
 }
