@@ -64,7 +64,7 @@ boot()
 	done
 	in_group "$TOP/scripts/lab/host-run" --host "$host" --kernel "$kernel" --payload "$payload" \
 		--out "$dir/boot-$n" --smp $CPUS --boot-timeout $BOOT_SECONDS \
-		--timeout "$SWEEP_SECONDS" 2>"$dir/host-run.log"
+		--timeout "$SWEEP_SECONDS" ${APPEND:+--append "$APPEND"} 2>"$dir/host-run.log"
 	rm -rf "$payload"
 }
 

@@ -189,3 +189,65 @@ ends()
 	[[ $output == *"no point shows on the unfixed modules"* ]]
 	verdict 0 -v pair=1
 }
+
+# row FILE WAY - the row of the table of pairs
+row()
+{
+	run awk -F '\t' -v kernel=6.1 -v host=qemu -v modules=stock -v way="$2" \
+		-f "$TOP/scripts/lab/sweep-pairs.awk" "$1"
+}
+
+@test "pairs: a row says what was held, what became of the points, and how fast" {
+	path unfixed kvm:f entry 0 kvm:g entry 1 kvm:g return 1
+	point unfixed kvm:f entry "ran through"
+	point unfixed kvm:g entry waited
+	printf '@sweep@\tcount\tschedules\t30\n@sweep@\tcount\tmilliseconds\t600\n' >>unfixed
+	row unfixed slot-move-pv+kvmclock-second
+	[ "$status" -eq 1 ]
+	[ "$output" = $'6.1\tqemu\tstock\tslot-move-pv, kvmclock\tkvmclock\t3\t0\t1\t1\t0\t1\t30\t0.6\t50\tnot swept to the end' ]
+	point unfixed kvm:g return "not tried" "no gate"
+	ends unfixed 0
+	row unfixed slot-move-pv+kvmclock-first
+	[ "$status" -eq 0 ]
+	[ "$output" = $'6.1\tqemu\tstock\tslot-move-pv, kvmclock\tslot-move-pv\t3\t0\t1\t1\t0\t1\t30\t0.6\t50\tnothing (no gate)' ]
+}
+
+@test "pairs: what shows, what leaves references, and what cannot be there" {
+	path unfixed kvm:f entry 0
+	point unfixed kvm:f entry dies "g()"
+	ends unfixed 1
+	row unfixed a+b-first
+	[ "$status" -eq 1 ]
+	[[ $output == *$'\tshows (g())' ]]
+	path fixed kvm:f entry 0
+	point fixed kvm:f entry waited
+	printf '@sweep@\tcount\tVMs whose pages somebody still refers to\t2\n' >>fixed
+	ends fixed 1
+	row fixed a+b-first
+	[ "$status" -eq 1 ]
+	[[ $output == *$'\t2 VMs left references to pages' ]]
+	ends none 4
+	row none a+b-first
+	[ "$status" -eq 0 ]
+	[[ $output == *$'\tnot here' ]]
+	ends died 3
+	row died a+b-first
+	[ "$status" -eq 1 ]
+	[[ $output == *$'\tcould not be swept (3)' ]]
+}
+
+@test "pairs: operations that there are, and what they share" {
+	run env -u O "$TOP/scripts/lab/sweep-pairs"
+	[ "$status" -eq 2 ]
+	[[ $output == *"give PAIRS=all"* ]]
+	run env -u O PAIRS=a+b HOST=kvm "$TOP/scripts/lab/sweep-pairs"
+	[ "$status" -eq 2 ]
+	run env -u O PAIRS=a+b MODULES=none "$TOP/scripts/lab/sweep-pairs"
+	[ "$status" -eq 2 ]
+	# Each says what the two share; the program refuses operations that there are not.
+	while IFS=$'\t' read -r _ b hosts shared rest; do
+		[[ $hosts =~ ^(qemu|bochs|qemu,bochs)$ ]]
+		[ -n "$b" ] && [ -n "$shared" ]
+		[ -z "$rest" ]
+	done < <(grep -v '^#\|^$' "$TOP/selftests/sweep/pairs")
+}

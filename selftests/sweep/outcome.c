@@ -110,6 +110,18 @@ bool reference_is(const struct reference *reference, int order,
 	return true;
 }
 
+bool reference_is_mixed(const struct reference *reference,
+			const struct outcome *outcome)
+{
+	unsigned int i;
+
+	for (i = 0; i < outcome->nr; i++)
+		if (differs(reference, 0, outcome, i) &&
+		    differs(reference, 1, outcome, i))
+			return false;
+	return true;
+}
+
 unsigned int reference_print_difference(const struct reference *reference,
 					const struct outcome *outcome)
 {

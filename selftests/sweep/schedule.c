@@ -40,7 +40,7 @@
  * so soon, as its readers are KVM's.
  */
 #define RCU_US		300000
-#define SRCU_US		60000
+#define SRCU_US		25000
 /* Once in the slow path of a lock, and not at its end so long after. */
 #define LOCK_US		1500
 /*

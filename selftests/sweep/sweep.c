@@ -108,6 +108,10 @@ static void new_vm(struct sweep *sweep)
 /* Is the outcome that of an order, whatever the kernel says? */
 static bool is_of_an_order(const struct sweep *sweep)
 {
+	const struct op * const *op = sweep->pair->op;
+
+	if (op[0]->repeats || op[1]->repeats)
+		return reference_is_mixed(&sweep->reference, &sweep->outcome);
 	return reference_is(&sweep->reference, 0, &sweep->outcome) ||
 	       reference_is(&sweep->reference, 1, &sweep->outcome);
 }
@@ -180,6 +184,10 @@ static bool is_confirmed(struct sweep *sweep, struct point *point,
 	}
 	if (log)
 		klog_mark();
+	if (shown == CONFIRM) {
+		new_vm(sweep);
+		counters_print(sweep, point, second);
+	}
 	/* What it broke must not decide the next. */
 	new_vm(sweep);
 	return shown == CONFIRM;

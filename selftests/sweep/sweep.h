@@ -66,6 +66,10 @@ void reference_add(struct reference *reference, int order,
 bool reference_is(const struct reference *reference, int order,
 		  const struct outcome *outcome);
 
+/* reference_is_mixed - is each word of it that of an order? */
+bool reference_is_mixed(const struct reference *reference,
+			const struct outcome *outcome);
+
 /* reference_print_difference - as diagnostics, in words; returns how many differ */
 unsigned int reference_print_difference(const struct reference *reference,
 					const struct outcome *outcome);
@@ -111,6 +115,12 @@ struct op {
 	/* NULL, or take it back, before the stage's fresh(); also where it has not run */
 	void (*undo)(struct sweep *sweep);
 	unsigned int arg;		/* the stage's */
+	/*
+	 * KVM may do it more than once in a run, as it writes steal time whenever the vCPU
+	 * is scheduled in: then a part of the outcome may be of one order, and a part of
+	 * the other
+	 */
+	bool repeats;
 	enum op_thread thread;		/* which worker's it has to be */
 };
 
@@ -323,6 +333,14 @@ void *survive_alloc(size_t size);
 
 /* survive_lost - a thread was killed: leave this process alone; does not return */
 void survive_lost(struct sweep *sweep);
+
+/* counters.c */
+
+/*
+ * counters_print - which of KVM's counters differ, in a run like that of a finding, from both
+ * orders; another such run, in which nothing is judged
+ */
+void counters_print(struct sweep *sweep, struct point *point, struct point *second);
 
 /* keep.c */
 

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM's counters of all VMs, from debugfs, to be shown beside a finding.  They are never a
+ * finding: exits, reloads and flushes differ as soon as somebody waits.
+ */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sweep.h"
+
+#define KVM_DEBUGFS	"/sys/kernel/debug/kvm"
+#define MAX_COUNTERS	128
+
+struct counters {
+	unsigned int nr;
+	struct {
+		char name[48];
+		long long value;
+	} counter[MAX_COUNTERS];
+};
+
+static long long read_counter(const char *name)
+{
+	char path[128], text[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), KVM_DEBUGFS "/%.80s", name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	fclose(file);
+	return atoll(text);
+}
+
+/* Below are directories, one for each VM. */
+static void read_counters(struct counters *counters)
+{
+	DIR *dir = opendir(KVM_DEBUGFS);
+	struct dirent *entry;
+
+	counters->nr = 0;
+	while (dir && (entry = readdir(dir)) && counters->nr < MAX_COUNTERS) {
+		if (entry->d_type != DT_REG ||
+		    strlen(entry->d_name) >= sizeof(counters->counter[0].name))
+			continue;
+		strcpy(counters->counter[counters->nr].name, entry->d_name);
+		counters->counter[counters->nr++].value = read_counter(entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+void counters_print(struct sweep *sweep, struct point *point, struct point *second)
+{
+	struct counters *counters = calloc(4, sizeof(*counters));
+	struct schedule result;
+	long long by[3];
+	unsigned int i, run;
+
+	if (!counters)
+		return;
+	read_counters(&counters[0]);
+	sweep_order(sweep, true);
+	read_counters(&counters[1]);
+	sweep_order(sweep, false);
+	read_counters(&counters[2]);
+	sweep_hold(sweep, point, second, false, &result);
+	read_counters(&counters[3]);
+	for (i = 0; i < counters[0].nr; i++) {
+		for (run = 0; run < 3; run++)
+			by[run] = counters[run + 1].counter[i].value -
+				  counters[run].counter[i].value;
+		if (by[2] != by[0] && by[2] != by[1])
+			printf("#   counter %s: %lld; one after the other: %lld, %lld\n",
+			       counters[0].counter[i].name, by[2], by[0], by[1]);
+	}
+	free(counters);
+}
