@@ -10,6 +10,7 @@
  *			bring the kernel down runs only if it is named, and so
  *			does "stress"
  *	-s SECONDS	how long "stress" goes on (default 60)
+ *	-x		skip all cases after the first that fails
  * and exits with 0 (every case passed or was skipped), 1 (one failed),
  * 2 (used wrongly) or 4 (every case was skipped).
  */
@@ -46,6 +47,7 @@ static const char *racefix_named[RACEFIX_CASES];
 static unsigned int racefix_nr_named;
 static pid_t racefix_pid;
 static unsigned int racefix_seconds = 60;
+static bool racefix_stops;
 
 /*
  * RACEFIX_ONLY_NAMED - leave a case that was not named with -t
@@ -211,15 +213,18 @@ static inline void racefix_print_time(void)
 		       now.tv_nsec / 10000000);
 }
 
-static inline void racefix_timed(struct __test_metadata *test,
+static inline void racefix_timed(struct __test_metadata *_metadata,
 				 struct __fixture_variant_metadata *variant)
 {
 	unsigned int i;
 
 	racefix_print_time();
+	/* The harness counts in the parent of what a case runs in. */
+	if (racefix_stops && ksft_cnt.ksft_fail)
+		SKIP(return, "another case has failed");
 	for (i = 0; i < racefix_nr_cases; i++)
-		if (racefix_cases[i].test == test)
-			racefix_cases[i].fn(test, variant);
+		if (racefix_cases[i].test == _metadata)
+			racefix_cases[i].fn(_metadata, variant);
 }
 
 /* Have each case say when it begins; of more than RACEFIX_CASES, the first. */
@@ -255,7 +260,7 @@ static inline int racefix_main(int argc, char **argv, void (*before)(void))
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "ls:t:")) != -1) {
+	while ((opt = getopt(argc, argv, "ls:t:x")) != -1) {
 		switch (opt) {
 		case 'l':
 			racefix_list();
@@ -274,8 +279,11 @@ static inline int racefix_main(int argc, char **argv, void (*before)(void))
 			}
 			racefix_named[racefix_nr_named++] = optarg;
 			break;
+		case 'x':
+			racefix_stops = true;
+			break;
 		default:
-			fprintf(stderr, "usage: %s [-l] [-s SECONDS] [-t CASE]...\n",
+			fprintf(stderr, "usage: %s [-l] [-s SECONDS] [-x] [-t CASE]...\n",
 				argv[0]);
 			return 2;
 		}
