@@ -70,6 +70,13 @@ void rg_close(struct rg *rg);
  */
 int rg_open_armed(struct rg **rg, const struct rg_point *points, size_t nr);
 
+/*
+ * Has gates of these functions, "module:function", that no thread runs into, as long as the
+ * process lives: others are armed there in microseconds.  One that this kernel lacks is left out.
+ * To be called before the harness forks, as well.
+ */
+void rg_keep(const char * const *symbols, size_t nr);
+
 /* The session's file descriptor, for poll(2). */
 int rg_fd(struct rg *rg);
 
