@@ -6,7 +6,7 @@
 # `make -C /lib/modules/$(uname -r)/build M=$PWD` works too; see Kbuild.
 
 O	?= $(CURDIR)/build
-export O RACE KERNEL HOST RUNS WITHOUT KSRC KBUILD ARCHIVE DEBS HELD TWO PAIRS MODULES
+export O RACE KERNEL HOST RUNS WITHOUT ENDS KSRC KBUILD ARCHIVE DEBS HELD TWO PAIRS MODULES
 
 # What root builds in another user's checkout is to be theirs, after Ctrl-C, too.
 OWNED	= trap : INT TERM;
@@ -20,6 +20,7 @@ help:
 	@echo '                     HOST=local  on this machine and its CPU, as root [4]'
 	@echo '                     RUNS=N      how often (default 3)'
 	@echo '                     WITHOUT=ID  leave out the patches of one race'
+	@echo '                     ENDS=yes    each way in which a host dies of it'
 	@echo '                     ARCHIVE=URL DEBS=DIR  for kernels that the mirror has dropped: an archive'
 	@echo '                     such as http://archive.debian.org/debian, a directory of .deb files'
 	@echo '  make sweep RACE=ID  find it without being given its place: hold one operation at'

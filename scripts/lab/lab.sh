@@ -61,13 +61,14 @@ plan_row()
 	printf '%s\n' "$*"
 }
 
-# fatal_rows BOOT KERNEL HOST SET RACE RELEASE EXPECT SECONDS - for each case of the race that ends an
-# unfixed host of that release: a boot of its own, BOOT-CASE, which the first oops ends
+# fatal_rows BOOT KERNEL HOST SET RACE RELEASE EXPECT SECONDS [yes] - for each case of the race that ends
+# an unfixed host of that release: a boot of its own, BOOT-CASE, which the first oops ends; with yes the
+# other ends, too
 fatal_rows()
 {
 	local case
 
-	for case in $(destructive_cases "$5" "$6"); do
+	for case in $(destructive_cases "$5" "$6"; [ -z "${9-}" ] || other_ends "$5" "$6"); do
 		plan_row "$1-$case" "$2" "$3" "$4" "$5" "$case" "$case" once "$7" "$8" oops=panic
 	done
 }

@@ -26,6 +26,8 @@
 #
 #	kills	the lines whose kernels die of it as shipped or reopened; it runs only if
 #		it is named
+#	ends	the same, of a case that is another end of one that kills: only a demo with ENDS=yes
+#		has it
 #	console	a regular expression: the console has a line like it then
 #	effect	what it does to them, for people
 #	must_fail  the lines on whose unfixed modules it failed, each time that it was run in
@@ -147,6 +149,12 @@ cases_where()
 destructive_cases()
 {
 	cases_where "$1" kills "$2"
+}
+
+# other_ends ID KERNEL - those that do so in another way than one of these
+other_ends()
+{
+	cases_where "$1" ends "$2"
 }
 
 # must_fail ID KERNEL - its cases that fail on unfixed modules of that line or release

@@ -43,6 +43,7 @@
 #define ZAP	"kvm:kvm_mmu_zap_oldest_mmu_pages"
 #define ZAP_ONE	"kvm:__kvm_mmu_prepare_zap_page"
 #define MAP	"kvm:kvm_tdp_mmu_map"
+#define UNLIST	"kvm:pte_list_remove"
 
 /* vCPUs: one has the L2, the others only take TDP faults. */
 enum { NESTED, FIRST, SECOND, NR_VCPUS };
@@ -129,7 +130,21 @@ static void l1_code(uint64_t vcpu)
 enum place {
 	ZAPS,		/* before it looks for something to zap */
 	ZAPS_PAGE,	/* with a shadow page in hand that the second will free */
+	ZAPS_CHILD,	/* the same, of a page below another one */
+	UNLISTS,	/* with an entry of such a page in hand, which is still in its list */
 	MAPS,		/* when it has made room; here the second may map, too */
+};
+
+/* Where that is, if it zaps. */
+static const struct {
+	const char *symbol;
+	unsigned int skip;
+} held_at[] = {
+	[ZAPS] = { ZAP },
+	[ZAPS_PAGE] = { ZAP_ONE },
+	[ZAPS_CHILD] = { ZAP_ONE, .skip = 1 },
+	[UNLISTS] = { UNLIST },
+	[MAPS] = { ZAP },
 };
 
 struct race;
@@ -315,7 +330,7 @@ static void *second_thread(void *arg)
 			break;
 	}
 	run_vcpu(runner->vcpu);
-	if (race->place == ZAPS_PAGE) {
+	if (race->place != ZAPS && race->place != MAPS) {
 		/* The kernel may not live to see more of it. */
 		rg_mark(race->rg, "lets the other go on");
 		rg_ladder(race->rg, stdout);
@@ -379,6 +394,19 @@ static int arm(struct race *race, struct runner *runner, const char *symbol,
 		.max_hits = hold_us ? 1 : 4, .timeout_us = hold_us });
 }
 
+/* Where the first is held if it zaps. */
+static int arm_first_zap(struct race *race, unsigned int hold_us)
+{
+	const char *symbol = held_at[race->place].symbol;
+	bool hold = race->place != MAPS;
+
+	return rg_arm(race->rg, &(struct rg_point){
+		.symbol = symbol, .label = strchr(symbol, ':') + 1,
+		.skip = held_at[race->place].skip,
+		.tid = race->first.tid, .action = hold ? RG_HOLD_SPIN : RG_RECORD,
+		.max_hits = hold ? 1 : 4, .timeout_us = hold ? hold_us : 0 });
+}
+
 /* For the ladder only. */
 static void arm_zapped(struct race *race, struct runner *runner)
 {
@@ -415,9 +443,7 @@ static const char *force_once(struct race *race, int first, int second,
 
 	arm(race, &race->first, FAULT, 0);
 	race->second_fault = arm(race, &race->second, FAULT, 0);
-	race->first_zap = arm(race, &race->first,
-			      race->place == ZAPS_PAGE ? ZAP_ONE : ZAP,
-			      race->place == MAPS ? 0 : hold_us);
+	race->first_zap = arm_first_zap(race, hold_us);
 	race->second_zap = arm(race, &race->second, ZAP, 0);
 	if (race->second_fault < 0 || race->first_zap < 0 ||
 	    race->second_zap < 0)
@@ -426,7 +452,7 @@ static const char *force_once(struct race *race, int first, int second,
 	race->second_map = arm(race, &race->second, MAP, 0);
 	if (race->first_map < 0 || race->second_map < 0)
 		why = rg_strerror();
-	if (race->place != ZAPS_PAGE)
+	if (race->place == ZAPS || race->place == MAPS)
 		arm_zapped(race, &race->first);
 	arm_zapped(race, &race->second);
 
@@ -437,7 +463,7 @@ static const char *force_once(struct race *race, int first, int second,
 	pthread_join(race->second.thread, NULL);
 	if (!why)
 		why = judge(race, outcome);
-	if (race->place != ZAPS_PAGE)
+	if (race->place == ZAPS || race->place == MAPS)
 		rg_ladder(rg, stdout);
 	rg_close(rg);
 	return why;
@@ -568,6 +594,88 @@ static void race_excluded(struct __test_metadata *_metadata, int first,
 	RACEFIX_LOG_CLEAN();
 }
 
+/*
+ * The limit is far below what the vCPUs have taken: KVM zaps all that it can, and what is
+ * left, and allowed from then on, are roots.  A fault that needs a shadow page then finds no room.
+ */
+static void no_room(struct __test_metadata *_metadata, int vcpu, bool tdp_mmu)
+{
+	struct race race;
+	uint64_t used;
+	int allowed, err;
+
+	RACEFIX_LOG_MARK();
+	RACEFIX_REQUIRE(create_vm(&race, tdp_mmu));
+	vm_ioctl(race.vm, KVM_SET_NR_MMU_PAGES, (void *)MIN_SHADOW_PAGES);
+	allowed = __vm_ioctl(race.vm, KVM_GET_NR_MMU_PAGES, NULL);
+	if (allowed < 0)
+		SKIP(return, "this kernel has no KVM_GET_NR_MMU_PAGES");
+	if (allowed >= MIN_FREE_PAGES)
+		SKIP(return, "this kernel zaps no more than it must, and the limit stays high");
+
+	err = __vcpu_run(race.vcpu[vcpu]) ? errno : 0;
+	used = vm_stat(race.vm, "mmu_cache_miss") - vm_stat(race.vm, "mmu_shadow_zapped");
+	ksft_print_msg("%d shadow pages are allowed, and used; then KVM_RUN: %s, and %lu are used\n",
+		       allowed, err ? strerror(err) : "goes on", used);
+	EXPECT_EQ(ENOSPC, err) {
+		TH_LOG("a page fault takes no notice of there being no room");
+	}
+	EXPECT_GE(allowed, used) {
+		TH_LOG("%lu shadow pages are used, and %d are allowed", used, allowed);
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(nested_fault_finds_no_room)
+{
+	no_room(_metadata, NESTED, true);
+}
+
+TEST(legacy_fault_finds_no_room)
+{
+	no_room(_metadata, FIRST, false);
+}
+
+static void touch_chunks(void)
+{
+	uint64_t chunk;
+
+	for (chunk = 0; chunk < NR_CHUNKS; chunk++)
+		touch(chunk, 0);
+	GUEST_SYNC(chunk);
+}
+
+/* Faults without nested paging, each of which needs another shadow page. */
+TEST(legacy_faults_make_room)
+{
+	struct race race = { .limit = MIN_SHADOW_PAGES };
+	const char *why = hostfacts_need_kvm();
+	struct kvm_vcpu *vcpu;
+	char old;
+
+	if (!why)
+		why = set_tdp_mmu('N', &old);
+	RACEFIX_REQUIRE(why);
+	RACEFIX_LOG_MARK();
+	race.vm = vm_create(1);
+	set_tdp_mmu(old, &old);
+	vm_userspace_mem_region_add(race.vm, VM_MEM_SRC_ANONYMOUS, MEM_GPA, MEM_SLOT,
+				    MEM_SIZE / PAGE_SIZE, 0);
+	virt_map_level(race.vm, MEM_GPA, MEM_GPA, MEM_SIZE, PG_LEVEL_2M);
+	/* A huge page would take no shadow page. */
+	ASSERT_EQ(0, madvise(addr_gpa2hva(race.vm, MEM_GPA), MEM_SIZE, MADV_NOHUGEPAGE));
+	vcpu = vm_vcpu_add(race.vm, 0, touch_chunks);
+	vm_ioctl(race.vm, KVM_SET_NR_MMU_PAGES, (void *)race.limit);
+	run_vcpu(vcpu);
+	ksft_print_msg("%lu shadow pages were made, %lu zapped, and %lu are allowed\n",
+		       vm_stat(race.vm, "mmu_cache_miss"), vm_stat(race.vm, "mmu_shadow_zapped"),
+		       race.limit);
+	if (vm_stat(race.vm, "mmu_cache_miss") <= race.limit)
+		SKIP(return, "the guest's memory takes too few shadow pages");
+	expect_limit(_metadata, &race);
+	RACEFIX_LOG_CLEAN();
+}
+
 TEST(nested_fault_zaps)
 {
 	race_excluded(_metadata, NESTED, true);
@@ -582,6 +690,26 @@ TEST(two_zappers_collide)
 {
 	RACEFIX_DESTRUCTIVE("two vCPUs free the same shadow pages");
 	race_tdp_faults(_metadata, ZAPS_PAGE);
+}
+
+/*
+ * The other ends that were reported.  The fault in kvm_mmu_commit_zap_page(): below another page,
+ * which the first frees when it is through with it.
+ */
+TEST(two_zappers_free)
+{
+	RACEFIX_DESTRUCTIVE("two vCPUs free the same shadow pages when they are done");
+	race_tdp_faults(_metadata, ZAPS_CHILD);
+}
+
+/*
+ * The BUG of pte_list_remove().  The third end, __list_add_valid() below kvm_tdp_mmu_map(), takes
+ * two CPUs within a few instructions, between which nobody can be held.
+ */
+TEST(two_zappers_unlist)
+{
+	RACEFIX_DESTRUCTIVE("two vCPUs take the same entry out of its list");
+	race_tdp_faults(_metadata, UNLISTS);
 }
 
 /* A vCPU that takes one page fault of a page that is replaced meanwhile. */
@@ -824,4 +952,11 @@ TEST(stress)
 	RACEFIX_STRESS_END(&stress);
 }
 
-RACEFIX_MAIN()
+/* Arming the first gate of a function takes long: all are armed once. */
+static void keep_gates(void)
+{
+	if (!nested_tdp_missing() && !racefix_is_named("stress"))
+		rg_keep((const char * const[]){ FAULT, ZAP, ZAP_ONE, MAP, "kvm:hva_to_pfn" }, 5);
+}
+
+RACEFIX_MAIN_AFTER(keep_gates)
