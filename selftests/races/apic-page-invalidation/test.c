@@ -55,6 +55,9 @@
  */
 #define PASSES		3
 
+/* The vCPU may be out of the guest by chance. */
+#define EXIT_TRIES	5
+
 /* How often the invalidator is held while it takes the page once. */
 #define MAX_HOLDS	16
 
@@ -109,6 +112,20 @@ static void guest_code(uint64_t index)
 			after++;
 		look(seen);
 	}
+	GUEST_DONE();
+}
+
+/* Does not look at its APIC before all is over: only what others do makes it exit. */
+static void spinning_code(void)
+{
+	struct seen *seen = &guest_seen[0];
+	unsigned int after;
+
+	first_look(seen);
+	while (!READ_ONCE(guest_over))
+		WRITE_ONCE(seen->rounds, seen->rounds + 1);
+	for (after = 0; after < ROUNDS_AFTER; after++)
+		look(seen);
 	GUEST_DONE();
 }
 
@@ -516,6 +533,74 @@ TEST(both_vcpus)
 	ksft_print_msg("forced: the page was taken away while two vCPUs ran\n");
 	expect_apic(_metadata, &race, 0);
 	expect_apic(_metadata, &race, 1);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* Has the vCPU left the guest between the two events of the first request in the record? */
+static bool exits_for_request(struct rg *rg, int request, int exits)
+{
+	const struct rg_event *event;
+	bool requested = false;
+	ssize_t nr, i;
+
+	nr = rg_events(rg, &event);
+	for (i = 0; i < nr; i++, event++) {
+		if (event->gate == request)
+			requested = true;
+		else if (requested && event->gate == exits)
+			return true;
+		else if (requested)
+			return false;
+	}
+	return false;
+}
+
+/*
+ * A vCPU may use the page as long as it is in the guest: it has to come out before the page is
+ * freed.  What it comes out for besides, a timer's tick, is rare.
+ */
+TEST(leaves_guest)
+{
+	int request, made, exits, i;
+	bool left = false;
+	struct race race;
+	struct rg *rg;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	create_vm_of(&race, &hole, spinning_code);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	RACEFIX_LOG_MARK();
+	if (rg_open(&race.rg) < 0)
+		SKIP(return, "%s", rg_strerror());
+	rg = race.rg;
+	start_runner(&race);
+	rg_name_thread(rg, race.runner_tid, "vCPU");
+	rg_name_thread(rg, rg_gettid(), "takes the page away");
+	request = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_arch_mmu_notifier_invalidate_range",
+		.label = "the page's reload is to be requested", .tid = rg_gettid() });
+	made = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_arch_mmu_notifier_invalidate_range", .where = RG_RETURN,
+		.label = "the request is made", .tid = rg_gettid() });
+	exits = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm_intel:vmx_handle_exit_irqoff", .label = "leaves the guest",
+		.tid = race.runner_tid });
+	if (request < 0 || made < 0 || exits < 0)
+		RACEFIX_REQUIRE(rg_strerror());
+
+	for (i = 0; i < EXIT_TRIES && !left; i++) {
+		wait_for_rounds(&race, 10, 1000);
+		rg_forget(rg);
+		ASSERT_EQ(0, take_by_hole(race.page));
+		left = exits_for_request(rg, request, exits);
+	}
+	rg_ladder(rg, stdout);
+	finish(&race);
+	EXPECT_EQ(true, left) {
+		TH_LOG("the page is freed with a vCPU in the guest that uses it");
+	}
+	expect_apic(_metadata, &race, 0);
 	RACEFIX_LOG_CLEAN();
 }
 
