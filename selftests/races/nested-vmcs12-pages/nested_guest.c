@@ -7,8 +7,6 @@
 #include "nested_guest.h"
 #include "processor.h"
 
-#define X86_EFLAGS_IF	0x200
-
 /* Of vmcs12's activity state. */
 #define ACTIVITY_HLT	1
 
@@ -22,6 +20,10 @@ void l2_irq_handler(struct ex_regs *regs)
 	l2_irqs++;
 }
 
+static void l2_low_irq_handler(struct ex_regs *regs)
+{
+}
+
 struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 				bool posted_intr)
 {
@@ -31,6 +33,7 @@ struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 	vm_init_descriptor_tables(vm);
 	vcpu_init_descriptor_tables(vcpu);
 	vm_install_exception_handler(vm, L2_VECTOR, l2_irq_handler);
+	vm_install_exception_handler(vm, L2_LOW_VECTOR, l2_low_irq_handler);
 
 	vcpu_alloc_vmx(vm, &vmx_gva);
 	vapic_gva = vm_vaddr_alloc_page(vm);
@@ -46,10 +49,9 @@ struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 	return config;
 }
 
-void pend_in_vapic(uint8_t *vapic)
+void pend_in_vapic(uint8_t *vapic, uint8_t vector)
 {
-	vapic[APIC_IRR + (L2_VECTOR / 32) * 0x10 + (L2_VECTOR % 32) / 8] |=
-		1 << (L2_VECTOR % 8);
+	vapic[APIC_IRR + vector / 32 * 0x10 + vector % 32 / 8] |= 1 << (vector % 8);
 }
 
 static void l2_halts(void)
@@ -109,7 +111,7 @@ static void l1_handle_notification(struct l2_config *config)
 		       vmreadz(VM_EXIT_INTR_INFO));
 	x2apic_write_reg(APIC_EOI, 0);
 	GUEST_ASSERT(pi_take(config->pi_desc, L2_VECTOR));
-	pend_in_vapic(config->vapic);
+	pend_in_vapic(config->vapic, L2_VECTOR);
 	GUEST_ASSERT(!vmwrite(GUEST_INTR_STATUS, L2_VECTOR));
 }
 

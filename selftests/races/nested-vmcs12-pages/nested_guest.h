@@ -15,6 +15,10 @@
 /* L2's interrupt, and the notification vector that L1 chose; any would do. */
 #define L2_VECTOR	0x55
 #define PI_NV		0xe3
+/* Another one of L2's, of a lower class, whose handler is not counted. */
+#define L2_LOW_VECTOR	0x35
+
+#define X86_EFLAGS_IF	0x200
 
 /* A guest-physical page that no memslot backs. */
 #define UNBACKED_GPA	0xc0000000ull
@@ -46,8 +50,8 @@ struct kvm_vcpu;
 struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 				bool posted_intr);
 
-/* pend_in_vapic - set L2_VECTOR in VIRR of the page at @vapic */
-void pend_in_vapic(uint8_t *vapic);
+/* pend_in_vapic - set @vector in VIRR of the page at @vapic */
+void pend_in_vapic(uint8_t *vapic, uint8_t vector);
 
 /* l2_irq_handler - of L2_VECTOR */
 struct ex_regs;

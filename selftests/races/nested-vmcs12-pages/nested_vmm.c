@@ -146,6 +146,9 @@ enum outcome vmm_run(struct vmm *vmm, unsigned int ms)
 	struct ucall uc;
 	int ret;
 
+	/* What KVM_RUN does not set is to look wrong. */
+	run->internal.suberror = UINT32_MAX;
+	run->internal.ndata = UINT32_MAX;
 	ret = run_bounded(vmm->vcpu, ms);
 	if (ret == -EINTR && mp_state(vmm->vcpu) == KVM_MP_STATE_HALTED)
 		return ASLEEP;
@@ -161,7 +164,9 @@ enum outcome vmm_run(struct vmm *vmm, unsigned int ms)
 			return L1_RUNS;
 	}
 	print_exit(run, &uc);
-	return run->exit_reason == KVM_EXIT_INTERNAL_ERROR ? REFUSED : OTHER;
+	return run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
+	       run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION &&
+	       run->internal.ndata != UINT32_MAX ? REFUSED : OTHER;
 }
 
 void vmm_save(struct vmm *vmm)
@@ -218,13 +223,13 @@ int vmm_restore_without_pdptes(struct vmm *vmm)
 	return 0;
 }
 
-void vmm_pend_in_rvi(struct vmm *vmm)
+void vmm_pend_in_rvi(struct vmm *vmm, uint8_t vector)
 {
-	uint16_t intr_status = L2_VECTOR;
+	uint16_t intr_status = vector;
 
 	vmm_set_vmcs12(vmm, VMCS12_GUEST_INTR_STATUS, &intr_status,
 		       sizeof(intr_status));
-	pend_in_vapic(vmm->vapic);
+	pend_in_vapic(vmm->vapic, vector);
 }
 
 void vmm_pend_notification(struct vmm *vmm)
@@ -240,6 +245,11 @@ void vmm_set_priority(struct vmm *vmm, uint32_t priority)
 	memcpy(vmm->vapic + APIC_PROCPRI, &priority, sizeof(priority));
 }
 
+void vmm_set_service(struct vmm *vmm, uint32_t priority)
+{
+	memcpy(vmm->vapic + APIC_PROCPRI, &priority, sizeof(priority));
+}
+
 void vmm_notify(struct vmm *vmm)
 {
 	struct kvm_msi msi = {
@@ -251,11 +261,16 @@ void vmm_notify(struct vmm *vmm)
 		    "the notification was not accepted");
 }
 
-void vmm_post_interrupt(struct vmm *vmm)
+void vmm_post_vector(struct vmm *vmm, uint8_t vector)
 {
 	nested_watch_post();
-	pi_post(vmm->pi_desc, L2_VECTOR);
+	pi_post(vmm->pi_desc, vector);
 	vmm_notify(vmm);
+}
+
+void vmm_post_interrupt(struct vmm *vmm)
+{
+	vmm_post_vector(vmm, L2_VECTOR);
 }
 
 void vmm_back_page(struct vmm *vmm)

@@ -83,8 +83,8 @@ void vmm_unback_apic_access(struct vmm *vmm);
  */
 int vmm_restore_without_pdptes(struct vmm *vmm);
 
-/* vmm_pend_in_rvi - as a CPU leaves it that recognised L2_VECTOR at the save */
-void vmm_pend_in_rvi(struct vmm *vmm);
+/* vmm_pend_in_rvi - as a CPU leaves it that recognised @vector at the save */
+void vmm_pend_in_rvi(struct vmm *vmm, uint8_t vector);
 
 /*
  * vmm_pend_notification - an interrupt was posted, and its notification waits in
@@ -95,11 +95,15 @@ void vmm_pend_notification(struct vmm *vmm);
 /* vmm_set_priority - of L2, as its virtual APIC has it: VTPR and VPPR */
 void vmm_set_priority(struct vmm *vmm, uint32_t priority);
 
+/* vmm_set_service - what L2 has in service, by VPPR alone; 0: nothing */
+void vmm_set_service(struct vmm *vmm, uint32_t priority);
+
 /* vmm_notify - send the notification vector, as an IOMMU or an IPI of L1's does */
 void vmm_notify(struct vmm *vmm);
 
-/* vmm_post_interrupt - post L2_VECTOR, and notify */
+/* vmm_post_interrupt - post L2_VECTOR, and notify; vmm_post_vector - another one */
 void vmm_post_interrupt(struct vmm *vmm);
+void vmm_post_vector(struct vmm *vmm, uint8_t vector);
 
 /* vmm_back_page - give UNBACKED_GPA a memslot, with zeroed memory */
 void vmm_back_page(struct vmm *vmm);

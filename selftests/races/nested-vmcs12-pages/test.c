@@ -25,6 +25,10 @@
 
 /* A priority class above that of L2_VECTOR. */
 #define HIGH_PRIORITY	0x60
+/* Below L2_VECTOR, and of its class: that holds it back as well. */
+#define SAME_PRIORITY	(L2_VECTOR & 0xf0)
+/* A class above that of L2_LOW_VECTOR, and below that of L2_VECTOR. */
+#define BETWEEN		0x40
 
 #define READS_NULL \
 	"KVM_RUN reads address 0xa0 and oopses (before 6.10; in 6.1 up to 6.1.176)"
@@ -90,7 +94,7 @@ TEST(rvi_pending)
 	struct vmm vmm;
 
 	BEGIN_SAVED(&vmm, false);
-	vmm_pend_in_rvi(&vmm);
+	vmm_pend_in_rvi(&vmm, L2_VECTOR);
 	vmm_restore_new_vm(&vmm);
 	EXPECT_RESTORED(WOKE, &vmm, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
@@ -194,12 +198,12 @@ TEST(notified_of_nothing)
 }
 
 /* Nor is a posted interrupt of a class that L2's priority holds back. */
-TEST(posted_below_priority)
+static void posted_held_back(struct __test_metadata *_metadata, uint32_t priority)
 {
 	struct vmm vmm;
 
 	BEGIN_SAVED(&vmm, true);
-	vmm_set_priority(&vmm, HIGH_PRIORITY);
+	vmm_set_priority(&vmm, priority);
 	vmm_restore_new_vm(&vmm);
 	vmm_post_interrupt(&vmm);
 	EXPECT_RESTORED(ASLEEP, &vmm, STEP_POSTS, STEP_RUNS,
@@ -207,6 +211,144 @@ TEST(posted_below_priority)
 	vmm_set_priority(&vmm, 0);
 	EXPECT_OUTCOME(WOKE, &vmm, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
+}
+
+TEST(posted_below_priority)
+{
+	posted_held_back(_metadata, HIGH_PRIORITY);
+}
+
+TEST(posted_at_priority)
+{
+	posted_held_back(_metadata, SAME_PRIORITY);
+}
+
+/* What L2 has in service holds others back as well: then VPPR is above VTPR. */
+TEST(posted_below_service)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm_set_service(&vmm, HIGH_PRIORITY);
+	vmm_restore_new_vm(&vmm);
+	vmm_post_interrupt(&vmm);
+	EXPECT_RESTORED(ASLEEP, &vmm, STEP_POSTS, STEP_RUNS, STEP_BLOCKS);
+	vmm_set_service(&vmm, 0);
+	EXPECT_OUTCOME(WOKE, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* The same of what is in RVI. */
+static void rvi_held_back(struct __test_metadata *_metadata, uint32_t priority)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, false);
+	vmm_set_priority(&vmm, priority);
+	vmm_pend_in_rvi(&vmm, L2_VECTOR);
+	vmm_restore_new_vm(&vmm);
+	EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vmm_set_priority(&vmm, 0);
+	EXPECT_OUTCOME(WOKE, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(rvi_below_priority)
+{
+	rvi_held_back(_metadata, HIGH_PRIORITY);
+}
+
+TEST(rvi_at_priority)
+{
+	rvi_held_back(_metadata, SAME_PRIORITY);
+}
+
+/* Of what is in RVI and what is posted the higher one counts: here the one in RVI, */
+TEST(rvi_above_posted)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm_set_priority(&vmm, BETWEEN);
+	vmm_pend_in_rvi(&vmm, L2_VECTOR);
+	vmm_restore_new_vm(&vmm);
+	vmm_post_vector(&vmm, L2_LOW_VECTOR);
+	EXPECT_RESTORED(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* and here the other, which has to replace it. */
+TEST(posted_above_rvi)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm_pend_in_rvi(&vmm, L2_LOW_VECTOR);
+	vmm_restore_new_vm(&vmm);
+	vmm_post_interrupt(&vmm);
+	EXPECT_RESTORED(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* ON is set, and the PIR is empty: there is nothing to wake up for, */
+TEST(nothing_posted)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm.pi_desc->on = 1;
+	vmm_restore_new_vm(&vmm);
+	EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vmm_post_interrupt(&vmm);
+	EXPECT_OUTCOME(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* nor anything to take for an L2 that goes on. */
+TEST(nothing_posted_runnable)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm.pi_desc->on = 1;
+	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+	vmm_restore_new_vm(&vmm);
+	EXPECT_RESTORED(WOKE_NO_IRQ, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* L2 that halted with interrupts off sleeps until it has them on. */
+static void masked(struct __test_metadata *_metadata, bool posted)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, posted);
+	if (!posted)
+		vmm_pend_in_rvi(&vmm, L2_VECTOR);
+	vmm_restore_new_vm(&vmm);
+	/* KVM_SET_NESTED_STATE takes RFLAGS from vmcs12. */
+	vmm.state->regs.rflags &= ~X86_EFLAGS_IF;
+	vcpu_regs_set(vmm.vcpu, &vmm.state->regs);
+	if (posted) {
+		vmm_post_interrupt(&vmm);
+		EXPECT_RESTORED(ASLEEP, &vmm, STEP_POSTS, STEP_RUNS, STEP_BLOCKS);
+	} else {
+		EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	}
+	vmm.state->regs.rflags |= X86_EFLAGS_IF;
+	vcpu_regs_set(vmm.vcpu, &vmm.state->regs);
+	EXPECT_OUTCOME(WOKE, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(posted_while_masked)
+{
+	masked(_metadata, true);
+}
+
+TEST(rvi_while_masked)
+{
+	masked(_metadata, false);
 }
 
 /*
@@ -234,7 +376,7 @@ TEST(runnable)
 	struct vmm vmm;
 
 	BEGIN_SAVED(&vmm, false);
-	vmm_pend_in_rvi(&vmm);
+	vmm_pend_in_rvi(&vmm, L2_VECTOR);
 	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
 	vmm_restore_new_vm(&vmm);
 	EXPECT_RESTORED(WOKE, &vmm, STEP_RUNS);
@@ -253,6 +395,20 @@ TEST(unbacked_apic_access)
 	RACEFIX_LOG_CLEAN();
 }
 
+/* The same of a vCPU that does not sleep. */
+TEST(unbacked_runnable)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, false);
+	vmm_unback_apic_access(&vmm);
+	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+	vmm_restore_new_vm(&vmm);
+	EXPECT_RESTORED(REFUSED, &vmm, STEP_RUNS);
+	EXPECT_OUTCOME(REFUSED, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
 /* The same; then the VMM does what it can about it, and goes on. */
 TEST(mended_apic_access)
 {
@@ -260,7 +416,7 @@ TEST(mended_apic_access)
 
 	BEGIN_SAVED(&vmm, false);
 	vmm_unback_apic_access(&vmm);
-	vmm_pend_in_rvi(&vmm);
+	vmm_pend_in_rvi(&vmm, L2_VECTOR);
 	vmm_restore_new_vm(&vmm);
 	EXPECT_RESTORED(REFUSED, &vmm, STEP_RUNS);
 	vmm_back_page(&vmm);
@@ -328,7 +484,7 @@ TEST(snapshot_revert)
 
 	RACEFIX_DESTRUCTIVE(READS_NULL);
 	BEGIN_SAVED(&vmm, false);
-	vmm_pend_in_rvi(&vmm);
+	vmm_pend_in_rvi(&vmm, L2_VECTOR);
 	vmm_restore_same_vm(&vmm);
 	EXPECT_RESTORED(WOKE, &vmm, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
