@@ -200,6 +200,7 @@ file_of()
 	local name=${1//_/-} file last='' id
 
 	id=$(loaded_id "$1")
+	# shellcheck disable=SC2153 # KVER is set by those who source this
 	for file in "$(modinfo -n "$1" 2>/dev/null)" "$(distro_module "$KVER" "$name")" "${BEFORE:-/nowhere}/$name".ko* \
 		"$(cat "$RUN/loaded" 2>/dev/null || echo /nowhere)/$name.ko" "$RUN"/{now,last,before}/"$1.ko" \
 		"$BUILD/modules/$KVER"/*/"$name.ko"; do

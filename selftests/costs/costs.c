@@ -8,8 +8,9 @@
  * Prints a line for each path:
  *	cost PATH MINIMUM MEDIAN ROUNDS
  *	cost PATH - REASON		this host has no such path
- * MINIMUM is the fewest ticks of the TSC that SAME rounds had, or the fewest if no number of ticks was had
- * by so many, and MEDIAN is the median; both are less the cost of reading the TSC.
+ * MINIMUM is the fewest ticks of the TSC that SAME rounds had, or the fewest if no number
+ * of ticks was had by so many, and MEDIAN is the median; both are less the cost of
+ * reading the TSC.
  *
  * Exit status: 0; 1 if a path could not be measured.
  */

@@ -65,6 +65,7 @@ static const char * const under_spinlocks[] = {
 	"try_to_wake_up", "_raw_spin_lock", "_raw_spin_unlock",
 	"copy_user_generic_string", "kmem_cache_alloc", "kfree", "do_user_addr_fault",
 };
+
 static bool counts_preemption;
 
 static atomic_long calls_left, answers[256];
@@ -76,6 +77,7 @@ static const char * const kind_names[] = {
 	"open and close", "the keeper's move", "a thread's death", "poll", "read",
 	"RG_ARM", "RG_WAIT", "getppid", "other ioctls",
 };
+
 static atomic_long kind_calls[KINDS], kind_us[KINDS];
 static atomic_int sessions[SESSIONS];
 /* The youngest gate of each; a guess, as sessions come and go. */
