@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# HOST=kvm: what a machine is told that cannot give it, and a race shown on one that can, an
-# emulated Debian with nested SVM.
+# HOST=kvm: a sentence for a machine that cannot give it, and a race shown on one that can, an emulated
+# Debian with nested SVM.
 
 bats_require_minimum_version 1.5.0
 
@@ -10,8 +10,8 @@ setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	# shellcheck source=scripts/lab/nested.sh
-	. "$TOP/scripts/lab/nested.sh"
+	# shellcheck source=scripts/lab/lab.sh
+	. "$TOP/scripts/lab/lab.sh"
 	KVM_DEVICE=$BATS_TEST_TMPDIR/kvm
 	KVM_MODULES=$BATS_TEST_TMPDIR/module
 	mkdir "$KVM_MODULES"
@@ -44,14 +44,22 @@ loaded()
 	[[ $output == *"HOST=kvm: you may not use"*"HOST=bochs and HOST=qemu"* ]]
 }
 
+# The Debian's KVM is kvm_amd on an emulated CPU, so that this shows the way through HOST=kvm, and not
+# that of a silicon CPU. Debian's own kernel does not come up there with two CPUs.
 @test "HOST=kvm: a race shows on unfixed modules, and not on fixed ones" {
-	plan=$BATS_TEST_TMPDIR/plan.tsv
-	# The machine in the Debian has AMD's CPU, whatever this one is.
-	"$TOP/scripts/lab/plan/demo" --kernel 6.1 --host qemu --race tdp-mmu-zap --runs 1 |
-		awk -F '\t' -v OFS='\t' '$8 != "once" { $1 = "6.1-kvm"; $3 = "kvm"; print }' >"$plan"
+	local kernel=${KVM_HOST_KERNEL:-$BUILD/trees/5.19.0} plan=$BATS_TEST_TMPDIR/plan.tsv
+
+	[ -e "$kernel/vmlinuz" ] ||
+		skip "KVM_HOST_KERNEL= names no kernel that scripts/lab/kernel has built from a tree with gpc-refresh, such as 5.19"
+	for stage in before:stock:fail closed:patched:pass after:stock:fail; do
+		IFS=: read -r stage set expect <<<"$stage"
+		plan_row kvm "$kernel" kvm "$set" gpc-refresh clock_before_count 1 "$stage" "$expect" 180 -
+	done >"$plan"
 	"$TOP/scripts/lab/run" --by "$BATS_TEST_DIRNAME/kvm-in-debian" "$plan" "$BUILD/host-kvm"
-	grep -x 'host=kvm' "$BUILD/host-kvm/6.1-kvm/result"
-	grep -x 1 "$BUILD/host-kvm/6.1-kvm/debian/output.log"
+	# Boots that died before the one that counts, if any.
+	cat "$BUILD/host-kvm/kvm/tries"
+	grep -x 'host=kvm' "$BUILD/host-kvm/kvm/result"
+	grep -x 1 "$BUILD/host-kvm/kvm/debian/output.log"
 	run -0 "$TOP/scripts/lab/report" demo "$BUILD/host-kvm/results.tsv"
-	[[ $output == *"tdp-mmu-zap "*" kvm "*"shows 1/1 (reopened)"*"closed 1/1"* ]]
+	[[ $output == *"gpc-refresh "*" kvm "*"shows 1/1 (vulnerable)"*"closed 1/1"* ]]
 }
