@@ -19,18 +19,22 @@
  *			page and looked at the count, and not yet published it
  *	before_end	the refresh finds the page while an invalidation of it runs, and
  *			asks when that has ended
+ *	before_seq	the same, and it asks when that is about to end
+ *	after_lookup	a whole invalidation passes when the refresh has found the page
  *	second_user	one thread is inside a refresh, another looks at the cache
  *	inactive	the cache has been taken out of use, and is used
  *	lock_made_anew	it is put to use again while somebody looks at it
  *	memslot_moved	the memslot has other memory by now, and nothing was invalidated
  *	memslot_gone	there is no memory for a while
  *	moved		the guest has what KVM writes moved, in the page and to another
+ *	in_device_memory	the page has no struct page
  *
  * Oracle: the old page must not change after mmap() has returned, and what KVM
  * writes then must be in the new one; nobody may refer to a page in the end, which a
  * seal of the memfd tells; and the kernel must not warn or oops.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
@@ -52,6 +56,9 @@
 /* So long a CPU may keep interrupts off; what a case does meanwhile takes 0.1 s. */
 #define SPIN_US		RG_SPIN_MAX_US
 #define NAP_US		1000
+
+/* Below 4 GiB there is room for devices that firmware has not cached (MTRRs). */
+#define UNCACHED_HOLE	0xfe000000
 
 /* A refresh that looks the page up that often waits for the invalidation. */
 #define LOOKUPS		5
@@ -391,7 +398,6 @@ static const char *create(struct race *race, const struct user *user)
 	race->user = user;
 	if (rg_open(&race->rg) < 0)
 		return rg_strerror();
-	find_names(race->rg);
 	rg_name_thread(race->rg, rg_gettid(), "steers");
 	create_vm(race);
 	return NULL;
@@ -693,6 +699,85 @@ TEST(clock_before_end)
 	before_end(_metadata, &kvmclock);
 }
 
+/*
+ * The refresh has the old page, and asks when the notifier is about to end: the count is the last
+ * thing that it gives back.
+ */
+TEST(clock_before_seq)
+{
+	int notifier, ends, gate = -1;
+	struct race race;
+	const char *why;
+	uint64_t old_word;
+
+	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	RACEFIX_LOG_MARK();
+
+	RACEFIX_REQUIRE(replace(&race, 1));
+	record_refreshed(&race);
+	notifier = rg_arm(race.rg, &(struct rg_point){
+		.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
+		.label = at("gfn_to_pfn_cache_invalidate_start", "returns"),
+		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
+		.timeout_us = HOLD_US, .tid = race.mapper.tid, .max_hits = 1 });
+	/* It takes mmu_lock when it begins, and when it ends. */
+	ends = rg_arm(race.rg, &(struct rg_point){
+		.symbol = "_raw_write_lock", .from = "kvm", .skip = 1,
+		.label = at("_raw_write_lock", "for the end, mmu_invalidate_seq is to be raised"),
+		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
+		.tid = race.mapper.tid, .max_hits = 1 });
+	RACEFIX_REQUIRE(notifier < 0 || ends < 0 ? rg_strerror() : NULL);
+
+	race.next_page = 2;
+	start(&race.mapper);
+	why = rg_wait(race.rg, notifier, 1, HOLD_US / 2) ? rg_strerror() :
+		hold_before_publish(&race, &gate);
+	rg_release(race.rg, notifier);
+	if (!why && rg_wait(race.rg, ends, 1, HOLD_US / 2))
+		why = rg_strerror();
+	if (gate >= 0)
+		rg_release(race.rg, gate);
+	/* It has published the page by then, or waits. */
+	is_done(&race.writer, 20 * LOOK_US);
+	if (!why)
+		why = was_held(&race, ends);
+	rg_release(race.rg, ends);
+	finish(&race.mapper);
+	finish(&race.writer);
+	RACEFIX_REQUIRE(why ?: was_held(&race, notifier) ?: was_held(&race, gate));
+	old_word = word(&race, 1);
+	expect_new_page(_metadata, &race, 1, 2, old_word);
+}
+
+/* The number that the count is compared with must be older than the page. */
+TEST(clock_after_lookup)
+{
+	struct race race;
+	uint64_t old_word;
+	const char *why;
+	int gate;
+
+	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	RACEFIX_LOG_MARK();
+
+	RACEFIX_REQUIRE(replace(&race, 1));
+	record_invalidation(&race);
+	record_refreshed(&race);
+	gate = rg_arm(race.rg, &(struct rg_point){
+		.symbol = "kvm:hva_to_pfn", .where = RG_RETURN,
+		.label = at("hva_to_pfn", "has the page"), .action = RG_HOLD_SLEEP,
+		.timeout_us = HOLD_US, .tid = race.writer.tid, .max_hits = 1 });
+	RACEFIX_REQUIRE(arrives(&race, gate));
+	why = replace(&race, 2);
+	rg_mark(race.rg, "mmap() has returned");
+	old_word = word(&race, 1);
+	rg_release(race.rg, gate);
+	finish(&race.writer);
+	finish(&race.mapper);
+	RACEFIX_REQUIRE(why ?: was_held(&race, gate));
+	expect_new_page(_metadata, &race, 1, 2, old_word);
+}
+
 TEST(xen_before_count)
 {
 	before_count(_metadata, &xen);
@@ -991,6 +1076,163 @@ TEST(clock_moved)
 	EXPECT_NE(before, *other) {
 		TH_LOG("KVM does not write to the other page");
 	}
+	/* Across two pages there is no clock, and nothing is left behind. */
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (GPA + PAGE - 4) | 1);
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
+	expect_write_to(_metadata, &race, 0);
+	rg_ladder(race.rg, stdout);
+	RACEFIX_LOG_CLEAN();
+	expect_released(_metadata, &race);
+}
+
+/* Where nothing is: no RAM, no device. */
+static off_t find_hole(void)
+{
+	uint64_t start, end, hole = 1ull << 32;
+	const uint64_t size = 1ull << 30;
+	char line[256];
+	FILE *file;
+
+	file = fopen("/proc/iomem", "re");
+	TEST_ASSERT(file, "/proc/iomem: %s", strerror(errno));
+	/* What is in others is indented. */
+	while (fgets(line, sizeof(line), file)) {
+		if (*line == ' ' || sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		if (start >= hole + 2 * size)
+			break;
+		if (end >= hole)
+			hole = (end | (size - 1)) + 1;
+	}
+	fclose(file);
+	return hole + size;
+}
+
+/* CPUID.1:ECX[31], which no CPU sets. */
+static bool is_emulated(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	cpuid(1, &eax, &ebx, &ecx, &edx);
+	return ecx & BIT(31);
+}
+
+/* One page of physical memory at @address; NULL, with errno, if that cannot be had. */
+static void *map_physical(off_t address)
+{
+	int fd = open("/dev/mem", O_RDWR);
+	void *at = MAP_FAILED;
+
+	if (fd >= 0)
+		at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, address);
+	close(fd);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+/* How often has the kernel mapped that page? */
+static unsigned int nr_mapped(off_t address)
+{
+	char line[512], phys[32];
+	unsigned int nr = 0;
+	FILE *file;
+
+	snprintf(phys, sizeof(phys), " phys=0x%016llx ", (unsigned long long)address);
+	file = fopen("/proc/vmallocinfo", "re");
+	TEST_ASSERT(file, "/proc/vmallocinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		nr += !!strstr(line, phys);
+	fclose(file);
+	return nr;
+}
+
+/* The page is invalidated, and stays where it is. */
+static void invalidate(void *page)
+{
+	TEST_ASSERT(!mprotect(page, PAGE, PROT_READ) &&
+		    !mprotect(page, PAGE, PROT_READ | PROT_WRITE), "mprotect: %s", strerror(errno));
+}
+
+#define DEVICE_GPA	(GPA + 2 * PAGE)
+
+static void move_clock_to_device(struct race *race)
+{
+	vcpu_set_msr(race->vcpu, KVMCLOCK_MSR, DEVICE_GPA | 1);
+}
+
+/* Holds that worker before it publishes the page, which is invalidated then. */
+static const char *invalidate_before_publish(struct race *race, struct worker *worker,
+					     unsigned int skip, void *page)
+{
+	const char *why = NULL;
+	int gate;
+
+	gate = rg_arm(race->rg, &(struct rg_point){
+		.symbol = "_raw_write_lock_irq", .from = "kvm", .skip = skip,
+		.label = at("_raw_write_lock_irq", "to publish the page"),
+		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
+		.tid = worker->tid, .max_hits = 1 });
+	if (gate < 0)
+		return rg_strerror();
+	start(worker);
+	if (rg_wait(race->rg, gate, 1, HOLD_US / 2))
+		why = rg_strerror();
+	invalidate(page);
+	rg_mark(race->rg, "the page is invalidated");
+	rg_release(race->rg, gate);
+	finish(worker);
+	return why ?: was_held(race, gate);
+}
+
+/*
+ * Memory that has no struct page, such as that of a device, cannot be mapped by kmap(), and what
+ * the kernel maps it by does not go away by itself.  Here nobody answers, which is harmless
+ * where an emulator makes it so.
+ */
+TEST(clock_in_device_memory)
+{
+	struct worker mover;
+	struct race race;
+	void *device, *other;
+	off_t hole;
+
+	RACEFIX_ONLY_NAMED("maps memory by /dev/mem; name it with -t to run it");
+	RACEFIX_REQUIRE(is_emulated() ? NULL :
+			"a real machine may not bear a write to where nothing is");
+	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	hole = find_hole();
+	device = map_physical(hole);
+	other = map_physical(UNCACHED_HOLE);
+	if (!device || !other)
+		SKIP(return, "/dev/mem: %s", strerror(errno));
+	create_worker(&race, &mover, "moves the clock", move_clock_to_device);
+	vm_set_user_memory_region(race.vm, SLOT + 1, 0, DEVICE_GPA, PAGE, device);
+	vm_set_user_memory_region(race.vm, SLOT + 2, 0, DEVICE_GPA + PAGE, PAGE, other);
+	RACEFIX_LOG_MARK();
+
+	run(&mover);
+	run(&race.writer);
+	EXPECT_EQ(1, nr_mapped(hole)) {
+		TH_LOG("KVM does not map memory of a device as such");
+	}
+	/* The mapping that is there is used again, at the second try, too. */
+	invalidate(device);
+	RACEFIX_REQUIRE(invalidate_before_publish(&race, &race.writer, 1, device));
+	run(&race.writer);
+	EXPECT_EQ(1, nr_mapped(hole));
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
+	expect_write_to(_metadata, &race, 0);
+	EXPECT_EQ(0, nr_mapped(hole)) {
+		TH_LOG("KVM keeps a mapping that it has no use for");
+	}
+	/* At each try of a new page there is another mapping. */
+	RACEFIX_REQUIRE(invalidate_before_publish(&race, &mover, 1, device));
+	EXPECT_EQ(1, nr_mapped(hole)) {
+		TH_LOG("KVM keeps a mapping that it has no use for");
+	}
+	/* What the kernel cannot map as memory is nothing to write to. */
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (DEVICE_GPA + PAGE) | 1);
+	run(&race.writer);
+	EXPECT_EQ(0, nr_mapped(hole));
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
 	expect_write_to(_metadata, &race, 0);
 	rg_ladder(race.rg, stdout);
@@ -1035,15 +1277,29 @@ TEST(stress)
 	RACEFIX_STRESS_END(&stress);
 }
 
-/* To arm a gate takes up to a second on an emulated CPU, and a case has six. */
-static void give_time(void)
+/*
+ * To arm the first gate of a function takes up to a second on an emulated CPU, and a case has six:
+ * all are armed once.
+ */
+static void keep_gates(void)
 {
 	struct __fixture_metadata *f;
 	struct __test_metadata *t;
+	struct rg *rg;
 
 	for (f = __fixture_list; f; f = f->next)
 		for (t = f->tests; t; t = t->next)
 			t->timeout += 60;
+	if (hostfacts_need_kvm() || racefix_is_named("stress"))
+		return;
+	if (rg_open(&rg) < 0)
+		return;
+	find_names(rg);
+	rg_close(rg);
+	rg_keep((const char * const[]){
+		names->refresh, names->check, names->activate, "kvm:hva_to_pfn",
+		"kvm:gfn_to_pfn_cache_invalidate_start", "_raw_write_lock",
+		"_raw_write_lock_irq" }, 7);
 }
 
-RACEFIX_MAIN_AFTER(give_time)
+RACEFIX_MAIN_AFTER(keep_gates)
