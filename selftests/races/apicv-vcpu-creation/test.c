@@ -43,7 +43,7 @@ struct race {
 	bool toggler_last;	/* it is created while the creation of the other is held */
 	pthread_t creator;
 	pid_t creator_tid;
-	sem_t creator_ready, creator_go;
+	sem_t creator_ready, creator_go, witness_done;
 };
 
 static void *creator_thread(void *arg)
@@ -171,6 +171,22 @@ static void expect_no_harm(struct __test_metadata *_metadata,
 	}
 }
 
+/* Nothing inhibits APICv, so that it must be in use; without it most cases have nothing to try. */
+TEST(in_use)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	if (!hostfacts_param("kvm_intel", "enable_apicv"))
+		SKIP(return, "AVIC is inhibited where a guest may use x2APIC or SVM");
+	RACEFIX_LOG_MARK();
+	apicv_vm_create(&vm);
+	EXPECT_EQ(true, apicv_vm_in_use(&vm, WITNESS)) {
+		TH_LOG("APICv is off though nothing inhibits it");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
 static void race_raised(struct __test_metadata *_metadata,
 			const struct apicv_inhibit *inhibit)
 {
@@ -262,6 +278,107 @@ static void race_dropped(struct __test_metadata *_metadata,
 	ASSERT_EQ(true, apicv_vm_in_use(&race.vm, WITNESS));
 	expect_agreement(_metadata, &race, true);
 	RACEFIX_LOG_CLEAN();
+}
+
+static void *toggling_thread(void *arg)
+{
+	struct race *race = arg;
+
+	race->creator_tid = syscall(SYS_gettid);
+	sem_post(&race->creator_ready);
+	sem_wait(&race->creator_go);
+	apicv_autoeoi.set(race->vm.vcpu[TOGGLER], true);
+	return NULL;
+}
+
+static void *witness_thread(void *arg)
+{
+	struct race *race = arg;
+
+	/* Its counters cannot be read: those of the other vCPU are in the way, which is in an ioctl. */
+	apicv_vm_nr_taken(&race->vm, WITNESS);
+	sem_post(&race->witness_done);
+	return NULL;
+}
+
+/* Holds the thread that raises the inhibit at @where of its request, and runs the witness. */
+static void race_half_way(struct __test_metadata *_metadata, unsigned int where)
+{
+	struct timespec end;
+	struct race race = {};
+	struct rg_status status;
+	const char *why = NULL;
+	pthread_t witness;
+	int gate, update;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create(&race.vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&race.vm));
+	RACEFIX_LOG_MARK();
+	RACEFIX_REQUIRE(rg ? NULL : rg_strerror());
+
+	sem_init(&race.creator_ready, 0, 0);
+	sem_init(&race.creator_go, 0, 0);
+	sem_init(&race.witness_done, 0, 0);
+	ASSERT_EQ(0, pthread_create(&race.creator, NULL, toggling_thread, &race));
+	sem_wait(&race.creator_ready);
+	rg_name_thread(rg, race.creator_tid, "raises the inhibit");
+	gate = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_make_all_cpus_request", .where = where,
+		.label = where == RG_RETURN ? "all of online_vcpus have the request" :
+			 "all of online_vcpus are to get the request",
+		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
+		.tid = race.creator_tid, .max_hits = 1 });
+	update = rg_arm(rg, &(struct rg_point){
+		.symbol = "kvm:kvm_vcpu_update_apicv", .label = "kvm_vcpu_update_apicv()" });
+	if (gate < 0 || update < 0)
+		why = rg_strerror();
+	rg_forget(rg);
+	sem_post(&race.creator_go);
+	if (!why && rg_wait(rg, gate, 1, HOLD_US))
+		why = rg_strerror();
+	ASSERT_EQ(0, pthread_create(&witness, NULL, witness_thread, &race));
+	if (!why && where == RG_RETURN && rg_wait(rg, update, 1, HOLD_US / 2))
+		why = rg_strerror();
+	if (!why && where == RG_ENTRY) {
+		clock_gettime(CLOCK_REALTIME, &end);
+		end.tv_sec += HOLD_US / 2 / 1000000;
+		if (sem_timedwait(&race.witness_done, &end))
+			why = "the witness waits before it has a request";
+	}
+	/* Through with it, or waiting. */
+	usleep(20000);
+	rg_mark(rg, "lets it go on");
+	if (gate >= 0)
+		rg_release(rg, gate);
+	pthread_join(race.creator, NULL);
+	pthread_join(witness, NULL);
+	if (!why && (rg_status(rg, gate, &status) || status.timeouts))
+		why = "the thread that raises the inhibit went on before it was let go";
+	RACEFIX_REQUIRE(why);
+	rg_ladder(rg, stdout);
+	rg_disarm(rg, gate);
+	rg_disarm(rg, update);
+
+	EXPECT_EQ(false, apicv_vm_in_use(&race.vm, WITNESS)) {
+		TH_LOG("APICv is inhibited for the VM, and the vCPU answered by what was before");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
+ * The inhibit has been sent to a vCPU and is not in force yet: what answers the request
+ * has to wait for apicv_update_lock, or it answers by what was before.
+ */
+TEST(autoeoi_raised_half_way)
+{
+	race_half_way(_metadata, RG_RETURN);
+}
+
+/* Nor is it in force before it is sent: the kernel would warn of a vCPU that does not heed it. */
+TEST(autoeoi_raised_unsent)
+{
+	race_half_way(_metadata, RG_ENTRY);
 }
 
 TEST(autoeoi_dropped)
@@ -492,6 +609,60 @@ TEST(autoeoi_dropped_in_service)
 	}
 	ksft_print_msg("forced: APICv came back with an interrupt in service\n");
 	expect_irqs(_metadata, &vm);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* All interrupts come, and KVM injects them. */
+static void expect_injected(struct __test_metadata *_metadata, struct apicv_vm *vm)
+{
+	struct apicv_irqs irqs = apicv_vm_send_ipis(vm, WITNESS);
+
+	EXPECT_EQ(APICV_NR_IPIS, irqs.came) {
+		TH_LOG("the guest loses interrupts");
+	}
+	EXPECT_LE(APICV_NR_IPIS, irqs.injected) {
+		TH_LOG("the module has APICv off, and a vCPU uses it");
+	}
+}
+
+/*
+ * Where the module has APICv off it is inhibited for good: no other inhibit that goes makes it
+ * active, and the one of KVM_GUESTDBG_BLOCKIRQ is not even set.
+ */
+TEST(off)
+{
+	struct rg_status status;
+	struct apicv_vm vm;
+	int sets;
+
+	RACEFIX_REQUIRE(hostfacts_need_kvm());
+	RACEFIX_REQUIRE(hostfacts_need_stats());
+	if (!hostfacts_need_apicv())
+		SKIP(return, "APICv is on, and this is of modules that have it off");
+	RACEFIX_LOG_MARK();
+	apicv_vm_create(&vm);
+	expect_injected(_metadata, &vm);
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], true);
+	expect_injected(_metadata, &vm);
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], false);
+	expect_injected(_metadata, &vm);
+
+	if (!apicv_blockirq_missing() && rg_open(&rg) >= 0) {
+		sets = rg_arm(rg, &(struct rg_point){
+			.symbol = "kvm:__kvm_set_or_clear_apicv_inhibit",
+			.tid = rg_gettid() });
+		if (sets < 0)
+			ksft_print_msg("the inhibit of BLOCKIRQ is not seen: %s\n", rg_strerror());
+		apicv_blockirq.set(vm.vcpu[TOGGLER], true);
+		apicv_blockirq.set(vm.vcpu[TOGGLER], false);
+		if (sets >= 0) {
+			ASSERT_EQ(0, rg_status(rg, sets, &status));
+			EXPECT_EQ(0, status.hits) {
+				TH_LOG("KVM_SET_GUEST_DEBUG inhibits what is inhibited for good");
+			}
+		}
+		expect_injected(_metadata, &vm);
+	}
 	RACEFIX_LOG_CLEAN();
 }
 
