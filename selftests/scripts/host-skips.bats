@@ -48,6 +48,8 @@ in_host()
 		grep -qxF "ok - $name" "$OUT/output.log" || { echo "not ok: $name"; return 1; }
 	done
 	if grep '^not ok' "$OUT/output.log"; then return 1; fi
+	[ "$1-$set" != bochs-patched ] ||
+		grep -qxF "ok - a vCPU is created where APICv is off for good" "$OUT/output.log"
 	grep -qx 'warnings=0' "$OUT/result"
 	grep -qx 'oopses=0' "$OUT/result"
 }
