@@ -295,7 +295,10 @@ static void *witness_thread(void *arg)
 {
 	struct race *race = arg;
 
-	/* Its counters cannot be read: those of the other vCPU are in the way, which is in an ioctl. */
+	/*
+	 * Its counters cannot be read: those of the other vCPU are in the way, which is in an
+	 * ioctl.
+	 */
 	apicv_vm_nr_taken(&race->vm, WITNESS);
 	sem_post(&race->witness_done);
 	return NULL;
