@@ -317,11 +317,51 @@ TEST(nothing_posted_runnable)
 	RACEFIX_LOG_CLEAN();
 }
 
+/* Does KVM ask whether L2 takes interrupts?  6.1.176 and 6.12 have the function, 5.10 has not. */
+static bool asks_for_masks(void)
+{
+	FILE *symbols = fopen("/proc/kallsyms", "r");
+	char line[512];
+	bool asks = false;
+
+	if (!symbols)
+		return false;
+	while (!asks && fgets(line, sizeof(line), symbols))
+		asks = strstr(line, " vmx_has_nested_events\t");
+	fclose(symbols);
+	return asks;
+}
+
+/*
+ * Where KVM does not ask, an interrupt that L2 has masked wakes it up, restored or not.
+ * That is not this race.
+ */
+static bool masked_one_wakes(void)
+{
+	struct kvm_regs regs;
+	struct vmm vmm;
+	bool wakes;
+
+	vmm_create(&vmm, l1_halts_l2, true);
+	vmm_run_to_sync(&vmm, SYNC_L2_HALTS);
+	vmm_run_to_halt(&vmm);
+	vcpu_regs_get(vmm.vcpu, &regs);
+	regs.rflags &= ~X86_EFLAGS_IF;
+	vcpu_regs_set(vmm.vcpu, &regs);
+	vmm_post_interrupt(&vmm);
+	wakes = vmm_run(&vmm, WAKE_MS) != ASLEEP;
+	kvm_vm_free(vmm.vm);
+	return wakes;
+}
+
 /* L2 that halted with interrupts off sleeps until it has them on. */
-static void masked(struct __test_metadata *_metadata, bool posted)
+static void l2_masked(struct __test_metadata *_metadata, bool posted)
 {
 	struct vmm vmm;
 
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	if (!asks_for_masks() && masked_one_wakes())
+		SKIP(return, "KVM wakes L2 for what it has masked here, restored or not");
 	BEGIN_SAVED(&vmm, posted);
 	if (!posted)
 		vmm_pend_in_rvi(&vmm, L2_VECTOR);
@@ -343,12 +383,12 @@ static void masked(struct __test_metadata *_metadata, bool posted)
 
 TEST(posted_while_masked)
 {
-	masked(_metadata, true);
+	l2_masked(_metadata, true);
 }
 
 TEST(rvi_while_masked)
 {
-	masked(_metadata, false);
+	l2_masked(_metadata, false);
 }
 
 /*
