@@ -74,7 +74,7 @@ demo:
 	@$(OWNED) scripts/lab/demo $(THEIRS)
 
 sweep:
-	@scripts/lab/sweep
+	@$(OWNED) scripts/lab/sweep $(THEIRS)
 
 costs:
 	@$(OWNED) scripts/lab/costs $(foreach k,$(KERNEL),--kernel '$(k)') $(if $(HOST),--host '$(HOST)') $(THEIRS)
@@ -96,7 +96,7 @@ unload:
 	@scripts/host/unload $(if $(DRY_RUN),--dry-run)
 
 status-host:
-	@scripts/host/status-host $(if $(KSRC),--tree '$(KSRC)')
+	@$(OWNED) scripts/host/status-host $(if $(KSRC),--tree '$(KSRC)') $(THEIRS)
 
 install:
 	@scripts/host/install $(if $(KVER),--kver '$(KVER)')

@@ -37,6 +37,44 @@ teardown()
 	[ -z "$(find "$DIR/build" -uid 0)" ]
 }
 
+# What each target starts, and its place in scripts/
+@test "owner: so after each target that writes there, and after the selftests" {
+	local target script
+
+	while read -r target script; do
+		rm -rf "$DIR/build" "$DIR/scripts/$script"
+		mkdir "$DIR/build"
+		printf '#!/bin/sh\nmkdir -p "$O/work" && touch "$O/work/file"\nexit 2\n' >"$DIR/scripts/$script"
+		chmod +x "$DIR/scripts/$script"
+		run make -C "$DIR" "$target"
+		echo "$target: $output"
+		[ "$status" -ne 0 ]
+		[ -e "$DIR/build/work/file" ]
+		[ -z "$(find "$DIR/build" -uid 0)" ]
+	done <<-END
+	demo lab/demo
+	sweep lab/sweep
+	costs lab/costs
+	report lab/page
+	modules modules/modules-build
+	load host/load
+	status-host host/status-host
+	sign host/sign
+	deb host/deb
+	check check
+	check-quick check
+	END
+	rm -rf "$DIR/build"
+	mkdir -p "$DIR/build" "$DIR/tree/tools/testing/selftests/kvm/lib"
+	touch "$DIR/tree/tools/testing/selftests/kvm/lib/kvm_util.c"
+	cp -r "$TOP/selftests" "$DIR/"
+	run make -C "$DIR/selftests" KSRC_TOOLS="$DIR/tree" CC=false
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[ -n "$(find "$DIR/build/selftests" -type d)" ]
+	[ -z "$(find "$DIR/build" -uid 0)" ]
+}
+
 @test "owner: a build in what is root's is refused in one sentence" {
 	mkdir -p "$DIR/build/work"
 	run -2 setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/scripts/modules/modules-build" --kver 9.9.9
