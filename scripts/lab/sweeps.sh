@@ -5,6 +5,7 @@
 # The boots of a sweep: all that is to be held, one after the other, in as many boots of an
 # emulated host as it takes, as it may die of it. Sourced after lab.sh by those who set
 #	kernel host visits	as host-run and the program sweep take them
+#	release			what `uname -r` says there
 #	ways			names of what is done: one operation of a pair held
 #	what[WAY]		"HELD<TAB>OPERATIONS": first or second, and the arguments of the
 #				program that name the pair
@@ -44,9 +45,11 @@ build_sets()
 # boot DIR SET N WAY... - sweep what is not done there
 boot()
 {
-	local dir=$1 set=$2 n=$3 payload=$1/payload way
+	local dir=$1 set=$2 n=$3 payload=$1/payload way append=${APPEND-}
 
 	shift 3
+	# KASAN reports once unless it is asked to go on.
+	[[ $release != *-kasan ]] || append+=" kasan_multi_shot"
 	rm -rf "$payload"
 	mkdir -p "$payload/modules"
 	cp "$TOP/scripts/lab/guest/sweep" "$payload/run"
@@ -64,7 +67,7 @@ boot()
 	done
 	in_group "$TOP/scripts/lab/host-run" --host "$host" --kernel "$kernel" --payload "$payload" \
 		--out "$dir/boot-$n" --smp $CPUS --boot-timeout $BOOT_SECONDS \
-		--timeout "$SWEEP_SECONDS" ${APPEND:+--append "$APPEND"} 2>"$dir/host-run.log"
+		--timeout "$SWEEP_SECONDS" ${append:+--append "$append"} 2>"$dir/host-run.log"
 	rm -rf "$payload"
 }
 
@@ -145,6 +148,20 @@ seen()
 		cat "$1"/done-* "$1"/deaths-*
 		grep -h $'^@sweep@\texit\t' "$1"/rows-*
 	} | wc -l
+}
+
+# reports DIR - what the kernels reported while they were swept, counted, and whether the lock
+# validator, where there is one, went off, after which it reports no more
+reports()
+{
+	local log
+
+	for log in "$1"/boot-*/dmesg.log; do
+		[ ! -e "$log" ] || "$TOP/scripts/lab/log-scan" --short "$log"
+	done |
+		awk -F '\t' '$3 !~ /^at boot: / { nr[$3]++ } END { for (text in nr) print text " (" nr[text] ")" }' | sort
+	cat "$1"/rows-* |
+		awk -F '\t' '$2 == "lockdep" && $3 == 0 { off = 1 } END { if (off) print "the lock validator went off" }'
 }
 
 # sweep DIR SET - to the ends of the paths, or as long as a set may take

@@ -251,3 +251,20 @@ row()
 		[ -z "$rest" ]
 	done < <(grep -v '^#\|^$' "$TOP/selftests/sweep/pairs")
 }
+
+@test "reports: all that the kernels said after they had booted, and a lock validator that went off" {
+	# shellcheck source=scripts/lab/sweeps.sh
+	. "$TOP/scripts/lab/sweeps.sh"
+	mkdir boot-1 boot-2
+	printf '[    1.0] WARNING: CPU: 0 PID: 1 at early.c:1 early+0x1/0x2\n[    2.0] host: init reached\n' |
+		tee boot-1/dmesg.log >boot-2/dmesg.log
+	printf '@sweep@\tlockdep\t1\n' >rows-a
+	printf '@sweep@\tlockdep\t1\n' >rows-b
+	[ -z "$(reports .)" ]
+	printf '[    3.0] BUG: KASAN: use-after-free in f+0x1/0x2 [kvm]\n' >>boot-1/dmesg.log
+	printf '[    4.0] BUG: KASAN: use-after-free in f+0x8/0x9 [kvm]\n' >>boot-2/dmesg.log
+	[ "$(reports .)" = "BUG: KASAN: use-after-free in f [kvm] (2)" ]
+	printf '[    5.0] WARNING: possible circular locking dependency detected\n' >>boot-2/dmesg.log
+	printf '@sweep@\tlockdep\t0\n' >rows-a
+	[[ $(reports .) == *"circular locking dependency detected (1)"*"the lock validator went off"* ]]
+}
