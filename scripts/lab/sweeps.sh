@@ -42,6 +42,12 @@ build_sets()
 	done
 }
 
+# path_of ROWS - the path there, each point once: every boot that takes it from there says it again
+path_of()
+{
+	awk -F '\t' '$2 == "path" && !seen[$3, $4, $5]++' "$1"
+}
+
 # boot DIR SET N WAY... - sweep what is not done there
 boot()
 {
@@ -63,7 +69,7 @@ boot()
 	} >"$payload/plan"
 	cp "$dir"/done-* "$payload/"
 	for way; do
-		grep $'^@sweep@\tpath\t' "$dir/rows-$way" >"$payload/path-$way"
+		path_of "$dir/rows-$way" >"$payload/path-$way"
 	done
 	in_group "$TOP/scripts/lab/host-run" --host "$host" --kernel "$kernel" --payload "$payload" \
 		--out "$dir/boot-$n" --smp $CPUS --boot-timeout $BOOT_SECONDS \

@@ -268,3 +268,13 @@ row()
 	printf '@sweep@\tlockdep\t0\n' >rows-a
 	[[ $(reports .) == *"circular locking dependency detected (1)"*"the lock validator went off"* ]]
 }
+
+@test "the path that the third boot is given is that of the first" {
+	# shellcheck source=scripts/lab/sweeps.sh
+	. "$TOP/scripts/lab/sweeps.sh"
+	path unfixed kvm:f entry 0 kvm:f return 0
+	path_of unfixed >path
+	point unfixed kvm:f entry dies "f()"
+	cat path >>unfixed
+	diff path <(path_of unfixed)
+}
