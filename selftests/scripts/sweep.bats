@@ -278,3 +278,59 @@ row()
 	cat path >>unfixed
 	diff path <(path_of unfixed)
 }
+
+# dying_host ... --payload DIR --out DIR ... - in place of host-run: a host that sweeps three points
+# and dies at the second one, as often as it is let
+dying_host()
+{
+	local payload out name
+
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--payload) payload=$2 ;;
+		--out) out=$2 ;;
+		esac
+		shift
+	done
+	mkdir -p "$out"
+	cp "$payload/path-first" "$out/path-first"
+	printf '[    9.0] RIP: 0010:kvm_dies_here+0x1/0x2 [kvm]\n' >"$out/console.log"
+	printf 'end=panic\nreason=Fatal exception\n' >"$out/result"
+	{
+		printf '@sweep@\theld\tfirst\n'
+		if [ -s "$payload/path-first" ]; then
+			cat "$payload/path-first"
+		else
+			printf '@sweep@\tpath\tkvm:%s\tentry\t1\t0\t0\n' f g h
+		fi
+		for name in f g h; do
+			! grep -qx "kvm:$name"$'\tentry\t1' "$payload/done-first" || continue
+			printf '@sweep@\tat\tkvm:%s\tentry\t1\n' "$name"
+			[ "$name" != g ] || return 3
+			printf '@sweep@\tpoint\tkvm:%s\tentry\t1\t0\tran through\tran\t\n' "$name"
+		done
+		printf '@sweep@\texit\t1\n'
+	} >"$out/output.log"
+}
+
+@test "a host that dies at a point is booted again, dies twice more, and goes on after it" {
+	# shellcheck source=scripts/lab/lab.sh
+	. "$TOP/scripts/lab/lab.sh"
+	# shellcheck source=scripts/lab/sweeps.sh
+	. "$TOP/scripts/lab/sweeps.sh"
+	# shellcheck disable=SC2034 # for sweeps.sh
+	BUILD=$PWD kernel=6.1 host=qemu visits=1 release=6.1.0
+	mkdir selftests modules
+	touch selftests/sweep modules/racegate.ko
+	set_dir() { echo "$PWD/modules"; }
+	in_group() { shift; dying_host "$@"; }
+	# shellcheck disable=SC2034 # for sweeps.sh
+	ways=(first) what[first]=$'first\ta b'
+	run sweep swept stock
+	[ "$(grep -c . swept/deaths-first)" -eq 3 ]
+	[ -e swept/boot-4/output.log ] && [ ! -e swept/boot-5 ]
+	[ "$(grep -c . swept/boot-4/path-first)" -eq 3 ]
+	row swept/rows-first a+b-first
+	[[ $output == *"shows (kvm_dies_here())" ]]
+	[[ $output == *$'\ta\t3\t1\t2\t0\t0\t0\t'* ]]
+}
