@@ -44,6 +44,7 @@ teardown()
 	while read -r target script; do
 		rm -rf "$DIR/build" "$DIR/scripts/$script"
 		mkdir "$DIR/build"
+		# shellcheck disable=SC2016 # for that shell
 		printf '#!/bin/sh\nmkdir -p "$O/work" && touch "$O/work/file"\nexit 2\n' >"$DIR/scripts/$script"
 		chmod +x "$DIR/scripts/$script"
 		run make -C "$DIR" "$target"
