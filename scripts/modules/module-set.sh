@@ -249,6 +249,21 @@ check_signatures()
 	done
 }
 
+# check_livepatch - no livepatch changes kvm: it goes by names, and would put code that was made for
+# the distro's functions in place of ours
+check_livepatch()
+{
+	local module name
+
+	for module in /sys/kernel/livepatch/*/{kvm,kvm_intel,kvm_amd}; do
+		[ -d "$module" ] || continue
+		name=${module%/*}
+		say "error: the livepatch ${name##*/} changes functions of ${module##*/}, by code that was made for the distro's" \
+			"and not for these modules; take it out first: echo 0 >$name/enabled"
+		return 1
+	done
+}
+
 # check_signature DIR FILE WHY - the same for one of DIR, where WHY is what insists on it
 check_signature()
 {

@@ -246,6 +246,18 @@ in_host()
 	END
 }
 
+@test "exchange: a livepatch changes kvm" {
+	in_host <<-'END'
+	vm_runs true
+	mount -t tmpfs kernel /sys/kernel
+	mkdir -p /sys/kernel/livepatch/a_fix/{vmlinux,kvm_amd}
+	expect 2 "the livepatch a_fix changes functions of kvm_amd" $LOAD --modules $TMP/set
+	is [ ! -e /run/kvm-racefix/before ]
+	rmdir /sys/kernel/livepatch/a_fix/kvm_amd
+	expect 0 "" $LOAD --modules $TMP/set
+	END
+}
+
 @test "exchange: the distro's modules are packed; without what unpacks them, that is named" {
 	for packer in xz zstd; do
 		command -v $packer || skip "no $packer here"

@@ -226,6 +226,18 @@ bare()
 	[[ $output == *linux-headers-6.1.99-own*KSRC=* ]]
 }
 
+@test "modules-build: a real-time kernel needs its own source, which linux-source is not" {
+	mkdir -p "$BATS_TEST_TMPDIR/kbuild/include/generated" "$BATS_TEST_TMPDIR/bin"
+	echo '#define UTS_RELEASE "6.1.99-rt-amd64"' >"$BATS_TEST_TMPDIR/kbuild/include/generated/utsrelease.h"
+	: >"$BATS_TEST_TMPDIR/kbuild/Module.symvers"
+	printf 'CONFIG_KVM=m\nCONFIG_PREEMPT_RT=y\n' >"$BATS_TEST_TMPDIR/kbuild/.config"
+	printf '#!/bin/sh\necho 6.1.99-1\n' >"$BATS_TEST_TMPDIR/bin/dpkg-query"
+	chmod +x "$BATS_TEST_TMPDIR/bin/dpkg-query"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run -2 modules_build --kbuild "$BATS_TEST_TMPDIR/kbuild"
+	echo "$output"
+	[[ $output == *"6.1.99-rt-amd64 has the real-time patch"*KSRC=* ]]
+}
+
 @test "modules-build: a kernel with KVM built in is refused" {
 	mkdir -p "$BATS_TEST_TMPDIR/kbuild/include/generated"
 	cp "$BUILD/kernels/6.1/kbuild/include/generated/utsrelease.h" "$BATS_TEST_TMPDIR/kbuild/include/generated/"

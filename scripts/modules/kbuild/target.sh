@@ -51,6 +51,13 @@ find_kbuild()
 		die "$EX_USAGE" "$KBUILD has no Module.symvers: it was prepared, but no kernel was built in it"
 }
 
+# is_realtime KBUILD - is the kernel of that build directory one of PREEMPT_RT? Debian builds it from a tree
+# with more patches than linux-source has, some of them in KVM.
+is_realtime()
+{
+	grep -qsx CONFIG_PREEMPT_RT=y "$1/.config"
+}
+
 # find_ksrc - set KSRC: the Debian source of the very version of the headers
 find_ksrc()
 {
@@ -88,6 +95,9 @@ find_ksrc()
 	if [ "$KVER" = "$(uname -r)" ] && ! grep -qF " $version " < <(uname -v); then
 		warn "the headers are of version $version, the running kernel is $(uname -v)"
 	fi
+	! is_realtime "$KBUILD" ||
+		die "$EX_USAGE" "kernel $KVER has the real-time patch, which the archive's linux-source is without:" \
+			"name a tree that has it (KSRC=); $(kernel_advice source "$KVER") may bring one"
 	KSRC=$BUILD/sources/$version
 	[ -d "$KSRC" ] || "$TOP/scripts/modules/kernel-source" "$version" "$KSRC" || exit
 }
