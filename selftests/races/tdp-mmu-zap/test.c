@@ -654,6 +654,8 @@ TEST(legacy_faults_make_room)
 	char old;
 
 	if (!why)
+		why = hostfacts_need_stats();
+	if (!why)
 		why = set_tdp_mmu('N', &old);
 	RACEFIX_REQUIRE(why);
 	RACEFIX_LOG_MARK();
