@@ -10,9 +10,10 @@
  * calls do without: a keeper has gates on some functions, which others put theirs on,
  * and moves them to other functions from time to time.
  *
- *	racegate_fuzz [-c CALLS] [-s SEED]
+ *	racegate_fuzz [-c CALLS] [-s SEED] [-t SECONDS]
  *		-c	how many calls, over all threads (default 100000)
  *		-s	of the random numbers (default 1); printed
+ *		-t	end after so long, however many calls that were
  *
  * RACEGATE_KO in the environment names the module; default: beside this program.
  * As root.  KTAP on stdout; exits with 0 if no victim got a wrong answer, the
@@ -70,6 +71,8 @@ static bool counts_preemption;
 
 static atomic_long calls_left, answers[256];
 static atomic_int victims_wrong, stop;
+/* After how many calls a line says how many are left; when to end, or 0. */
+static long progress, deadline_us;
 /* Of each kind of call: how many there were, and how long they took together. */
 enum kind { SESSION, MOVE, DEATH, POLL, READ, ARM, WAIT, SYSCALL, SMALL, KINDS };
 
@@ -398,15 +401,19 @@ static void *fuzz_thread(void *arg)
 {
 	unsigned int seed = (unsigned long)arg;
 	enum kind kind;
-	long start, ret;
+	long start, ret, left;
 
-	while (atomic_fetch_sub(&calls_left, 1) > 0) {
+	while ((left = atomic_fetch_sub(&calls_left, 1)) > 0) {
+		if (left % progress == 0)
+			ksft_print_msg("%ld calls are left\n", left);
 		errno = 0;
 		start = now_us();
 		ret = fuzz_once(&seed, &kind);
 		answers[ret < 0 ? errno & 255 : 0]++;
 		kind_calls[kind]++;
 		kind_us[kind] += now_us() - start;
+		if (deadline_us && now_us() >= deadline_us)
+			calls_left = 0;
 	}
 	return NULL;
 }
@@ -453,36 +460,43 @@ static void run(unsigned int seed)
 	close(keeper);
 }
 
-static void print_answers(void)
+/* Returns how many calls there were. */
+static long print_answers(void)
 {
 	unsigned int i;
+	long made = 0;
 
 	for (i = 0; i < ARRAY_SIZE(answers); i++)
 		if (answers[i])
 			ksft_print_msg("%8ld %s\n", answers[i],
 				       i ? strerror(i) : "done");
-	for (i = 0; i < KINDS; i++)
+	for (i = 0; i < KINDS; i++) {
 		ksft_print_msg("%8ld %s: %ld us each\n", kind_calls[i], kind_names[i],
 			       kind_us[i] / (kind_calls[i] ?: 1));
+		made += kind_calls[i];
+	}
+	return made;
 }
 
 int main(int argc, char **argv)
 {
 	unsigned int seed = 1;
-	long calls = 100000;
+	long calls = 100000, seconds = 0;
 	struct utsname kernel;
 	int opt, ret, denied;
 
-	while ((opt = getopt(argc, argv, "c:s:")) != -1) {
+	while ((opt = getopt(argc, argv, "c:s:t:")) != -1) {
 		if (opt == 'c')
 			calls = atol(optarg);
 		else if (opt == 's')
 			seed = atol(optarg);
+		else if (opt == 't')
+			seconds = atol(optarg);
 		else
 			return 2;
 	}
-	if (calls < 1 || optind < argc) {
-		fprintf(stderr, "usage: %s [-c CALLS] [-s SEED]\n", argv[0]);
+	if (calls < 1 || seconds < 0 || optind < argc) {
+		fprintf(stderr, "usage: %s [-c CALLS] [-s SEED] [-t SECONDS]\n", argv[0]);
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -498,8 +512,11 @@ int main(int argc, char **argv)
 	unmapped = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	readonly = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	calls_left = calls;
+	progress = calls < 10 ? 1 : calls / 10;
+	if (seconds)
+		deadline_us = now_us() + seconds * 1000000L;
 	run(seed);
-	print_answers();
+	calls = print_answers();
 	denied = klog_report();
 	ret = module_unload("racegate");
 	ksft_test_result(!victims_wrong && !denied && !ret,
