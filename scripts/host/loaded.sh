@@ -18,12 +18,6 @@
 # shellcheck source=scripts/modules/module-set.sh
 . "$TOP/scripts/modules/module-set.sh"
 
-# is_builtin - is kvm part of the kernel that runs, and no module?
-is_builtin()
-{
-	[ -d /sys/module/kvm ] && [ ! -e /sys/module/kvm/initstate ]
-}
-
 # vendor_module - kvm_intel or kvm_amd, whichever this machine's CPU is for
 vendor_module()
 {

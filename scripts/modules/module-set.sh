@@ -20,6 +20,23 @@ make_run()
 # What a set may hold, in the order in which they are loaded.
 SET_MODULES=(kvm kvm-intel kvm-amd)
 
+# is_builtin - is kvm part of the kernel that runs, and no module?
+is_builtin()
+{
+	[ -d /sys/module/kvm ] && [ ! -e /sys/module/kvm/initstate ]
+}
+
+# has_builtin KVER - is it part of that kernel? Then it says so.
+has_builtin()
+{
+	if ! { [ "$1" = "$(uname -r)" ] && is_builtin; } &&
+	   ! grep -qs '/kvm/kvm[.]ko$' "/lib/modules/$1/modules.builtin"; then
+		return 1
+	fi
+	say "error: kvm is built into kernel $1: there is no module to replace; scripts/status DIR says which races" \
+		"its source has, and scripts/apply DIR puts in what closes them"
+}
+
 # distro_module KVER NAME - the path of the module that came with the kernel
 distro_module()
 {
@@ -89,11 +106,7 @@ check_set()
 	local dir=$1 kver=$2 name file magic want version first='' names
 
 	if ! names=$(set_names "$kver") || ! [[ $names = kvm$'\n'* ]]; then
-		if grep -qs '/kvm/kvm[.]ko$' "/lib/modules/$kver/modules.builtin"; then
-			say "error: kvm is built into kernel $kver: there is no module to replace; scripts/apply puts" \
-				"what closes its races into its source"
-			return 1
-		fi
+		! has_builtin "$kver" || return 1
 		say "error: kernel $kver has no kvm modules, by /lib/modules/$kver/modules.order;" \
 			"is its package installed whole? $(kernel_advice image "$kver")"
 		return 1

@@ -7,6 +7,8 @@
 
 # shellcheck source=scripts/modules/kernel-name.sh
 . "$TOP/scripts/modules/kernel-name.sh"
+# shellcheck source=scripts/modules/module-set.sh
+. "$TOP/scripts/modules/module-set.sh"
 
 # kernel_release KBUILD - the release that modules built there are for
 kernel_release()
@@ -34,6 +36,7 @@ find_kbuild()
 			[ -e "$KBUILD" ] && break
 			[ "$(cat "$dir/release" 2>/dev/null)" = "$KVER" ] && KBUILD=${dir}kbuild
 		done
+		[ -d "$KBUILD" ] || [ "$VARIANT" = racegate ] || ! has_builtin "$KVER" || exit "$EX_USAGE"
 		[ -d "$KBUILD" ] ||
 			die "$EX_USAGE" "no headers of kernel $KVER: /lib/modules/$KVER/build is missing;" \
 				"as root: $(kernel_advice headers "$KVER")," \
