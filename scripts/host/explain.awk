@@ -101,6 +101,7 @@ function unprefix(line,   before)
 	}
 	if (line ~ /^[^ ]+ login: +\[ *[0-9]+\./)
 		sub(/^[^ ]+ login: +/, "", line)
+	# Names of months and days are those of the writer's language.
 	do {
 		before = line
 		sub(/^(> ?)+/, "", line)
@@ -118,11 +119,12 @@ function unprefix(line,   before)
 		    sub(/^\[ *[+<][ 0-9.]+>?\] ?/, "", line) ||
 		    sub(/^\[ *[TC][0-9]+\] ?/, "", line) ||
 		    sub(/^\[(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [^]]*\] ?/, "", line) ||
+		    sub(/^\[[^]0-9]+ [^] ]+ +[0-9]+ [0-9:.]+ [12][0-9][0-9][0-9]\] ?/, "", line) ||
 		    sub(/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9:.]+ ([A-Z]+|[+-][0-9]+) /, "", line) ||
 		    sub(/^\[(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +[0-9]+ [0-9:]+\] ?/, "", line) ||
 		    sub(/^\[[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?\] ?/, "", line) ||
 		    sub(/^[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?:? /, "", line) ||
-		    sub(/^(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +[0-9]+ [0-9:.]+ /, "", line) ||
+		    sub(/^[^][ \t<>(){}:=]+ +[0-9]+ [0-9][0-9]:[0-9][0-9]:[0-9][0-9][0-9.]* /, "", line) ||
 		    sub(/^([A-Za-z0-9._-]+ )?([A-Za-z0-9._-]+ )?kernel(\[[^]]*\])?: ?/, "", line) ||
 		    sub(/^([A-Za-z0-9._-]+ )?kernel - - (-|\[[^\]]*\]) /, "", line) ||
 		    sub(/^<[0-9]+>1 /, "", line))
