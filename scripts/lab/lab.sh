@@ -136,11 +136,20 @@ check_host()
 	esac
 }
 
-# check_race ID - refuse a race that there is not
-check_race()
+# check_races HOST - refuse races that there are not, and such that none of them shows on HOST, if it is
+# given. They are those in only, or all, which only has then; plan gets arguments for a plan of them.
+check_races()
 {
-	[ -n "$(race_hosts "$1")" ] ||
-		die "$EX_USAGE" "--race $1: no such race in selftests/races; there are: $(race_ids | paste -sd ' ')"
+	local race
+
+	for race in "${only[@]}"; do
+		[ -n "$(race_hosts "$race")" ] ||
+			die "$EX_USAGE" "--race $race: no such race in selftests/races; there are: $(race_ids | paste -sd ' ')"
+		plan+=(--race "$race")
+	done
+	[ ${#only[@]} -gt 0 ] || mapfile -t only < <(race_ids)
+	[ -n "$(for race in "${only[@]}"; do race_hosts "$race" "$1"; done)" ] ||
+		die "$EX_USAGE" "--host $1: none of these races shows there: ${only[*]}"
 }
 
 # built_kernel DIR - of a kernel that lab/kernel built, set dir, name, release and the set of
