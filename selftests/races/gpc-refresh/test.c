@@ -34,454 +34,24 @@
  * seal of the memfd tells; and the kernel must not warn or oops.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
 
 #include "kvm_util.h"
 #include "processor.h"
+#include "gpc_device.h"
 #include "gpc_facts.h"
+#include "gpc_hold.h"
+#include "gpc_vm.h"
 #include "memfd_pages.h"
 #include "racefix.h"
 #include "racegate_client.h"
-#include "vcpu_run.h"
 
-#define NR_PAGES	3
-#define XEN_PORTS	16
-
-/* A lost release must not last; far above what a step takes in Bochs. */
-#define HOLD_US		(10 * 1000 * 1000)
-#define LOOK_US		5000
-/* So long a CPU may keep interrupts off; what a case does meanwhile takes 0.1 s. */
+/* A CPU may keep interrupts off that long; what a case does meanwhile takes 0.1 s. */
 #define SPIN_US		RG_SPIN_MAX_US
-#define NAP_US		1000
 
 /* Below 4 GiB there is room for devices that firmware has not cached (MTRRs). */
 #define UNCACHED_HOLE	0xfe000000
-
-/* A refresh that looks the page up that often waits for the invalidation. */
-#define LOOKUPS		5
-
-/* What 6.9 has, and the headers of the library lack. */
-#define XEN_SHARED_INFO_HVA		0x6	/* KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA */
-#define XEN_CONFIG_SHARED_INFO_HVA	0x100	/* KVM_XEN_HVM_CONFIG_... */
-
-/* The functions of the cache, under the names that this kernel has for them. */
-struct names {
-	const char *refresh, *check, *activate;
-};
-
-static const struct names new_names = {
-	"kvm:kvm_gpc_refresh", "kvm:kvm_gpc_check", "kvm:kvm_gpc_activate",
-};
-
-/* 6.1 calls the last one as later kernels do. */
-static const struct names names_6_1 = {
-	"kvm:kvm_gfn_to_pfn_cache_refresh", "kvm:kvm_gfn_to_pfn_cache_check",
-	"kvm:kvm_gpc_activate",
-};
-
-static const struct names old_names = {
-	"kvm:kvm_gfn_to_pfn_cache_refresh", "kvm:kvm_gfn_to_pfn_cache_check",
-	"kvm:kvm_gfn_to_pfn_cache_init",
-};
-
-static const struct names *names = &new_names;
-
-struct race;
-
-/* A thread that does one thing whenever it is told to. */
-struct worker {
-	void (*work)(struct race *race);
-	struct race *race;
-	pthread_t thread;
-	pid_t tid;
-	sem_t go, done;
-	bool busy;
-};
-
-/* A way to have KVM write through a cache, and to see what it wrote. */
-struct user {
-	const char *name;
-	void (*setup)(struct race *race);
-	void (*stop)(struct race *race);
-	void (*write)(struct race *race);
-	size_t offset;		/* of a word in the page that each write changes */
-	bool by_hva;		/* the page is in no memslot */
-};
-
-struct race {
-	const struct user *user;
-	struct kvm_vm *vm;
-	struct kvm_vcpu *vcpu;
-	int memfd;
-	char *guest;		/* the slot's memory, as KVM knows it */
-	char *pages;		/* all pages of the memfd */
-	int next_page;		/* what mapper puts there */
-	int next_port;
-	bool no_memslot;
-	struct worker mapper, writer, reader;
-	struct rg *rg;
-};
-
-static void guest_code(void)
-{
-	for (;;)
-		GUEST_SYNC(0);
-}
-
-static uint64_t word(struct race *race, int page)
-{
-	return *(volatile uint64_t *)(race->pages + page * PAGE +
-				      race->user->offset);
-}
-
-static void map_next_page(struct race *race)
-{
-	void *at;
-
-	at = mmap(race->guest, PAGE, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_FIXED | MAP_POPULATE, race->memfd,
-		  race->next_page * PAGE);
-	TEST_ASSERT(at == race->guest, "mmap: %s", strerror(errno));
-}
-
-static void write_once(struct race *race)
-{
-	race->user->write(race);
-}
-
-static void clock_setup(struct race *race)
-{
-	vcpu_set_msr(race->vcpu, KVMCLOCK_MSR, GPA | 1);
-}
-
-static void clock_stop(struct race *race)
-{
-	vcpu_set_msr(race->vcpu, KVMCLOCK_MSR, 0);
-}
-
-/* Has the vCPU's clock written anew. */
-static void clock_write(struct race *race)
-{
-	vcpu_ioctl(race->vcpu, KVM_KVMCLOCK_CTRL, NULL);
-	vcpu_run_until(race->vcpu, UCALL_SYNC);
-}
-
-/* The word holds the clock's version, which grows with each write. */
-static const struct user kvmclock = {
-	"kvmclock", clock_setup, clock_stop, clock_write, 0,
-};
-
-/* Tells KVM where shared_info is, or that there is none. */
-static void set_shared_info(struct race *race, bool on)
-{
-	struct kvm_xen_hvm_attr shinfo = {
-		.type = KVM_XEN_ATTR_TYPE_SHARED_INFO,
-		.u.shared_info.gfn = on ? GPA / PAGE : ~0ull,
-	};
-
-	if (race->user->by_hva) {
-		/* The host address lies where the frame's number does. */
-		shinfo.type = XEN_SHARED_INFO_HVA;
-		shinfo.u.shared_info.gfn = on ? (uint64_t)race->guest : 0;
-	}
-	vm_ioctl(race->vm, KVM_XEN_HVM_SET_ATTR, &shinfo);
-}
-
-static void xen_setup(struct race *race)
-{
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entries[XEN_PORTS];
-	} routing = { .head.nr = XEN_PORTS };
-	struct kvm_xen_vcpu_attr vcpu_info = {
-		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO,
-		.u.gpa = VCPU_INFO_GPA,
-	};
-	int i;
-
-	/* Masked, an event is only written down: no vCPU is kicked for it. */
-	for (i = 0; i < NR_PAGES; i++) {
-		memset(race->pages + i * PAGE + XEN_MASK_32, 0xff, 8);
-		memset(race->pages + i * PAGE + XEN_MASK_64, 0xff, 8);
-	}
-
-	set_shared_info(race, true);
-	vcpu_ioctl(race->vcpu, KVM_XEN_VCPU_SET_ATTR, &vcpu_info);
-	for (i = 0; i < XEN_PORTS; i++)
-		routing.entries[i] = (struct kvm_irq_routing_entry) {
-			.gsi = XEN_GSI + i,
-			.type = KVM_IRQ_ROUTING_XEN_EVTCHN,
-			.u.xen_evtchn.port = i,
-			.u.xen_evtchn.vcpu = race->vcpu->id,
-			.u.xen_evtchn.priority =
-				KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL,
-		};
-	vm_ioctl(race->vm, KVM_SET_GSI_ROUTING, &routing.head);
-}
-
-static void xen_stop(struct race *race)
-{
-	set_shared_info(race, false);
-}
-
-/* Sends an event that was not sent before: the word gets another bit. */
-static void xen_write(struct race *race)
-{
-	struct kvm_irq_level line = { .level = 1 };
-
-	line.irq = XEN_GSI + __atomic_fetch_add(&race->next_port, 1,
-						__ATOMIC_RELAXED);
-	vm_ioctl(race->vm, KVM_IRQ_LINE, &line);
-}
-
-static const struct user xen = {
-	"Xen's shared_info", xen_setup, xen_stop, xen_write, XEN_PENDING,
-};
-
-static const struct user xen_hva = {
-	"Xen's shared_info by host address", xen_setup, xen_stop, xen_write, XEN_PENDING,
-	.by_hva = true,
-};
-
-static const char *need_xen(const struct user *user)
-{
-	int config = kvm_check_cap(KVM_CAP_XEN_HVM);
-
-	if (!(config & KVM_XEN_HVM_CONFIG_EVTCHN_2LEVEL))
-		return "no event channels in this kvm.ko, so no CONFIG_KVM_XEN";
-	if (user->by_hva && !(config & XEN_CONFIG_SHARED_INFO_HVA))
-		return "no shared_info by host address, which came with Linux 6.9";
-	return NULL;
-}
-
-/* Is @symbol, "MODULE:FUNCTION", in this kernel?  /proc/kallsyms takes a second to read in QEMU. */
-static bool has_symbol(struct rg *rg, const char *symbol)
-{
-	/* A gate that lets everybody pass, for a thread that never comes. */
-	int gate = rg_arm(rg, &(struct rg_point){ .symbol = symbol, .tid = 1 });
-
-	if (gate >= 0)
-		rg_disarm(rg, gate);
-	return gate >= 0;
-}
-
-static void find_names(struct rg *rg)
-{
-	if (has_symbol(rg, new_names.refresh))
-		names = &new_names;
-	else if (has_symbol(rg, names_6_1.activate))
-		names = &names_6_1;
-	else
-		names = &old_names;
-}
-
-static void *worker_thread(void *arg)
-{
-	struct worker *worker = arg;
-
-	worker->tid = rg_gettid();
-	for (;;) {
-		sem_post(&worker->done);
-		sem_wait(&worker->go);
-		worker->work(worker->race);
-	}
-	return NULL;
-}
-
-static void start(struct worker *worker)
-{
-	worker->busy = true;
-	sem_post(&worker->go);
-}
-
-static void finish(struct worker *worker)
-{
-	while (worker->busy)
-		worker->busy = sem_wait(&worker->done);
-}
-
-/*
- * Waits a while for it; is it done?  Asks no clock: that could take the page
- * fault that create() speaks of.
- */
-static bool is_done(struct worker *worker, unsigned long us)
-{
-	for (; worker->busy; us -= NAP_US) {
-		worker->busy = sem_trywait(&worker->done);
-		if (us < NAP_US)
-			break;
-		usleep(NAP_US);
-	}
-	return !worker->busy;
-}
-
-static void run(struct worker *worker)
-{
-	start(worker);
-	finish(worker);
-}
-
-static void create_worker(struct race *race, struct worker *worker,
-			  const char *name, void (*work)(struct race *))
-{
-	worker->work = work;
-	worker->race = race;
-	worker->busy = true;
-	sem_init(&worker->go, 0, 0);
-	sem_init(&worker->done, 0, 0);
-	TEST_ASSERT(!pthread_create(&worker->thread, NULL, worker_thread, worker),
-		    "pthread_create");
-	finish(worker);
-	if (race->rg)
-		rg_name_thread(race->rg, worker->tid, name);
-}
-
-static const char *missing(const struct user *user)
-{
-	const char *why = hostfacts_need_kvm();
-
-	if (!why && user != &kvmclock)
-		why = need_xen(user);
-	return why;
-}
-
-/* A VM whose cache is in use, over page 0 of the memfd. */
-static void create_vm(struct race *race)
-{
-	const struct user *user = race->user;
-	uint64_t before;
-
-	race->vm = vm_create_with_one_vcpu(&race->vcpu, guest_code);
-	race->memfd = memfd_pages(NR_PAGES * PAGE);
-	race->pages = mmap(NULL, NR_PAGES * PAGE, PROT_READ | PROT_WRITE,
-			   MAP_SHARED, race->memfd, 0);
-	race->guest = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	TEST_ASSERT(race->pages != MAP_FAILED && race->guest != MAP_FAILED,
-		    "mmap: %s", strerror(errno));
-	map_next_page(race);
-	if (user->by_hva)
-		vm_set_user_memory_region(race->vm, SLOT, 0, VCPU_INFO_GPA, PAGE,
-					  race->guest + PAGE);
-	else
-		vm_set_user_memory_region(race->vm, SLOT, 0, GPA, 2 * PAGE,
-					  race->guest);
-
-	create_worker(race, &race->mapper, "replaces the page", map_next_page);
-	create_worker(race, &race->writer, "refreshes the cache", write_once);
-	create_worker(race, &race->reader, "uses the cache", write_once);
-
-	user->setup(race);
-	before = word(race, 0);
-	run(&race->writer);
-	TEST_ASSERT(word(race, 0) != before, "%s: KVM writes nothing",
-		    user->name);
-
-	/*
-	 * mmap() will be stopped with mmap_lock held for writing: nobody can take
-	 * a page fault then.
-	 */
-	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
-}
-
-/* The same, to be raced with.  Returns NULL, or why this host has no such thing. */
-static const char *create(struct race *race, const struct user *user)
-{
-	const char *why = missing(user);
-
-	if (why)
-		return why;
-	memset(race, 0, sizeof(*race));
-	race->user = user;
-	if (rg_open(&race->rg) < 0)
-		return rg_strerror();
-	rg_name_thread(race->rg, rg_gettid(), "steers");
-	create_vm(race);
-	return NULL;
-}
-
-/* "FUNCTION() TEXT" of @symbol, "MODULE:FUNCTION", as a label; good until the next call */
-static const char *at(const char *symbol, const char *text)
-{
-	const char *colon = strchr(symbol, ':');
-	static char label[128];
-
-	snprintf(label, sizeof(label), "%s()%s%s", colon ? colon + 1 : symbol,
-		 *text ? " " : "", text);
-	return label;
-}
-
-/* A landmark for the ladder, and a thing to wait for. */
-static int record(struct race *race, struct worker *worker, const char *symbol,
-		  unsigned int where, const char *label, unsigned int max_hits)
-{
-	return rg_arm(race->rg, &(struct rg_point){
-		.symbol = symbol, .where = where, .label = at(symbol, label),
-		.tid = worker->tid, .max_hits = max_hits });
-}
-
-static int record_invalidation(struct race *race)
-{
-	return record(race, &race->mapper,
-		      "kvm:gfn_to_pfn_cache_invalidate_start", RG_ENTRY,
-		      "for mmap()", 0);
-}
-
-static int record_lookups(struct race *race, unsigned int max_hits)
-{
-	return record(race, &race->writer, "kvm:hva_to_pfn", RG_RETURN,
-		      "", max_hits);
-}
-
-static int record_refreshed(struct race *race)
-{
-	return record(race, &race->writer, names->refresh, RG_RETURN,
-		      "", 0);
-}
-
-/* Has the writer write; NULL when it is at the gate, or why it does not come. */
-static const char *arrives(struct race *race, int gate)
-{
-	int i;
-
-	if (gate < 0)
-		return rg_strerror();
-	start(&race->writer);
-	for (i = 0; i < HOLD_US / 2 / LOOK_US; i++) {
-		if (!rg_wait(race->rg, gate, 1, 0))
-			return NULL;
-		if (is_done(&race->writer, LOOK_US))
-			return "KVM wrote without a refresh: no gfn_to_pfn_cache is in use there";
-	}
-	finish(&race->writer);
-	return rg_strerror();
-}
-
-/* Was the thread held there until it was let go?  NULL, or why not. */
-static const char *was_held(struct race *race, int gate)
-{
-	struct rg_status status;
-
-	if (rg_status(race->rg, gate, &status))
-		return rg_strerror();
-	if (!status.timeouts)
-		return NULL;
-	rg_ladder(race->rg, stdout);
-	return "a thread went on before it was let go";
-}
-
-/* Puts @page there in the mapper's thread; NULL, or why that took no end. */
-static const char *replace(struct race *race, int page)
-{
-	race->next_page = page;
-	start(&race->mapper);
-	if (is_done(&race->mapper, HOLD_US / 2))
-		return NULL;
-	return "mmap() waits for the refresh: no invalidation can pass it";
-}
 
 /* When all is over.  Up to 5.19 a cache refers to its page for as long as it is in use. */
 static void expect_released(struct __test_metadata *_metadata, struct race *race)
@@ -503,16 +73,16 @@ static void expect_new_page(struct __test_metadata *_metadata,
 			    struct race *race, int old, int new,
 			    uint64_t old_word)
 {
-	uint64_t new_word = word(race, new);
+	uint64_t new_word = race_word(race, new);
 
 	rg_mark(race->rg, "KVM writes again");
-	run(&race->writer);
+	worker_run(&race->writer);
 	rg_ladder(race->rg, stdout);
-	EXPECT_EQ(old_word, word(race, old)) {
+	EXPECT_EQ(old_word, race_word(race, old)) {
 		TH_LOG("%s: KVM wrote to a page that mmap() had replaced",
 		       race->user->name);
 	}
-	EXPECT_NE(new_word, word(race, new)) {
+	EXPECT_NE(new_word, race_word(race, new)) {
 		TH_LOG("%s: what KVM wrote is not in the guest's memory",
 		       race->user->name);
 	}
@@ -520,96 +90,15 @@ static void expect_new_page(struct __test_metadata *_metadata,
 	expect_released(_metadata, race);
 }
 
-/*
- * Forces a refresh between the notifier's look at the cache and its count, or
- * as far as the kernel lets it.  Returns NULL, or why it was not forced.
- */
-static const char *force_before_count(struct race *race)
-{
-	int notifier, lookup, refreshed, i;
-	struct rg *rg = race->rg;
-	const char *why = NULL;
-
-	record_invalidation(race);
-	record(race, &race->writer, names->refresh, RG_ENTRY,
-	       "", 0);
-	notifier = rg_arm(rg, &(struct rg_point){
-		.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
-		.label = at("gfn_to_pfn_cache_invalidate_start",
-			    "returns, mn_active_invalidate_count not raised yet"),
-		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
-		.timeout_us = HOLD_US, .tid = race->mapper.tid, .max_hits = 1 });
-	if (notifier < 0)
-		return rg_strerror();
-	lookup = record_lookups(race, LOOKUPS);
-	refreshed = record_refreshed(race);
-	if (lookup < 0 || refreshed < 0)
-		return rg_strerror();
-
-	race->next_page = 1;
-	start(&race->mapper);
-	if (rg_wait(rg, notifier, 1, HOLD_US))
-		why = rg_strerror();
-	if (!why) {
-		start(&race->writer);
-		for (i = 0; i < HOLD_US / 2 / LOOK_US; i++)
-			if (!rg_wait(rg, refreshed, 1, 0) ||
-			    !rg_wait(rg, lookup, LOOKUPS, 0) ||
-			    is_done(&race->writer, LOOK_US))
-				break;
-		if (rg_wait(rg, lookup, 1, 0))
-			why = "no page was looked up: no cache is used there, or it waits earlier";
-		rg_mark(rg, "lets the invalidation go on");
-	}
-	rg_release(rg, notifier);
-	finish(&race->mapper);
-	rg_mark(rg, "mmap() has returned");
-	finish(&race->writer);
-	return why ?: was_held(race, notifier);
-}
-
 static void before_count(struct __test_metadata *_metadata,
 			 const struct user *user)
 {
 	struct race race;
 
-	RACEFIX_REQUIRE(create(&race, user));
+	RACEFIX_REQUIRE(race_create(&race, user));
 	RACEFIX_LOG_MARK();
-	RACEFIX_REQUIRE(force_before_count(&race));
-	expect_new_page(_metadata, &race, 0, 1, word(&race, 0));
-}
-
-/*
- * Stops the writer inside a refresh, when it is about to take gpc->lock for the
- * second time: it has found the page, and everything that the kernel judges
- * without the lock is judged.  Returns NULL and the @gate, or why not.
- */
-static const char *hold_before_publish(struct race *race, int *gate)
-{
-	struct rg *rg = race->rg;
-	const char *why;
-	int entry;
-
-	entry = rg_arm(rg, &(struct rg_point){
-		.symbol = names->refresh, .action = RG_HOLD_SLEEP,
-		.label = at(names->refresh, ""),
-		.timeout_us = HOLD_US, .tid = race->writer.tid, .max_hits = 1 });
-	why = arrives(race, entry);
-	if (why)
-		return why;
-	*gate = rg_arm(rg, &(struct rg_point){
-		.symbol = "_raw_write_lock_irq",
-		.label = at("_raw_write_lock_irq", "to publish the page"),
-		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
-		.tid = race->writer.tid, .skip = 1, .max_hits = 1 });
-	if (*gate < 0)
-		why = rg_strerror();
-	rg_release(rg, entry);
-	if (!why && rg_wait(rg, *gate, 1, HOLD_US / 2))
-		why = rg_strerror();
-	if (why)
-		finish(&race->writer);
-	return why;
+	RACEFIX_REQUIRE(gpc_force_before_count(&race));
+	expect_new_page(_metadata, &race, 0, 1, race_word(&race, 0));
 }
 
 static void before_publish(struct __test_metadata *_metadata,
@@ -620,23 +109,23 @@ static void before_publish(struct __test_metadata *_metadata,
 	const char *why;
 	int gate;
 
-	RACEFIX_REQUIRE(create(&race, user));
+	RACEFIX_REQUIRE(race_create(&race, user));
 	RACEFIX_LOG_MARK();
 
 	/* Without a race, for the cache to be in need of a refresh. */
-	RACEFIX_REQUIRE(replace(&race, 1));
-	record_invalidation(&race);
-	record_lookups(&race, 0);
-	record_refreshed(&race);
-	RACEFIX_REQUIRE(hold_before_publish(&race, &gate));
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
+	gpc_record_invalidation(&race);
+	gpc_record_lookups(&race, 0);
+	gpc_record_refreshed(&race);
+	RACEFIX_REQUIRE(gpc_hold_before_publish(&race, &gate));
 
-	why = replace(&race, 2);
+	why = gpc_replace(&race, 2);
 	rg_mark(race.rg, "mmap() has returned");
-	old_word = word(&race, 1);
+	old_word = race_word(&race, 1);
 	rg_release(race.rg, gate);
-	finish(&race.writer);
-	finish(&race.mapper);
-	RACEFIX_REQUIRE(why ?: was_held(&race, gate));
+	worker_finish(&race.writer);
+	worker_finish(&race.mapper);
+	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, gate));
 	expect_new_page(_metadata, &race, 1, 2, old_word);
 }
 
@@ -649,54 +138,54 @@ static void before_end(struct __test_metadata *_metadata,
 	const char *why;
 	uint64_t old_word;
 
-	RACEFIX_REQUIRE(create(&race, user));
+	RACEFIX_REQUIRE(race_create(&race, user));
 	RACEFIX_LOG_MARK();
 
 	/* Without a race, for the cache to be in need of a refresh. */
-	RACEFIX_REQUIRE(replace(&race, 1));
-	record_invalidation(&race);
-	record_lookups(&race, 0);
-	record_refreshed(&race);
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
+	gpc_record_invalidation(&race);
+	gpc_record_lookups(&race, 0);
+	gpc_record_refreshed(&race);
 	notifier = rg_arm(race.rg, &(struct rg_point){
 		.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
-		.label = at("gfn_to_pfn_cache_invalidate_start",
+		.label = gpc_label("gfn_to_pfn_cache_invalidate_start",
 			    "returns, mn_active_invalidate_count is raised"),
 		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
 		.timeout_us = HOLD_US, .tid = race.mapper.tid, .max_hits = 1 });
 	RACEFIX_REQUIRE(notifier < 0 ? rg_strerror() : NULL);
 
 	race.next_page = 2;
-	start(&race.mapper);
+	worker_start(&race.mapper);
 	why = rg_wait(race.rg, notifier, 1, HOLD_US / 2) ? rg_strerror() :
-		hold_before_publish(&race, &gate);
+		gpc_hold_before_publish(&race, &gate);
 	rg_release(race.rg, notifier);
-	if (!is_done(&race.mapper, HOLD_US / 2) && !why)
+	if (!worker_is_done(&race.mapper, HOLD_US / 2) && !why)
 		why = "mmap() waits for the refresh: it cannot end before that";
 	rg_mark(race.rg, "mmap() has returned");
-	old_word = word(&race, 1);
+	old_word = race_word(&race, 1);
 	if (gate >= 0)
 		rg_release(race.rg, gate);
-	finish(&race.writer);
-	finish(&race.mapper);
+	worker_finish(&race.writer);
+	worker_finish(&race.mapper);
 	if (!why)
-		why = was_held(&race, notifier) ?: was_held(&race, gate);
+		why = gpc_was_held(&race, notifier) ?: gpc_was_held(&race, gate);
 	RACEFIX_REQUIRE(why);
 	expect_new_page(_metadata, &race, 1, 2, old_word);
 }
 
 TEST(clock_before_count)
 {
-	before_count(_metadata, &kvmclock);
+	before_count(_metadata, &user_kvmclock);
 }
 
 TEST(clock_before_publish)
 {
-	before_publish(_metadata, &kvmclock);
+	before_publish(_metadata, &user_kvmclock);
 }
 
 TEST(clock_before_end)
 {
-	before_end(_metadata, &kvmclock);
+	before_end(_metadata, &user_kvmclock);
 }
 
 /*
@@ -710,42 +199,43 @@ TEST(clock_before_seq)
 	const char *why;
 	uint64_t old_word;
 
-	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
 	RACEFIX_LOG_MARK();
 
-	RACEFIX_REQUIRE(replace(&race, 1));
-	record_refreshed(&race);
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
+	gpc_record_refreshed(&race);
 	notifier = rg_arm(race.rg, &(struct rg_point){
 		.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
-		.label = at("gfn_to_pfn_cache_invalidate_start", "returns"),
+		.label = gpc_label("gfn_to_pfn_cache_invalidate_start", "returns"),
 		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
 		.timeout_us = HOLD_US, .tid = race.mapper.tid, .max_hits = 1 });
 	/* It takes mmu_lock when it begins, and when it ends. */
 	ends = rg_arm(race.rg, &(struct rg_point){
 		.symbol = "_raw_write_lock", .from = "kvm", .skip = 1,
-		.label = at("_raw_write_lock", "for the end, mmu_invalidate_seq is to be raised"),
+		.label = gpc_label("_raw_write_lock",
+				   "for the end, mmu_invalidate_seq is to be raised"),
 		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
 		.tid = race.mapper.tid, .max_hits = 1 });
 	RACEFIX_REQUIRE(notifier < 0 || ends < 0 ? rg_strerror() : NULL);
 
 	race.next_page = 2;
-	start(&race.mapper);
+	worker_start(&race.mapper);
 	why = rg_wait(race.rg, notifier, 1, HOLD_US / 2) ? rg_strerror() :
-		hold_before_publish(&race, &gate);
+		gpc_hold_before_publish(&race, &gate);
 	rg_release(race.rg, notifier);
 	if (!why && rg_wait(race.rg, ends, 1, HOLD_US / 2))
 		why = rg_strerror();
 	if (gate >= 0)
 		rg_release(race.rg, gate);
 	/* It has published the page by then, or waits. */
-	is_done(&race.writer, 20 * LOOK_US);
+	worker_is_done(&race.writer, 20 * LOOK_US);
 	if (!why)
-		why = was_held(&race, ends);
+		why = gpc_was_held(&race, ends);
 	rg_release(race.rg, ends);
-	finish(&race.mapper);
-	finish(&race.writer);
-	RACEFIX_REQUIRE(why ?: was_held(&race, notifier) ?: was_held(&race, gate));
-	old_word = word(&race, 1);
+	worker_finish(&race.mapper);
+	worker_finish(&race.writer);
+	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, notifier) ?: gpc_was_held(&race, gate));
+	old_word = race_word(&race, 1);
 	expect_new_page(_metadata, &race, 1, 2, old_word);
 }
 
@@ -757,55 +247,55 @@ TEST(clock_after_lookup)
 	const char *why;
 	int gate;
 
-	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
 	RACEFIX_LOG_MARK();
 
-	RACEFIX_REQUIRE(replace(&race, 1));
-	record_invalidation(&race);
-	record_refreshed(&race);
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
+	gpc_record_invalidation(&race);
+	gpc_record_refreshed(&race);
 	gate = rg_arm(race.rg, &(struct rg_point){
 		.symbol = "kvm:hva_to_pfn", .where = RG_RETURN,
-		.label = at("hva_to_pfn", "has the page"), .action = RG_HOLD_SLEEP,
+		.label = gpc_label("hva_to_pfn", "has the page"), .action = RG_HOLD_SLEEP,
 		.timeout_us = HOLD_US, .tid = race.writer.tid, .max_hits = 1 });
-	RACEFIX_REQUIRE(arrives(&race, gate));
-	why = replace(&race, 2);
+	RACEFIX_REQUIRE(gpc_arrives(&race, gate));
+	why = gpc_replace(&race, 2);
 	rg_mark(race.rg, "mmap() has returned");
-	old_word = word(&race, 1);
+	old_word = race_word(&race, 1);
 	rg_release(race.rg, gate);
-	finish(&race.writer);
-	finish(&race.mapper);
-	RACEFIX_REQUIRE(why ?: was_held(&race, gate));
+	worker_finish(&race.writer);
+	worker_finish(&race.mapper);
+	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, gate));
 	expect_new_page(_metadata, &race, 1, 2, old_word);
 }
 
 TEST(xen_before_count)
 {
-	before_count(_metadata, &xen);
+	before_count(_metadata, &user_xen);
 }
 
 TEST(xen_before_publish)
 {
-	before_publish(_metadata, &xen);
+	before_publish(_metadata, &user_xen);
 }
 
 TEST(xen_before_end)
 {
-	before_end(_metadata, &xen);
+	before_end(_metadata, &user_xen);
 }
 
 TEST(xen_hva_before_count)
 {
-	before_count(_metadata, &xen_hva);
+	before_count(_metadata, &user_xen_hva);
 }
 
 TEST(xen_hva_before_publish)
 {
-	before_publish(_metadata, &xen_hva);
+	before_publish(_metadata, &user_xen_hva);
 }
 
 TEST(xen_hva_before_end)
 {
-	before_end(_metadata, &xen_hva);
+	before_end(_metadata, &user_xen_hva);
 }
 
 TEST(xen_second_user)
@@ -816,40 +306,39 @@ TEST(xen_second_user)
 	int gate;
 
 	RACEFIX_DESTRUCTIVE("a user of the cache goes through NULL: oops, with the cache's lock held");
-	RACEFIX_REQUIRE(create(&race, &xen));
+	RACEFIX_REQUIRE(race_create(&race, &user_xen));
 	RACEFIX_LOG_MARK();
 
-	RACEFIX_REQUIRE(replace(&race, 1));
-	old_word = word(&race, 0);
-	new_word = word(&race, 1);
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
+	old_word = race_word(&race, 0);
+	new_word = race_word(&race, 1);
 	gate = rg_arm(race.rg, &(struct rg_point){
 		.symbol = "kvm:hva_to_pfn", .action = RG_HOLD_SLEEP,
-		.label = at("hva_to_pfn", ""),
+		.label = gpc_label("hva_to_pfn", ""),
 		.timeout_us = HOLD_US, .tid = race.writer.tid, .max_hits = 1 });
-	RACEFIX_REQUIRE(arrives(&race, gate));
-	record(&race, &race.reader, names->check, RG_RETURN,
-	       "", 0);
+	RACEFIX_REQUIRE(gpc_arrives(&race, gate));
+	gpc_record(&race, &race.reader, gpc_names->check, RG_RETURN, "", 0);
 
 	/*
 	 * The second refresh waits for kvm->lock (6.9 and later: xen_lock), which the
 	 * first holds over its refresh, and not for the refresh's own mutex: no two
 	 * of KVM's threads can get there with the same cache.
 	 */
-	start(&race.reader);
-	waits = !is_done(&race.reader, 20 * LOOK_US);
+	worker_start(&race.reader);
+	waits = !worker_is_done(&race.reader, 20 * LOOK_US);
 	rg_mark(race.rg, waits ? "it waits until the refresh is done" :
 				 "it has used it");
 	rg_release(race.rg, gate);
-	finish(&race.writer);
-	finish(&race.reader);
-	RACEFIX_REQUIRE(was_held(&race, gate));
+	worker_finish(&race.writer);
+	worker_finish(&race.reader);
+	RACEFIX_REQUIRE(gpc_was_held(&race, gate));
 	rg_ladder(race.rg, stdout);
 
 	EXPECT_EQ(true, waits);
-	EXPECT_EQ(old_word, word(&race, 0)) {
+	EXPECT_EQ(old_word, race_word(&race, 0)) {
 		TH_LOG("an event went to a page that mmap() had replaced");
 	}
-	EXPECT_EQ(2, __builtin_popcountll(word(&race, 1) & ~new_word)) {
+	EXPECT_EQ(2, __builtin_popcountll(race_word(&race, 1) & ~new_word)) {
 		TH_LOG("an event is not in the guest's memory");
 	}
 	RACEFIX_LOG_CLEAN();
@@ -861,24 +350,23 @@ TEST(xen_inactive)
 	struct race race;
 	uint64_t old_word;
 
-	RACEFIX_REQUIRE(create(&race, &xen));
+	RACEFIX_REQUIRE(race_create(&race, &user_xen));
 	RACEFIX_LOG_MARK();
-	record(&race, &race.writer, names->refresh, RG_RETURN,
-	       "", 0);
-	record_invalidation(&race);
+	gpc_record(&race, &race.writer, gpc_names->refresh, RG_RETURN, "", 0);
+	gpc_record_invalidation(&race);
 
-	set_shared_info(&race, false);
+	race_set_shared_info(&race, false);
 	rg_mark(race.rg, "there is no shared_info any more");
-	old_word = word(&race, 0);
-	run(&race.writer);
+	old_word = race_word(&race, 0);
+	worker_run(&race.writer);
 	rg_mark(race.rg, "an event was sent");
-	RACEFIX_REQUIRE(replace(&race, 1));
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
 	rg_mark(race.rg, "mmap() has returned");
-	run(&race.writer);
+	worker_run(&race.writer);
 	rg_mark(race.rg, "another event was sent");
 	rg_ladder(race.rg, stdout);
 
-	EXPECT_EQ(old_word, word(&race, 0)) {
+	EXPECT_EQ(old_word, race_word(&race, 0)) {
 		TH_LOG("an event went to a page that had been taken from KVM");
 	}
 	RACEFIX_LOG_CLEAN();
@@ -886,12 +374,12 @@ TEST(xen_inactive)
 
 static void take_away_shared_info(struct race *race)
 {
-	set_shared_info(race, false);
+	race_set_shared_info(race, false);
 }
 
 static void give_shared_info(struct race *race)
 {
-	set_shared_info(race, true);
+	race_set_shared_info(race, true);
 }
 
 /*
@@ -910,43 +398,43 @@ TEST(xen_lock_made_anew)
 	struct race race;
 	bool anew;
 
-	RACEFIX_REQUIRE(create(&race, &xen));
+	RACEFIX_REQUIRE(race_create(&race, &user_xen));
 	RACEFIX_LOG_MARK();
-	create_worker(&race, &giver, "activates the cache", give_shared_info);
-	record(&race, &giver, names->refresh, RG_RETURN, "", 0);
+	worker_create(&race, &giver, "activates the cache", give_shared_info);
+	gpc_record(&race, &giver, gpc_names->refresh, RG_RETURN, "", 0);
 	reads = rg_arm(race.rg, &(struct rg_point){
-		.symbol = names->check, .where = RG_RETURN,
-		.label = at(names->check, "returns, gpc->lock is held"),
+		.symbol = gpc_names->check, .where = RG_RETURN,
+		.label = gpc_label(gpc_names->check, "returns, gpc->lock is held"),
 		.action = RG_HOLD_SPIN, .timeout_us = SPIN_US,
 		.tid = race.reader.tid, .max_hits = 1 });
 	activates = rg_arm(race.rg, &(struct rg_point){
-		.symbol = names->activate, .action = RG_HOLD_SLEEP,
-		.label = at(names->activate, "again"), .timeout_us = HOLD_US,
+		.symbol = gpc_names->activate, .action = RG_HOLD_SLEEP,
+		.label = gpc_label(gpc_names->activate, "again"), .timeout_us = HOLD_US,
 		.tid = giver.tid, .skip = 1, .max_hits = 1 });
 	if (reads < 0 || activates < 0)
 		RACEFIX_REQUIRE(rg_strerror());
 
 	take_away_shared_info(&race);
-	start(&race.reader);
+	worker_start(&race.reader);
 	if (rg_wait(race.rg, reads, 1, HOLD_US))
 		why = rg_strerror();
-	start(&giver);
-	finish(&giver);
+	worker_start(&giver);
+	worker_finish(&giver);
 	anew = !rg_status(race.rg, reads, &status) && status.held;
 	rg_mark(race.rg, anew ? "mapped with the reader still there" :
 				"the reader was waited for");
 	if (anew) {
 		take_away_shared_info(&race);
-		start(&giver);
+		worker_start(&giver);
 		if (rg_wait(race.rg, activates, 1, HOLD_US))
 			why = rg_strerror();
 		rg_release(race.rg, reads);
 		rg_wait_left(race.rg, reads, HOLD_US);
 		usleep(LOOK_US);
 		rg_release(race.rg, activates);
-		finish(&giver);
+		worker_finish(&giver);
 	}
-	finish(&race.reader);
+	worker_finish(&race.reader);
 	RACEFIX_REQUIRE(why);
 	rg_ladder(race.rg, stdout);
 
@@ -975,10 +463,10 @@ static void expect_write_to(struct __test_metadata *_metadata, struct race *race
 	int i;
 
 	for (i = 0; i < NR_PAGES; i++)
-		before[i] = word(race, i);
-	run(&race->writer);
+		before[i] = race_word(race, i);
+	worker_run(&race->writer);
 	for (i = 0; i < NR_PAGES; i++)
-		EXPECT_EQ(i == page, word(race, i) != before[i]) {
+		EXPECT_EQ(i == page, race_word(race, i) != before[i]) {
 			TH_LOG("%s: KVM %s to page %d, and the guest's is %d",
 			       race->user->name, i == page ? "does not write" : "writes",
 			       i, page);
@@ -993,10 +481,10 @@ static void memslot_moved(struct __test_metadata *_metadata, const struct user *
 {
 	struct race race;
 
-	RACEFIX_REQUIRE(create(&race, user));
+	RACEFIX_REQUIRE(race_create(&race, user));
 	RACEFIX_LOG_MARK();
-	record_lookups(&race, 0);
-	record_refreshed(&race);
+	gpc_record_lookups(&race, 0);
+	gpc_record_refreshed(&race);
 
 	move_memslot(&race, race.pages + PAGE);
 	expect_write_to(_metadata, &race, 1);
@@ -1012,12 +500,12 @@ static void memslot_moved(struct __test_metadata *_metadata, const struct user *
 
 TEST(clock_memslot_moved)
 {
-	memslot_moved(_metadata, &kvmclock);
+	memslot_moved(_metadata, &user_kvmclock);
 }
 
 TEST(xen_memslot_moved)
 {
-	memslot_moved(_metadata, &xen);
+	memslot_moved(_metadata, &user_xen);
 }
 
 /*
@@ -1028,10 +516,10 @@ TEST(clock_memslot_gone)
 {
 	struct race race;
 
-	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
 	RACEFIX_LOG_MARK();
-	record_lookups(&race, 0);
-	record_refreshed(&race);
+	gpc_record_lookups(&race, 0);
+	gpc_record_refreshed(&race);
 
 	move_memslot(&race, NULL);
 	expect_write_to(_metadata, &race, -1);
@@ -1041,7 +529,7 @@ TEST(clock_memslot_gone)
 	munmap(race.guest, PAGE);
 	rg_mark(race.rg, "nothing is mapped");
 	expect_write_to(_metadata, &race, -1);
-	RACEFIX_REQUIRE(replace(&race, 1));
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
 	expect_write_to(_metadata, &race, 1);
 	rg_ladder(race.rg, stdout);
 	RACEFIX_LOG_CLEAN();
@@ -1055,10 +543,10 @@ TEST(clock_moved)
 	uint64_t before;
 	struct race race;
 
-	RACEFIX_REQUIRE(create(&race, &kvmclock));
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
 	RACEFIX_LOG_MARK();
-	record_lookups(&race, 0);
-	record_refreshed(&race);
+	gpc_record_lookups(&race, 0);
+	gpc_record_refreshed(&race);
 	in_page = (void *)(race.pages + PAGE / 2);
 	other = (void *)(race.guest + PAGE);
 
@@ -1085,73 +573,6 @@ TEST(clock_moved)
 	expect_released(_metadata, &race);
 }
 
-/* Where nothing is: no RAM, no device. */
-static off_t find_hole(void)
-{
-	uint64_t start, end, hole = 1ull << 32;
-	const uint64_t size = 1ull << 30;
-	char line[256];
-	FILE *file;
-
-	file = fopen("/proc/iomem", "re");
-	TEST_ASSERT(file, "/proc/iomem: %s", strerror(errno));
-	/* What is in others is indented. */
-	while (fgets(line, sizeof(line), file)) {
-		if (*line == ' ' || sscanf(line, "%lx-%lx", &start, &end) != 2)
-			continue;
-		if (start >= hole + 2 * size)
-			break;
-		if (end >= hole)
-			hole = (end | (size - 1)) + 1;
-	}
-	fclose(file);
-	return hole + size;
-}
-
-/* CPUID.1:ECX[31], which no CPU sets. */
-static bool is_emulated(void)
-{
-	uint32_t eax, ebx, ecx, edx;
-
-	cpuid(1, &eax, &ebx, &ecx, &edx);
-	return ecx & BIT(31);
-}
-
-/* One page of physical memory at @address; NULL, with errno, if that cannot be had. */
-static void *map_physical(off_t address)
-{
-	int fd = open("/dev/mem", O_RDWR);
-	void *at = MAP_FAILED;
-
-	if (fd >= 0)
-		at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, address);
-	close(fd);
-	return at == MAP_FAILED ? NULL : at;
-}
-
-/* How often has the kernel mapped that page? */
-static unsigned int nr_mapped(off_t address)
-{
-	char line[512], phys[32];
-	unsigned int nr = 0;
-	FILE *file;
-
-	snprintf(phys, sizeof(phys), " phys=0x%016llx ", (unsigned long long)address);
-	file = fopen("/proc/vmallocinfo", "re");
-	TEST_ASSERT(file, "/proc/vmallocinfo: %s", strerror(errno));
-	while (fgets(line, sizeof(line), file))
-		nr += !!strstr(line, phys);
-	fclose(file);
-	return nr;
-}
-
-/* The page is invalidated, and stays where it is. */
-static void invalidate(void *page)
-{
-	TEST_ASSERT(!mprotect(page, PAGE, PROT_READ) &&
-		    !mprotect(page, PAGE, PROT_READ | PROT_WRITE), "mprotect: %s", strerror(errno));
-}
-
 #define DEVICE_GPA	(GPA + 2 * PAGE)
 
 static void move_clock_to_device(struct race *race)
@@ -1168,19 +589,19 @@ static const char *invalidate_before_publish(struct race *race, struct worker *w
 
 	gate = rg_arm(race->rg, &(struct rg_point){
 		.symbol = "_raw_write_lock_irq", .from = "kvm", .skip = skip,
-		.label = at("_raw_write_lock_irq", "to publish the page"),
+		.label = gpc_label("_raw_write_lock_irq", "to publish the page"),
 		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
 		.tid = worker->tid, .max_hits = 1 });
 	if (gate < 0)
 		return rg_strerror();
-	start(worker);
+	worker_start(worker);
 	if (rg_wait(race->rg, gate, 1, HOLD_US / 2))
 		why = rg_strerror();
-	invalidate(page);
+	device_invalidate(page);
 	rg_mark(race->rg, "the page is invalidated");
 	rg_release(race->rg, gate);
-	finish(worker);
-	return why ?: was_held(race, gate);
+	worker_finish(worker);
+	return why ?: gpc_was_held(race, gate);
 }
 
 /*
@@ -1196,43 +617,43 @@ TEST(clock_in_device_memory)
 	off_t hole;
 
 	RACEFIX_ONLY_NAMED("maps memory by /dev/mem; name it with -t to run it");
-	RACEFIX_REQUIRE(is_emulated() ? NULL :
+	RACEFIX_REQUIRE(device_is_harmless() ? NULL :
 			"a real machine may not bear a write to where nothing is");
-	RACEFIX_REQUIRE(create(&race, &kvmclock));
-	hole = find_hole();
-	device = map_physical(hole);
-	other = map_physical(UNCACHED_HOLE);
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
+	hole = device_find_hole();
+	device = device_map(hole);
+	other = device_map(UNCACHED_HOLE);
 	if (!device || !other)
 		SKIP(return, "/dev/mem: %s", strerror(errno));
-	create_worker(&race, &mover, "moves the clock", move_clock_to_device);
+	worker_create(&race, &mover, "moves the clock", move_clock_to_device);
 	vm_set_user_memory_region(race.vm, SLOT + 1, 0, DEVICE_GPA, PAGE, device);
 	vm_set_user_memory_region(race.vm, SLOT + 2, 0, DEVICE_GPA + PAGE, PAGE, other);
 	RACEFIX_LOG_MARK();
 
-	run(&mover);
-	run(&race.writer);
-	EXPECT_EQ(1, nr_mapped(hole)) {
+	worker_run(&mover);
+	worker_run(&race.writer);
+	EXPECT_EQ(1, device_nr_mapped(hole)) {
 		TH_LOG("KVM does not map memory of a device as such");
 	}
 	/* The mapping that is there is used again, at the second try, too. */
-	invalidate(device);
+	device_invalidate(device);
 	RACEFIX_REQUIRE(invalidate_before_publish(&race, &race.writer, 1, device));
-	run(&race.writer);
-	EXPECT_EQ(1, nr_mapped(hole));
+	worker_run(&race.writer);
+	EXPECT_EQ(1, device_nr_mapped(hole));
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
 	expect_write_to(_metadata, &race, 0);
-	EXPECT_EQ(0, nr_mapped(hole)) {
+	EXPECT_EQ(0, device_nr_mapped(hole)) {
 		TH_LOG("KVM keeps a mapping that it has no use for");
 	}
 	/* At each try of a new page there is another mapping. */
 	RACEFIX_REQUIRE(invalidate_before_publish(&race, &mover, 1, device));
-	EXPECT_EQ(1, nr_mapped(hole)) {
+	EXPECT_EQ(1, device_nr_mapped(hole)) {
 		TH_LOG("KVM keeps a mapping that it has no use for");
 	}
 	/* What the kernel cannot map as memory is nothing to write to. */
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (DEVICE_GPA + PAGE) | 1);
-	run(&race.writer);
-	EXPECT_EQ(0, nr_mapped(hole));
+	worker_run(&race.writer);
+	EXPECT_EQ(0, device_nr_mapped(hole));
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
 	expect_write_to(_metadata, &race, 0);
 	rg_ladder(race.rg, stdout);
@@ -1249,26 +670,26 @@ static bool stress_once(struct race *race, int old, int new)
 	uint64_t old_word, new_word;
 
 	race->next_page = new;
-	start(&race->mapper);
+	worker_start(&race->mapper);
 	while (race->mapper.busy) {
-		write_once(race);
+		race_write(race);
 		race->mapper.busy = sem_trywait(&race->mapper.done);
 	}
 
-	old_word = word(race, old);
-	new_word = word(race, new);
-	write_once(race);
-	return word(race, old) != old_word || word(race, new) == new_word;
+	old_word = race_word(race, old);
+	new_word = race_word(race, new);
+	race_write(race);
+	return race_word(race, old) != old_word || race_word(race, new) == new_word;
 }
 
 TEST(stress)
 {
-	struct race race = { .user = &kvmclock };
+	struct race race = { .user = &user_kvmclock };
 	struct stress stress;
 	int page = 0;
 
-	RACEFIX_STRESS(missing(&kvmclock));
-	create_vm(&race);
+	RACEFIX_STRESS(user_missing(&user_kvmclock));
+	race_create_vm(&race);
 	stress_begin(&stress, racefix_seconds);
 	while (stress_goes_on(&stress)) {
 		stress_count(&stress, stress_once(&race, page, !page));
@@ -1294,10 +715,10 @@ static void keep_gates(void)
 		return;
 	if (rg_open(&rg) < 0)
 		return;
-	find_names(rg);
+	gpc_find_names(rg);
 	rg_close(rg);
 	rg_keep((const char * const[]){
-		names->refresh, names->check, names->activate, "kvm:hva_to_pfn",
+		gpc_names->refresh, gpc_names->check, gpc_names->activate, "kvm:hva_to_pfn",
 		"kvm:gfn_to_pfn_cache_invalidate_start", "_raw_write_lock",
 		"_raw_write_lock_irq" }, 7);
 }

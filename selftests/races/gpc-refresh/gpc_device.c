@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "gpc_device.h"
+#include "gpc_facts.h"
+
+/* Where nothing is: no RAM, no device. */
+off_t device_find_hole(void)
+{
+	uint64_t start, end, hole = 1ull << 32;
+	const uint64_t size = 1ull << 30;
+	char line[256];
+	FILE *file;
+
+	file = fopen("/proc/iomem", "re");
+	TEST_ASSERT(file, "/proc/iomem: %s", strerror(errno));
+	/* What is in others is indented. */
+	while (fgets(line, sizeof(line), file)) {
+		if (*line == ' ' || sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		if (start >= hole + 2 * size)
+			break;
+		if (end >= hole)
+			hole = (end | (size - 1)) + 1;
+	}
+	fclose(file);
+	return hole + size;
+}
+
+/* CPUID.1:ECX[31], which no CPU sets. */
+bool device_is_harmless(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	cpuid(1, &eax, &ebx, &ecx, &edx);
+	return ecx & BIT(31);
+}
+
+/* One page of physical memory at @address; NULL, with errno, if that cannot be had. */
+void *device_map(off_t address)
+{
+	int fd = open("/dev/mem", O_RDWR);
+	void *at = MAP_FAILED;
+
+	if (fd >= 0)
+		at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, address);
+	close(fd);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+/* How often has the kernel mapped that page? */
+unsigned int device_nr_mapped(off_t address)
+{
+	char line[512], phys[32];
+	unsigned int nr = 0;
+	FILE *file;
+
+	snprintf(phys, sizeof(phys), " phys=0x%016llx ", (unsigned long long)address);
+	file = fopen("/proc/vmallocinfo", "re");
+	TEST_ASSERT(file, "/proc/vmallocinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		nr += !!strstr(line, phys);
+	fclose(file);
+	return nr;
+}
+
+/* The page is invalidated, and stays where it is. */
+void device_invalidate(void *page)
+{
+	TEST_ASSERT(!mprotect(page, PAGE, PROT_READ) &&
+		    !mprotect(page, PAGE, PROT_READ | PROT_WRITE), "mprotect: %s", strerror(errno));
+}
