@@ -143,10 +143,30 @@ is_ours()
 	grep -qs '^kvm-racefix ' "/sys/module/$1/version"
 }
 
+# origin_of MODULE - of the one that is loaded, for people: whose it is. What somebody has loaded from
+# a directory of their own is not the distro's.
+origin_of()
+{
+	local version file cmd
+
+	version=$(cat "/sys/module/$1/version" 2>/dev/null)
+	file=$(distro_module "$KVER" "${1//_/-}")
+	read -r cmd _ < <(unpacker_of "$file")
+	if [ -n "$version" ]; then
+		printf '%s\n' "${version%% (*}"
+	elif ! command -v "$cmd" >/dev/null; then
+		echo "not of this project"
+	elif is_loaded_from "$1" "$file"; then
+		echo "the distro's own"
+	else
+		echo "of no file below /lib/modules/$KVER/kernel"
+	fi
+}
+
 # tell_loaded - what is in use, for people
 tell_loaded()
 {
-	local module version name races=''
+	local module version races=''
 
 	if is_builtin; then
 		echo "  kvm is built into this kernel"
@@ -155,9 +175,8 @@ tell_loaded()
 	fi
 	for module in $(loaded_modules | tac); do
 		version=$(cat "/sys/module/$module/version" 2>/dev/null)
-		name=${version%% (*}
 		printf '  %-10s %s, srcversion %s, build id %.12s\n' "$module" \
-			"${name:-"the distro's own"}" \
+			"$(origin_of "$module")" \
 			"$(cat "/sys/module/$module/srcversion" 2>/dev/null || echo unknown)" \
 			"$(loaded_id "$module")"
 		case $version in "kvm-racefix "*) races=${version#*\(} ;; esac
