@@ -56,6 +56,18 @@ is_clean()
 	run -2 build-root
 }
 
+@test "build-root: with the packages that the archive of security updates lacks, and a compiler that the headers do not name" {
+	mkdir -p "$BATS_TEST_TMPDIR/build/kernels/5.10/"{headers,kbuild}
+	cp -r "$TOP/scripts" "$TOP/VERSION" "$BATS_TEST_TMPDIR/"
+	echo libelf1 >"$BATS_TEST_TMPDIR/build/kernels/5.10/headers/needs"
+	# shellcheck disable=SC2016 # make's
+	echo 'CC := $(notdir $(or $(shell command -v gcc-10),gcc))' >"$BATS_TEST_TMPDIR/build/kernels/5.10/kbuild/.kernelvariables"
+	printf '#!/bin/sh\necho "asked: $*"; exit 2\n' >"$BATS_TEST_TMPDIR/scripts/modules/apt-private"
+	O=$BATS_TEST_TMPDIR/build run -2 "$BATS_TEST_TMPDIR/scripts/modules/build-root" 5.10
+	[ -z "$(find "$BATS_TEST_TMPDIR/build/kernels/5.10" -name '.root.part' -o -name root)" ]
+	[[ $output == *"of bullseye,bullseye-security for 5.10:"*" gcc-10 "*libelf1* ]]
+}
+
 @test "build-root: a second run does nothing, says nothing, and asks nobody" {
 	stub apt-get 'echo "apt-get $*" >&2; exit 1'
 	stub apt-cache 'echo "apt-cache $*" >&2; exit 1'
