@@ -807,6 +807,20 @@ static bool stack_of(pid_t tid, char *text, size_t size)
 	return len > 0;
 }
 
+/* Is there a function of that name in the kernel? */
+static bool kernel_has(const char *function)
+{
+	FILE *file = fopen("/proc/kallsyms", "re");
+	char line[512], name[256];
+	bool found = false;
+
+	while (!found && file && fgets(line, sizeof(line), file))
+		found = sscanf(line, "%*s %*s %255s", name) == 1 && !strcmp(name, function);
+	if (file)
+		fclose(file);
+	return found;
+}
+
 TEST_F(racegate, the_stack_of_a_held_thread_can_be_dumped)
 {
 	int entry, ret;
@@ -821,7 +835,9 @@ TEST_F(racegate, the_stack_of_a_held_thread_can_be_dumped)
 		SKIP(return, "/proc/self/task/TID/stack cannot be read here");
 	/* It looks as if the function had called us, and the way on is there. */
 	EXPECT_NE(NULL, strstr(text, "rg_entry_stub"));
-	EXPECT_NE(NULL, strstr(text, "_sys_getppid"));
+	/* By frame pointers, in place of ORC, a function is left out that has no frame yet. */
+	if (kernel_has("unwind_module_init"))
+		EXPECT_NE(NULL, strstr(text, "_sys_getppid"));
 	EXPECT_NE(NULL, strstr(text, "do_syscall_64")) {
 		TH_LOG("%s", text);
 	}
