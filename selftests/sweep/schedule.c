@@ -46,8 +46,8 @@
 /*
  * It polls, as what KVM does again and again until an invalidation is over, if it has
  * come to a lock operation so often; a loop that passes none is known by being neither
- * at its end nor asleep nor in the slow path of a lock for so long, and on as many looks,
- * as an emulated CPU may be without one of the machine's for longer.
+ * at its end nor asleep nor in the slow path of a lock for so long without a break, and on
+ * as many looks, as an emulated CPU may be without one of the machine's for longer.
  */
 #define MANY_PASSES(usual)	(4 * (usual) + 16)
 #define POLL_US		20000
@@ -458,31 +458,63 @@ static void arm_slowpaths(struct sweep *sweep)
 	}
 }
 
+/* What a thread does, asleep or not; since when, and on how many looks. */
+struct watched {
+	bool asleep;
+	unsigned long long since;
+	unsigned int looks;
+};
+
+static void look_at(struct watched *watched, const struct worker *worker,
+		    unsigned long long now)
+{
+	char state = state_of(worker);
+	bool asleep = state == 'S' || state == 'D';
+
+	if (watched->asleep != asleep) {
+		watched->asleep = asleep;
+		watched->since = now;
+		watched->looks = 0;
+	}
+	watched->looks++;
+}
+
+static bool sleeps(const struct watched *watched, unsigned long long now,
+		   unsigned long long us)
+{
+	return watched->asleep && watched->looks >= LOOKS_ASLEEP &&
+	       now - watched->since > us;
+}
+
+static bool is_busy(const struct watched *watched, unsigned long long now)
+{
+	return !watched->asleep && watched->looks > POLL_LOOKS &&
+	       now - watched->since > POLL_US;
+}
+
 /* Follows B until it is at its end, or plainly waits, or is held at @gate. */
 static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before,
 			   int gate)
 {
-	unsigned long long begin = sweep_now_us(), now, spins_since = 0;
+	unsigned long long now, spins_since = 0;
+	struct watched watched = { .since = sweep_now_us() };
 	struct worker *other = other_worker(sweep);
-	unsigned int asleep = 0, looks = 0;
-	char state;
+	unsigned int looks = 0;
 
 	for (; !is_done(other, LOOK_US); looks++) {
 		now = sweep_now_us();
 		if (gate >= 0 && !rg_wait(sweep->rg, gate, 1, 0))
 			return HELD;
-		state = state_of(other);
-		asleep = state == 'S' || state == 'D' ? asleep + 1 : 0;
-		if (asleep >= LOOKS_ASLEEP && now - begin > rcu_us(other))
+		look_at(&watched, other, now);
+		if (sleeps(&watched, now, rcu_us(other)))
 			return is_done(other, 0) ? RAN : SLEEPS;
 		if (!spins_since && slowpaths(sweep) != slowpaths_before)
 			spins_since = now;
 		if (spins_since && now - spins_since > LOCK_US)
 			return SPINS;
-		if (!spins_since && !asleep && looks && passes_often(sweep))
+		if (!spins_since && !watched.asleep && looks && passes_often(sweep))
 			return POLLS;
-		if (!spins_since && !asleep && now - begin > POLL_US &&
-		    looks > POLL_LOOKS)
+		if (!spins_since && is_busy(&watched, now))
 			return waits_for_ipi(sweep) ? ASKS : POLLS;
 	}
 	return RAN;
@@ -492,16 +524,15 @@ static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before,
 static enum progress watch_held(struct sweep *sweep)
 {
 	struct worker *held = held_worker(sweep);
-	unsigned long long begin = sweep_now_us();
-	unsigned int asleep = 0, looks;
-	char state;
+	struct watched watched = { .since = sweep_now_us() };
+	unsigned long long now;
 
-	for (looks = 0; !is_done(held, LOOK_US); looks++) {
-		state = state_of(held);
-		asleep = state == 'S' || state == 'D' ? asleep + 1 : 0;
-		if (asleep >= LOOKS_ASLEEP && sweep_now_us() - begin > RCU_US)
+	while (!is_done(held, LOOK_US)) {
+		now = sweep_now_us();
+		look_at(&watched, held, now);
+		if (sleeps(&watched, now, RCU_US))
 			return SLEEPS;
-		if (!asleep && sweep_now_us() - begin > POLL_US && looks > POLL_LOOKS)
+		if (is_busy(&watched, now))
 			return POLLS;
 	}
 	return RAN;
