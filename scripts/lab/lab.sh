@@ -137,19 +137,20 @@ check_host()
 }
 
 # check_races HOST - refuse races that there are not, and such that none of them shows on HOST, if it is
-# given. They are those in only, or all, which only has then; plan gets arguments for a plan of them.
+# given. They are those in only_races, or all, which it has then; plan_args gets arguments for a plan of
+# them.
 check_races()
 {
 	local race
 
-	for race in "${only[@]}"; do
+	for race in "${only_races[@]}"; do
 		[ -n "$(race_hosts "$race")" ] ||
 			die "$EX_USAGE" "--race $race: no such race in selftests/races; there are: $(race_ids | paste -sd ' ')"
-		plan+=(--race "$race")
+		plan_args+=(--race "$race")
 	done
-	[ ${#only[@]} -gt 0 ] || mapfile -t only < <(race_ids)
-	[ -n "$(for race in "${only[@]}"; do race_hosts "$race" "$1"; done)" ] ||
-		die "$EX_USAGE" "--host $1: none of these races shows there: ${only[*]}"
+	[ ${#only_races[@]} -gt 0 ] || mapfile -t only_races < <(race_ids)
+	[ -n "$(for race in "${only_races[@]}"; do race_hosts "$race" "$1"; done)" ] ||
+		die "$EX_USAGE" "--host $1: none of these races shows there: ${only_races[*]}"
 }
 
 # built_kernel DIR - of a kernel that lab/kernel built, set dir, name, release and the set of
