@@ -247,7 +247,7 @@ need_space()
 		die $EX_USAGE "$dir has $have MiB free and $want MiB are needed; free some space or set O= to another disk"
 }
 
-# give_back - after work as root in somebody else's checkout: what is in build/ is to be
+# give_back - after work as root in another user's checkout: what is in build/ is to be
 # theirs, who could neither change nor remove it otherwise
 give_back()
 {

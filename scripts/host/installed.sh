@@ -115,7 +115,7 @@ lock_modules()
 	return 1
 }
 
-# Who calls the hook when a kernel comes, changes or goes: Debian's packages, or kernel-install
+# The caller of the hook when a kernel comes, changes or goes: Debian's packages, or kernel-install
 HOOKS=(/etc/kernel/postinst.d/aa-kvm-racefix /etc/kernel/postrm.d/aa-kvm-racefix)
 OTHER_HOOKS=(/etc/kernel/install.d/10-kvm-racefix.install)
 if ! command -v dpkg >/dev/null; then

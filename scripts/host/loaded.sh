@@ -150,6 +150,7 @@ origin_of()
 	local version file cmd
 
 	version=$(cat "/sys/module/$1/version" 2>/dev/null)
+	# shellcheck disable=SC2153 # KVER is set by scripts that source this
 	file=$(distro_module "$KVER" "${1//_/-}")
 	read -r cmd _ < <(unpacker_of "$file")
 	if [ -n "$version" ]; then

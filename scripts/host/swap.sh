@@ -9,7 +9,7 @@
 . "$TOP/scripts/host/record.sh"
 
 # Exit codes: no kvm is loaded; it is, and no VM proves that it works; what was to be
-# taken out is still in use by somebody
+# taken out is still in use
 EX_BROKEN=4
 EX_UNPROVEN=5
 EX_IN_USE=6
@@ -183,7 +183,7 @@ put_in()
 	swap_in "$kvm" "$vendor" "$file"
 }
 
-# taken - does somebody use what is loaded?
+# taken - is a module that is loaded in use?
 taken()
 {
 	local module
@@ -200,7 +200,7 @@ bring_back()
 {
 	local vendor rc=$EX_BROKEN
 
-	# It is what an interrupt should lead to; nobody need be there to read of it.
+	# It is what an interrupt should lead to; it needs no reader.
 	trap '' INT TERM HUP
 	trap : PIPE
 	for BACK; do

@@ -6,7 +6,7 @@
 # on stderr what is wrong and what to do, and fails. Nothing is changed.
 
 # What is known while the machine runs, and the locks: only root can write there. In a
-# directory that is for everybody, anybody could hold a lock, or put a link in its place.
+# directory that is writable for all users, any of them could hold a lock, or put a link in its place.
 RUN=/run/kvm-racefix
 
 # make_run - RUN, a directory of root's

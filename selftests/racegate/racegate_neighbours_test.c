@@ -11,7 +11,7 @@
  *				function of it, to unload after a refused gate
  *	RACEGATE_LOCKDOWN	set: lock the kernel down, which only a reboot undoes
  *
- * As root, on a machine that nobody else traces: it uses tracefs' kprobe_events, and
+ * As root, on a machine that nothing else traces: it uses tracefs' kprobe_events, and
  * switches ftrace off for a moment.
  */
 #define _GNU_SOURCE

@@ -539,7 +539,7 @@ static long call_write(struct worker *worker)
 }
 
 /*
- * Its arrival cannot be told by an interrupt: they are off where it spins.  Any
+ * An interrupt cannot show its arrival: they are off where it spins.  Any
  * work of the kernel that needs an answer of that CPU holds the waiter's CPU up,
  * too, such as the freeing of what a module that was loaded just now has needed
  * once: not every attempt can succeed.

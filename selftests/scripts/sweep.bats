@@ -221,7 +221,7 @@ row()
 	[[ $output == *$'\tshows (g())' ]]
 	path fixed kvm:f entry 0
 	point fixed kvm:f entry waited
-	printf '@sweep@\tcount\tVMs whose pages somebody still refers to\t2\n' >>fixed
+	printf '@sweep@\tcount\tVMs with pages that still are referenced\t2\n' >>fixed
 	ends fixed 1
 	row fixed a+b-first
 	[ "$status" -eq 1 ]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guest of a busy VM: it does what it is told to do once, and says so.  In L1, or in
+ * The guest of a busy VM: it does one thing that it is asked for, and says so.  In L1, or in
  * an L2 that shares L1's memory and interrupts.
  */
 #include "apic.h"

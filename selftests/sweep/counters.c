@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KVM's counters of all VMs, from debugfs, to be shown beside a finding.  They are never a
- * finding: exits, reloads and flushes differ as soon as somebody waits.
+ * finding: exits, reloads and flushes differ as soon as a thread waits.
  */
 #include <dirent.h>
 #include <stdlib.h>

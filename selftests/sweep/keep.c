@@ -5,7 +5,7 @@
  * short path takes altogether.
  *
  * A process that does nothing else stays behind with a session of racegate, in which are
- * gates for nobody.
+ * gates for no thread.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,7 +25,7 @@ void keep_forever(void)
 		pause();
 }
 
-/* One line for each function that somebody keeps a gate at. */
+/* One line for each function at which a process keeps a gate. */
 static bool is_kept(const char *kept, const char *symbol)
 {
 	size_t len = strlen(symbol);

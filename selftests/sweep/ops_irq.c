@@ -67,7 +67,7 @@ static void assign_irqfd(struct sweep *sweep)
 	set_irqfd(sweep, 0);
 }
 
-/* What nobody is told of stays in the eventfd, and is no interrupt. */
+/* An event without a waiter stays in the eventfd, and is no interrupt. */
 static void prepare_assign_irqfd(struct sweep *sweep)
 {
 	struct busy *busy = sweep->stage;

@@ -2,7 +2,7 @@
 /*
  * Operations on memslots, and on the log of what is dirty in them.
  *
- * Of the log it is asked what a migration needs: whoever copies the page when logging
+ * Of the log it is asked what a migration needs: a migration that copies the page when logging
  * begins, and again whenever the log says so, has all of it in the end.
  */
 #include "busy.h"

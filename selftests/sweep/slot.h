@@ -24,7 +24,7 @@ struct slot {
 	struct kvm_vm *vm;
 	uint32_t id;
 	uint64_t gpa;
-	uint32_t flags;		/* as KVM was told last */
+	uint32_t flags;		/* as KVM has them */
 	int memfd;
 	char *guest;		/* as KVM knows it */
 	char *pages;		/* all pages of the memfd */
@@ -39,7 +39,7 @@ struct slot {
 /* slot_create - in @vm, with its first page mapped */
 void slot_create(struct slot *slot, struct kvm_vm *vm, uint32_t id, uint64_t gpa);
 
-/* slot_destroy - when the VM is gone; returns 1 if somebody still refers to a page */
+/* slot_destroy - when the VM is gone; returns 1 if there still is a reference to a page */
 unsigned int slot_destroy(struct slot *slot);
 
 /* slot_set - the ioctl; returns 0 or an error.  A size of 0 deletes it */

@@ -73,7 +73,7 @@ static bool is_at_sync(struct kvm_vcpu *vcpu)
 	return uc.cmd == UCALL_SYNC;
 }
 
-/* Accesses that nobody answers for are answered with 0. */
+/* Accesses to no device are answered with 0. */
 void busy_run(struct sweep *sweep, enum busy_command command)
 {
 	struct busy *busy = sweep->stage;
@@ -196,7 +196,7 @@ static void create_vm(struct sweep *sweep, bool l2)
 	for (i = 0; i < BUSY_VCPUS; i++)
 		TEST_ASSERT(!busy->seen[0][i].error, "vCPU %d does not run: %d", i,
 			    busy->seen[0][i].error);
-	/* Whoever is held in mmap() holds mmap_lock: no page fault may come then. */
+	/* A thread that is held in mmap() holds mmap_lock: no page fault may come then. */
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
 	/* Nor can a locked page be discarded. */
 	for (i = 0; i < BUSY_SLOTS; i++)

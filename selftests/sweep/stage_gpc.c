@@ -71,7 +71,7 @@ static void create(struct sweep *sweep)
 	gpc->vm = vm_create_with_one_vcpu(&gpc->vcpu, guest_code);
 	slot_create(&gpc->slot, gpc->vm, SLOT, GPA);
 	worker_call(&sweep->worker[VCPU_WORKER], start_clock);
-	/* Whoever is held in mmap() holds mmap_lock: no page fault may come then. */
+	/* A thread that is held in mmap() holds mmap_lock: no page fault may come then. */
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
 }
 

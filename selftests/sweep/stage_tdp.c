@@ -237,7 +237,7 @@ static void fresh(struct sweep *sweep)
 		for (i = FIRST; i <= SECOND; i++)
 			madvise(addr_gpa2hva(tdp->vm, MEM_GPA + L1_CHUNK(i) * CHUNK),
 				CHUNK, MADV_DONTNEED);
-	/* Until whoever looks for room has to make some. */
+	/* Until a fault that looks for room has to make some. */
 	for (count(tdp, 0); room(tdp, 0) >= MIN_FREE_PAGES; count(tdp, 0))
 		run_vcpu(sweep, NESTED);
 }

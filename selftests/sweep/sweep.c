@@ -2,7 +2,7 @@
 /*
  * The sweep of one pair of KVM operations; see sweep.h.
  *
- *	sweep -l	list the pairs: RACE, both operations, "alike" if it is no matter
+ *	sweep -l	list the pairs: RACE, both operations, "alike" if it does not matter
  *			which one is held
  *	sweep -o	list the operations: which can be a pair, A B, is up to the stage
  *	sweep [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] [-k FILE] RACE|A B
@@ -46,7 +46,7 @@
 #include "kselftest.h"
 #include "sweep.h"
 
-/* Runs in each order, and with a hold that nobody uses, to know the noise. */
+/* Runs in each order, and with a hold that no thread meets, to know the noise. */
 #define SERIAL_RUNS	5
 #define ALONE_RUNS	8
 /* A finding has to show that often again, each time in a new VM, and has some more. */
@@ -471,7 +471,7 @@ static int run_sweep(struct sweep *sweep)
 	if (sweep->options->kept)
 		keep_gates(sweep, sweep->options->kept);
 	print_count("VMs", sweep->vms);
-	print_count("VMs whose pages somebody still refers to", sweep->leaked);
+	print_count("VMs with pages that still are referenced", sweep->leaked);
 	drain();
 	return shows || sweep->orders_wrong || sweep->leaked ? KSFT_FAIL : KSFT_PASS;
 }

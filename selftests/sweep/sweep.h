@@ -52,7 +52,7 @@ void outcome_add_system(struct outcome *outcome, struct kvm_vcpu *vcpu);
 /* outcome_sum - a number that tells one content of memory from another */
 uint64_t outcome_sum(const void *data, size_t size);
 
-/* Runs that nobody disturbed, and which of their words mean nothing. */
+/* Runs that nothing disturbed, and which of their words mean nothing. */
 struct reference {
 	struct outcome order[2];	/* A then B; B then A */
 	bool noise[OUTCOME_WORDS];
@@ -77,7 +77,7 @@ unsigned int reference_print_difference(const struct reference *reference,
 /* reference_print_noise - which words are not looked at */
 void reference_print_noise(const struct reference *reference);
 
-/* A thread on a CPU of its own, that does one thing whenever it is told to. */
+/* A thread on a CPU of its own, that runs one function each time that it is started. */
 struct worker {
 	struct sweep *sweep;
 	void (*work)(struct sweep *sweep);
@@ -132,7 +132,7 @@ struct stage {
 	const char *name;
 	/* NULL, or why this host has no such thing */
 	const char *(*missing)(void);
-	/* a new VM; @destroy says how many pages somebody still refers to */
+	/* a new VM; @destroy returns the number of pages that still are referenced */
 	void (*create)(struct sweep *sweep);
 	unsigned int (*destroy)(struct sweep *sweep);
 	/* the same state again, before each schedule */
@@ -167,7 +167,7 @@ struct pair {
 	const char *race;		/* or NULL: of a pair that was named by its operations */
 	const struct stage *stage;
 	const struct op *op[2];
-	bool alike;			/* it is no matter which one is held */
+	bool alike;			/* it does not matter which one is held */
 };
 
 extern const struct pair apic_page_pairs[], apicv_pairs[], gpc_pairs[], nested_pairs[];
@@ -243,7 +243,7 @@ void path_alloc(struct path *path);
 
 /*
  * path_trace - which functions of kvm and the vendor module @worker passes while
- * @run runs, and a gate for nobody at each, and at each lock operation
+ * @run runs, and a gate for no thread at each, and at each lock operation
  *
  * Returns NULL, or why there is no path.
  */
@@ -267,7 +267,7 @@ void path_print(const struct path *path);
 const char *path_read(struct path *path, const char *text);
 
 /*
- * path_put_gate - a gate for nobody, unless it is there; from then on others there cost
+ * path_put_gate - a gate for no thread, unless it is there; from then on others there cost
  * no change of code
  */
 bool path_put_gate(struct sweep *sweep, struct function *function);
@@ -288,7 +288,7 @@ struct times {
 struct passes {
 	int gate;
 	uint64_t before;	/* when B began */
-	uint64_t usual;		/* at most, of B that nobody disturbed */
+	uint64_t usual;		/* at most, of B that nothing disturbed */
 };
 
 struct sweep {
@@ -345,7 +345,7 @@ void counters_print(struct sweep *sweep, struct point *point, struct point *seco
 /* keep.c */
 
 /*
- * keep_gates - leave a process behind that keeps gates for nobody at all functions of the
+ * keep_gates - leave a process behind that keeps gates for no thread at all functions of the
  * path, but for those that @file names, which has those that are kept already
  */
 void keep_gates(struct sweep *sweep, const char *file);

@@ -59,7 +59,7 @@ struct rg_gate {
 	struct list_head probe_link;	/* RCU */
 	struct list_head session_link;
 	struct rg_arm arm;
-	struct module *from;		/* whose calls are hits, NULL: everybody's */
+	struct module *from;		/* whose calls are hits, NULL: all calls are */
 	struct rcu_head rcu;
 
 	bool dead;			/* disarmed */

@@ -35,7 +35,7 @@ compare_symbols()
 	text+="; modules of others that use them would not load: ${names[*]:0:5}"
 	case $VARIANT in
 	patched|without-*)
-		# A tree that somebody named may differ by itself.
+		# A tree that the user named may differ by itself.
 		[ -z "$OWN_SOURCE" ] || [ -n "$(allowed_types "${PATCHES[@]}")" ] ||
 			die "$EX_NO" "$VARIANT for $KVER: $text"
 		;;

@@ -133,7 +133,7 @@ seed()
 
 	while IFS= read -r other; do
 		name=${other##*/}
-		# Not one that is being built, or was when somebody killed it.
+		# Not one that is being built, or was when it was killed.
 		if (
 			flock -n 8 && [ ! -e "$other/.building" ] && cp -a "$other" "$NEW.seed"
 		) 8>>"${other%/*}/.$name.new.lock"; then

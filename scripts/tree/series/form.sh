@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of apply: a patch as it goes into somebody's tree, series or mail.
+# Part of apply: a patch as it goes into a tree, a series or a mail.
 
 # full_release DIR - its version as people write it: 5.17-rc5, 6.1.20, 5.19.0
 full_release()

@@ -81,7 +81,7 @@ f(struct kvm *K, struct kvm_gfn_range *range)
 	...
 }
 
-// The arch code has the request, but nobody calls it.
+// The arch code has the request, but no code calls it.
 @depends on !gfn && !ops && !early@
 identifier f = kvm_arch_mmu_notifier_invalidate_range;
 identifier K;

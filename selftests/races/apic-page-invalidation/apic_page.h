@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The APIC access page: memory that KVM maps into the process for a memslot of its own,
- * and of which nobody says where it is.
+ * and whose address no interface gives.
  */
 #ifndef APIC_PAGE_H
 #define APIC_PAGE_H

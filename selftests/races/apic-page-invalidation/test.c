@@ -506,7 +506,7 @@ TEST(migrated)
 	run_race(_metadata, &migration);
 }
 
-/* Nothing is held here: who is not told that the page is gone keeps it for good. */
+/* Nothing is held here: a vCPU that does not learn that the page is gone keeps it. */
 TEST(both_vcpus)
 {
 	struct kvm_vcpu *other;
@@ -630,7 +630,7 @@ TEST(taken_in_l2)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The VMCS has the page's address, and nobody a reference to it. */
+/* The VMCS has the page's address, and there is no reference to the page. */
 TEST(not_referred_to)
 {
 	struct race race;
@@ -653,7 +653,7 @@ TEST(not_referred_to)
 	if (err && err != EBUSY)
 		SKIP(return, "%s: %s", migration.name, strerror(err));
 	EXPECT_EQ(0, err) {
-		TH_LOG("the APIC access page cannot be migrated: somebody refers to it");
+		TH_LOG("the APIC access page cannot be migrated: there is a reference to it");
 	}
 	RACEFIX_LOG_CLEAN();
 }

@@ -222,7 +222,7 @@ vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
 	...+>
 }
 
-// What is found first in the ISR may be a cache, which nobody keeps up while APICv is
+// What is found first in the ISR may be a cache, which is not kept up while APICv is
 // active: an activation must forget it, or the next one takes SVI from it.
 @cached@
 expression A;

@@ -246,7 +246,7 @@ f(struct gfn_to_pfn_cache *G)
 	WRITE_ONCE(G->m, true);
 }
 
-// That flag may say as well that somebody waits, and has queued up to be woken.
+// That flag may say as well that a refresh waits, and has queued up to be woken.
 @waits@
 identifier w, G, m, W;
 expression Q;

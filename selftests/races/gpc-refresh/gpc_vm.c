@@ -171,7 +171,7 @@ static const char *need_xen(const struct user *user)
 /* Is @symbol, "MODULE:FUNCTION", in this kernel?  /proc/kallsyms takes a second to read in QEMU. */
 static bool has_symbol(struct rg *rg, const char *symbol)
 {
-	/* A gate that lets everybody pass, for a thread that never comes. */
+	/* A gate that holds no thread, for one that never comes. */
 	int gate = rg_arm(rg, &(struct rg_point){ .symbol = symbol, .tid = 1 });
 
 	if (gate >= 0)
@@ -292,7 +292,7 @@ void race_create_vm(struct race *race)
 		    user->name);
 
 	/*
-	 * mmap() will be stopped with mmap_lock held for writing: nobody can take
+	 * mmap() will be stopped with mmap_lock held for writing: no thread can take
 	 * a page fault then.
 	 */
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));

@@ -23,14 +23,14 @@
  *	after_lookup	a whole invalidation passes when the refresh has found the page
  *	second_user	one thread is inside a refresh, another looks at the cache
  *	inactive	the cache has been taken out of use, and is used
- *	lock_made_anew	it is put to use again while somebody looks at it
+ *	lock_made_anew	it is put to use again while another thread looks at it
  *	memslot_moved	the memslot has other memory by now, and nothing was invalidated
  *	memslot_gone	there is no memory for a while
  *	moved		the guest has what KVM writes moved, in the page and to another
  *	in_device_memory	the page has no struct page
  *
  * Oracle: the old page must not change after mmap() has returned, and what KVM
- * writes then must be in the new one; nobody may refer to a page in the end, which a
+ * writes then must be in the new one; no reference to a page may be left in the end, which a
  * seal of the memfd tells; and the kernel must not warn or oops.
  */
 #include <errno.h>
@@ -63,7 +63,7 @@ static void expect_released(struct __test_metadata *_metadata, struct race *race
 	munmap(race->pages, NR_PAGES * PAGE);
 	err = memfd_pages_in_use(race->memfd);
 	EXPECT_EQ(0, err) {
-		TH_LOG("%s: somebody still refers to a page of the guest's (%s)",
+		TH_LOG("%s: there still is a reference to a page of the guest (%s)",
 		       race->user->name, strerror(err));
 	}
 }
@@ -606,7 +606,7 @@ static const char *invalidate_before_publish(struct race *race, struct worker *w
 
 /*
  * Memory that has no struct page, such as that of a device, cannot be mapped by kmap(), and what
- * the kernel maps it by does not go away by itself.  Here nobody answers, which is harmless
+ * the kernel maps it by does not go away by itself.  Here nothing answers, which is harmless
  * where an emulator makes it so.
  */
 TEST(clock_in_device_memory)

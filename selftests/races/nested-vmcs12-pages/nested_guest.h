@@ -34,7 +34,7 @@ enum {
 /* How L2 is to be set up.  The guest reads it: addresses are the guest's. */
 struct l2_config {
 	uint64_t posted_intr;	/* L2 has posted interrupts */
-	uint64_t post_first;	/* L1 posts one before VM-entry, and notifies nobody */
+	uint64_t post_first;	/* L1 posts one before VM-entry, and sends no notification */
 	uint64_t vapic_gpa;
 	uint64_t pi_desc_gpa;
 	uint8_t *vapic;

@@ -139,7 +139,7 @@ static void kick_handler(int signum)
 {
 }
 
-/* KVM_RUN until it is told to come back; the guests have no exit of their own. */
+/* KVM_RUN until a signal ends it; the guests have no exit of their own. */
 static void *vcpu_thread(void *arg)
 {
 	struct kvm_vcpu *vcpu = arg;

@@ -12,7 +12,7 @@
 #include "nested_watch.h"
 #include "racegate_client.h"
 
-/* A post is marked by who does it; what ends the record only the ladder shows. */
+/* A post is marked by the thread that makes it; only the ladder shows the end of the record. */
 static const struct rg_point landmarks[] = {
 	[STEP_SAVES] = { .symbol = "kvm_intel:vmx_get_nested_state",
 			 .label = "vmx_get_nested_state()" },

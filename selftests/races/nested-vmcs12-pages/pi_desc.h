@@ -32,7 +32,7 @@ static inline int pi_take(struct pi_desc *desc, uint8_t vector)
 				     __ATOMIC_SEQ_CST) & bit);
 }
 
-/* pi_outstanding - was an interrupt posted that nobody has taken up yet? */
+/* pi_outstanding - was an interrupt posted that no vCPU has taken up yet? */
 static inline int pi_outstanding(struct pi_desc *desc)
 {
 	return __atomic_load_n(&desc->on, __ATOMIC_SEQ_CST) & 1;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test that nobody zaps shadow pages while mmu_lock is held for read only: a TDP
+ * Test that no vCPU zaps shadow pages while mmu_lock is held for read only: a TDP
  * page fault of the TDP MMU takes it so, and several vCPUs do at once.
  *
  * An L2 makes KVM build shadow pages for L1's nested page tables, and
  * KVM_SET_NR_MMU_PAGES then says that there may be no more than there are.
- * Whoever looks for room has to zap now.  Two vCPUs of L1, which take no part in
+ * A fault that looks for room has to zap now.  Two vCPUs of L1, which take no part in
  * that, touch new pages: the first is held on its way, with mmu_lock held as it
  * holds it there, and the second goes as far as it can.
  *
@@ -19,7 +19,7 @@
  * it: cases *_page_replaced hold it in between, and put another page there.
  *
  * Faults that have to zap, of L2 or where the TDP MMU is off, are held in the same
- * way: the lock has to keep everybody out there.
+ * way: the lock has to keep all others out there.
  */
 #define _GNU_SOURCE /* sched_setaffinity() */
 #include <fcntl.h>
@@ -71,7 +71,7 @@ enum { NESTED, FIRST, SECOND, NR_VCPUS };
 #define HOLD_US		RG_SPIN_MAX_US
 /*
  * The same where the second is to wait for the lock: it spins, as the first
- * does, so that on two CPUs nobody is left who could let the first one go.
+ * does, so that on two CPUs no thread is left that could let the first one go.
  */
 #define HOLD_LOCKED_US	500000
 /* What the second must have had of it for "it did not get in" to mean something. */
@@ -526,7 +526,7 @@ TEST(two_tdp_faults)
 	race_tdp_faults(_metadata, ZAPS);
 }
 
-/* Zapping one at a time is not enough: nobody may map pages then, either. */
+/* Zapping one at a time is not enough: no vCPU may map pages then, either. */
 TEST(zap_while_mapping)
 {
 	struct outcome outcome;
@@ -554,7 +554,7 @@ static void expect_limit(struct __test_metadata *_metadata, struct race *race)
 	}
 }
 
-/* A fault that maps is in nobody's way but of one that zaps. */
+/* A fault that maps is only in the way of one that zaps. */
 TEST(nested_fault_zaps_while_mapping)
 {
 	struct outcome outcome;
@@ -574,7 +574,7 @@ TEST(nested_fault_zaps_while_mapping)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* Faults that do zap, and so have to keep everybody out, whoever they are. */
+/* Faults that do zap, and so have to keep all others out. */
 static void race_excluded(struct __test_metadata *_metadata, int first,
 			  bool tdp_mmu)
 {
@@ -706,7 +706,7 @@ TEST(two_zappers_free)
 
 /*
  * The BUG of pte_list_remove().  The third end, __list_add_valid() below kvm_tdp_mmu_map(), takes
- * two CPUs within a few instructions, between which nobody can be held.
+ * two CPUs within a few instructions, between which no thread can be held.
  */
 TEST(two_zappers_unlist)
 {
@@ -864,7 +864,7 @@ static void page_replaced(struct __test_metadata *_metadata, bool tdp_mmu, bool 
 	munmap(replaced.pages, 2 * PAGE_SIZE);
 	err = memfd_pages_in_use(replaced.memfd);
 	EXPECT_EQ(0, err) {
-		TH_LOG("somebody still refers to a page of the guest's (%s)", strerror(err));
+		TH_LOG("there still is a reference to a page of the guest (%s)", strerror(err));
 	}
 	RACEFIX_LOG_CLEAN();
 }
@@ -903,7 +903,7 @@ static int64_t room_for_shadow_pages(struct kvm_vm *vm, uint64_t limit)
 }
 
 /*
- * L2 takes shadow pages until the next fault, whoever's it is, has to make room if it
+ * L2 takes shadow pages until the next fault, of any vCPU, has to make room if it
  * looks for it; that is of two vCPUs at once then.  Was there none?  On a fixed kernel
  * they need none and do not look: then L2's next fault finds out.
  */
