@@ -71,6 +71,10 @@ static void l2_exits(void)
 		vmcall();
 }
 
+/* No compiler is to put anything before it. */
+void l2_halts_at_once(void);
+asm(".pushsection .text; l2_halts_at_once: hlt; ud2; .popsection");
+
 static void set_controls(uint32_t field, uint32_t bits)
 {
 	GUEST_ASSERT(!vmwrite(field, vmreadz(field) | bits));
@@ -127,6 +131,14 @@ void l1_halts_l2(struct vmx_pages *vmx, struct l2_config *config)
 	GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
 }
 
+/* That exit is to bring L1 back. */
+static void l1_goes_on(uint32_t reason)
+{
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == reason, vmreadz(VM_EXIT_REASON));
+	GUEST_SYNC(SYNC_L1_GOES_ON);
+	GUEST_DONE();
+}
+
 void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config)
 {
 	l1_prepare(vmx, config, l2_exits);
@@ -142,8 +154,23 @@ void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config)
 	GUEST_ASSERT(!vmwrite(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_IF));
 	GUEST_SYNC(SYNC_L1_UNBACKS);
 	GUEST_ASSERT(!vmresume());
-	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_EXTERNAL_INTERRUPT,
-		       vmreadz(VM_EXIT_REASON));
-	GUEST_SYNC(SYNC_L1_GOES_ON);
-	GUEST_DONE();
+	l1_goes_on(EXIT_REASON_EXTERNAL_INTERRUPT);
+}
+
+void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config)
+{
+	l1_prepare(vmx, config, l2_halts);
+	set_controls(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_VMX_PREEMPTION_TIMER);
+	GUEST_ASSERT(!vmwrite(VMX_PREEMPTION_TIMER_VALUE, config->timer));
+	GUEST_ASSERT(!vmlaunch());
+	l1_goes_on(EXIT_REASON_PREEMPTION_TIMER);
+}
+
+void l1_traps_l2(struct vmx_pages *vmx, struct l2_config *config)
+{
+	l1_prepare(vmx, config, l2_halts_at_once);
+	set_controls(CPU_BASED_VM_EXEC_CONTROL, CPU_BASED_MONITOR_TRAP);
+	GUEST_SYNC(SYNC_L1_TRAPS);
+	GUEST_ASSERT(!vmlaunch());
+	l1_goes_on(EXIT_REASON_MONITOR_TRAP_FLAG);
 }

@@ -28,13 +28,15 @@ enum {
 	SYNC_L2_HALTS = 1,	/* L2 is about to execute HLT */
 	SYNC_L2_AWAKE,		/* it went on; args[2]: how often its handler ran */
 	SYNC_L1_UNBACKS,	/* L1 is about to enter L2 without a virtual-APIC page */
-	SYNC_L1_GOES_ON,	/* an external interrupt ended that L2 */
+	SYNC_L1_GOES_ON,	/* an external interrupt, or what L1 asked for, ended L2 */
+	SYNC_L1_TRAPS,		/* L1 is about to enter an L2 that halts, and to trap it */
 };
 
 /* How L2 is to be set up.  The guest reads it: addresses are the guest's. */
 struct l2_config {
 	uint64_t posted_intr;	/* L2 has posted interrupts */
 	uint64_t post_first;	/* L1 posts one before VM-entry, and sends no notification */
+	uint64_t timer;		/* of l1_times_l2: the VMX-preemption timer's first value */
 	uint64_t vapic_gpa;
 	uint64_t pi_desc_gpa;
 	uint8_t *vapic;
@@ -67,5 +69,11 @@ void l1_halts_l2(struct vmx_pages *vmx, struct l2_config *config);
  * CR8-load and CR8-store exiting are on, as KVM fails such a VM-entry otherwise.
  */
 void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config);
+
+/* l1_times_l2 - as l1_halts_l2, and the VMX-preemption timer is to end L2 */
+void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config);
+
+/* l1_traps_l2 - enter an L2 whose first instruction is HLT, behind which a trap is to end it */
+void l1_traps_l2(struct vmx_pages *vmx, struct l2_config *config);
 
 #endif /* NESTED_GUEST_H */
