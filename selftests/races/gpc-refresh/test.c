@@ -21,6 +21,7 @@
  *			asks when that has ended
  *	before_seq	the same, and it asks when that is about to end
  *	after_lookup	a whole invalidation passes when the refresh has found the page
+ *	retry_unlocked	the same as before_publish; the refresh puts the page, and tries again
  *	second_user	one thread is inside a refresh, another looks at the cache
  *	inactive	the cache has been taken out of use, and is used
  *	lock_made_anew	it is put to use again while another thread looks at it
@@ -266,6 +267,53 @@ TEST(clock_after_lookup)
 	worker_finish(&race.mapper);
 	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, gate));
 	expect_new_page(_metadata, &race, 1, 2, old_word);
+}
+
+/*
+ * A refresh that tries again gives the cache's lock up before it puts the page that it had, which
+ * may take long, and lets others run.
+ */
+TEST(clock_retry_unlocked)
+{
+	struct rg_status lookups, put = {};
+	int gate, looked_up, puts, i;
+	struct race race;
+	const char *why;
+
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
+	RACEFIX_LOG_MARK();
+
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
+	gpc_record_refreshed(&race);
+	looked_up = gpc_record_lookups(&race, 0);
+	RACEFIX_REQUIRE(gpc_hold_before_publish(&race, &gate));
+	puts = rg_arm(race.rg, &(struct rg_point){
+		.symbol = "kvm:kvm_release_pfn_clean", .action = RG_HOLD_SLEEP,
+		.label = gpc_label("kvm_release_pfn_clean", "of the first try"),
+		.timeout_us = HOLD_US, .tid = race.writer.tid, .max_hits = 1 });
+	why = puts < 0 ? rg_strerror() : gpc_replace(&race, 2);
+	rg_mark(race.rg, "mmap() has returned");
+	rg_release(race.rg, gate);
+	for (i = 0; !why && i < HOLD_US / 2 / LOOK_US; i++)
+		if (!rg_wait(race.rg, puts, 1, 0) || worker_is_done(&race.writer, LOOK_US))
+			break;
+	if (!why && rg_status(race.rg, puts, &put))
+		why = rg_strerror();
+	if (puts >= 0)
+		rg_release(race.rg, puts);
+	worker_finish(&race.writer);
+	worker_finish(&race.mapper);
+	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, gate));
+	rg_ladder(race.rg, stdout);
+	if (!put.missed && !put.arrivals)
+		SKIP(return, "this kernel does not put the page of a try that failed");
+	if (rg_status(race.rg, looked_up, &lookups) || lookups.arrivals < 2)
+		SKIP(return, "this kernel does not look the page up again");
+	EXPECT_EQ(0, put.missed) {
+		TH_LOG("a page is put, with the cache's lock held and interrupts off");
+	}
+	RACEFIX_LOG_CLEAN();
+	expect_released(_metadata, &race);
 }
 
 TEST(xen_before_count)
@@ -720,7 +768,7 @@ static void keep_gates(void)
 	rg_keep((const char * const[]){
 		gpc_names->refresh, gpc_names->check, gpc_names->activate, "kvm:hva_to_pfn",
 		"kvm:gfn_to_pfn_cache_invalidate_start", "_raw_write_lock",
-		"_raw_write_lock_irq" }, 7);
+		"_raw_write_lock_irq", "kvm:kvm_release_pfn_clean" }, 8);
 }
 
 RACEFIX_MAIN_AFTER(keep_gates)
