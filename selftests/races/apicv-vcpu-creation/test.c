@@ -37,13 +37,14 @@
 
 /* Far above what toggling takes in Bochs; a lost release must not last. */
 #define HOLD_US		(10 * 1000 * 1000)
+#define LOOK_US		20000
 
 struct race {
 	struct apicv_vm vm;
 	bool toggler_last;	/* it is created while the creation of the other is held */
 	pthread_t creator;
 	pid_t creator_tid;
-	sem_t creator_ready, creator_go, witness_done;
+	sem_t creator_ready, creator_go, raised, witness_done;
 };
 
 static void *creator_thread(void *arg)
@@ -288,7 +289,22 @@ static void *toggling_thread(void *arg)
 	sem_post(&race->creator_ready);
 	sem_wait(&race->creator_go);
 	apicv_autoeoi.set(race->vm.vcpu[TOGGLER], true);
+	sem_post(&race->raised);
 	return NULL;
+}
+
+/* NULL when the thread that raises the inhibit is at the gate, or why it does not come. */
+static const char *arrives(struct race *race, int gate)
+{
+	unsigned int us;
+
+	for (us = 0; us < HOLD_US; us += LOOK_US) {
+		if (!rg_wait(rg, gate, 1, LOOK_US))
+			return NULL;
+		if (!sem_trywait(&race->raised))
+			return "this kernel raises the inhibit without kvm_make_all_cpus_request()";
+	}
+	return "the thread that raises the inhibit does not come";
 }
 
 static void *witness_thread(void *arg)
@@ -322,6 +338,7 @@ static void race_half_way(struct __test_metadata *_metadata, unsigned int where)
 
 	sem_init(&race.creator_ready, 0, 0);
 	sem_init(&race.creator_go, 0, 0);
+	sem_init(&race.raised, 0, 0);
 	sem_init(&race.witness_done, 0, 0);
 	ASSERT_EQ(0, pthread_create(&race.creator, NULL, toggling_thread, &race));
 	sem_wait(&race.creator_ready);
@@ -338,8 +355,8 @@ static void race_half_way(struct __test_metadata *_metadata, unsigned int where)
 		why = rg_strerror();
 	rg_forget(rg);
 	sem_post(&race.creator_go);
-	if (!why && rg_wait(rg, gate, 1, HOLD_US))
-		why = rg_strerror();
+	if (!why)
+		why = arrives(&race, gate);
 	ASSERT_EQ(0, pthread_create(&witness, NULL, witness_thread, &race));
 	if (!why && where == RG_RETURN && rg_wait(rg, update, 1, HOLD_US / 2))
 		why = rg_strerror();
