@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Race: apicv-vcpu-creation
-// Functions: kvm_arch_vcpu_create kvm_create_lapic vcpu_enter_guest kvm_vcpu_update_apicv __kvm_vcpu_update_apicv
+// Functions: kvm_arch_vcpu_create kvm_create_lapic vcpu_enter_guest kvm_vcpu_update_apicv __kvm_vcpu_update_apicv kvm_request_apicv_update __kvm_request_apicv_update __kvm_set_or_clear_apicv_inhibit
 // Absent: kvm_apicv_activated: APICv is not inhibited for a whole VM, so that a new vCPU can miss nothing
 // Closed-by: asks: a new vCPU requests an evaluation of the inhibits before it first runs
 // Closed-by: serves: that request leads to kvm_vcpu_update_apicv()
 // Closed-by: looks: kvm_vcpu_update_apicv() evaluates the inhibits
+// Closed-by: sends: a change of the inhibits makes the request of all vCPUs
 
 // A new vCPU is not online yet: whatever it concludes from the inhibits can be
 // out of date when it is, so it has to make the request, whatever they are now.
@@ -153,4 +154,22 @@ f(...)
 	    when any
 	A =@p on;
 	... when any
+}
+
+// A loop of one's own may leave one out.
+@@
+identifier f = { kvm_request_apicv_update, __kvm_request_apicv_update, __kvm_set_or_clear_apicv_inhibit };
+expression K;
+@@
+f(...)
+{
+	<+...
+(
++	/* racefix closed sends: all vCPUs that are online get the request */
+	kvm_make_all_cpus_request(K, KVM_REQ_APICV_UPDATE);
+|
++	/* racefix closed sends: all vCPUs that are online get the request, or go by the inhibits at once */
+	kvm_make_all_cpus_request_except(K, KVM_REQ_APICV_UPDATE, ...);
+)
+	...+>
 }

@@ -63,3 +63,16 @@ f(...)
 +	/* racefix vulnerable: a pending posted interrupt is no wake event, so that a halted L2 sleeps on */
 	...
 }
+
+// What L2 does not take now, by RFLAGS.IF or behind STI, is nothing to wake up for.
+@exists@
+identifier f = vmx_has_nested_events;
+expression P;
+@@
+f(...)
+{
+	... when != \(__vmx_interrupt_blocked(...)\|vmx_interrupt_blocked(...)\)
++	/* racefix unsure: a virtual interrupt is a wake event even if L2 has interrupts off */
+	P + APIC_PROCPRI
+	... when any
+}
