@@ -147,6 +147,15 @@ rows()
 	6.1-qemu mutation-one-b one default one-b mutation caught
 	END
 	[ "$(rows mutations --host bochs | cut -d ' ' -f 1 | sort -u)" = 6.1-bochs ]
+	# Where the race does not show, by a case that is named.
+	patch two mutations two-b $'Cases: c\nHost: qemu'
+	diff - <(rows mutations two) <<-'END'
+	6.1-bochs patched two default patched patched pass
+	6.1-qemu patched two every patched patched pass
+	6.1-bochs mutation-two-a two default two-a mutation caught
+	6.1-qemu mutation-two-b two c two-b mutation caught
+	END
+	[ "$(rows mutations --host bochs two | grep -c two-b)" = 0 ]
 	# In a version, those that fit.
 	patch one mutations one-b UNFIT
 	run -0 "$COPY/scripts/lab/plan/mutations" --kernel 6.1.7-1 one
