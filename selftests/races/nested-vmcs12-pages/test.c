@@ -189,6 +189,24 @@ TEST(nothing_pending)
 	RACEFIX_LOG_CLEAN();
 }
 
+/*
+ * Once the pages are mapped only a notification counts: what is posted without one waits for it,
+ * as it does where nothing was restored.
+ */
+TEST(posted_unnotified)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm_restore_new_vm(&vmm);
+	EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	pi_post(vmm.pi_desc, L2_VECTOR);
+	EXPECT_OUTCOME(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vmm_notify(&vmm);
+	EXPECT_OUTCOME(WOKE, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
 /* Control: the notification vector alone is no interrupt to wake up for. */
 TEST(notified_of_nothing)
 {
