@@ -129,6 +129,7 @@ static void l1_code(uint64_t vcpu)
 /* Where the first is held: the second must not get to zap or map meanwhile. */
 enum place {
 	ZAPS,		/* before it looks for something to zap */
+	ZAPS_EARLY,	/* the same, with room for a few pages left */
 	ZAPS_PAGE,	/* with a shadow page in hand that the second will free */
 	ZAPS_CHILD,	/* the same, of a page below another one */
 	UNLISTS,	/* with an entry of such a page in hand, which is still in its list */
@@ -139,13 +140,21 @@ enum place {
 static const struct {
 	const char *symbol;
 	unsigned int skip;
+	unsigned int room;	/* for that many shadow pages */
 } held_at[] = {
 	[ZAPS] = { ZAP },
+	[ZAPS_EARLY] = { ZAP, .room = MIN_FREE_PAGES / 2 },
 	[ZAPS_PAGE] = { ZAP_ONE },
 	[ZAPS_CHILD] = { ZAP_ONE, .skip = 1 },
 	[UNLISTS] = { UNLIST },
 	[MAPS] = { ZAP },
 };
+
+/* There the second finds nothing that the first has in hand. */
+static bool is_harmless(enum place place)
+{
+	return place == ZAPS || place == ZAPS_EARLY || place == MAPS;
+}
 
 struct race;
 
@@ -233,8 +242,8 @@ static const char *create_vm(struct race *race, bool tdp_mmu)
 	return NULL;
 }
 
-/* No more shadow pages than there are now; how many? */
-static uint64_t limit_shadow_pages(struct kvm_vm *vm)
+/* No more shadow pages than there are now, and @room more; how many? */
+static uint64_t limit_shadow_pages(struct kvm_vm *vm, unsigned int room)
 {
 	/* In a new VM what was made and not zapped is what is used. */
 	uint64_t used = vm_stat(vm, "mmu_cache_miss");
@@ -242,11 +251,11 @@ static uint64_t limit_shadow_pages(struct kvm_vm *vm)
 	TEST_ASSERT(used >= NR_SHADOWED && !vm_stat(vm, "mmu_shadow_zapped"),
 		    "%lu shadow pages made, %lu zapped", used,
 		    vm_stat(vm, "mmu_shadow_zapped"));
-	vm_ioctl(vm, KVM_SET_NR_MMU_PAGES, (void *)used);
+	vm_ioctl(vm, KVM_SET_NR_MMU_PAGES, (void *)(used + room));
 	TEST_ASSERT(!vm_stat(vm, "mmu_shadow_zapped"),
-		    "the limit of %lu zapped shadow pages at once", used);
-	ksft_print_msg("%lu shadow pages, and no more are allowed\n", used);
-	return used;
+		    "the limit of %lu zapped shadow pages at once", used + room);
+	ksft_print_msg("%lu shadow pages, and %lu are allowed\n", used, used + room);
+	return used + room;
 }
 
 /*
@@ -330,7 +339,7 @@ static void *second_thread(void *arg)
 			break;
 	}
 	run_vcpu(runner->vcpu);
-	if (race->place != ZAPS && race->place != MAPS) {
+	if (!is_harmless(race->place)) {
 		/* The kernel may not live to see more of it. */
 		rg_mark(race->rg, "lets the other go on");
 		rg_ladder(race->rg, stdout);
@@ -439,7 +448,7 @@ static const char *force_once(struct race *race, int first, int second,
 	if (race->place == MAPS)
 		why = starve_of_shadow_pages(race);
 	else
-		race->limit = limit_shadow_pages(race->vm);
+		race->limit = limit_shadow_pages(race->vm, held_at[race->place].room);
 
 	arm(race, &race->first, FAULT, 0);
 	race->second_fault = arm(race, &race->second, FAULT, 0);
@@ -452,7 +461,7 @@ static const char *force_once(struct race *race, int first, int second,
 	race->second_map = arm(race, &race->second, MAP, 0);
 	if (race->first_map < 0 || race->second_map < 0)
 		why = rg_strerror();
-	if (race->place == ZAPS || race->place == MAPS)
+	if (is_harmless(race->place))
 		arm_zapped(race, &race->first);
 	arm_zapped(race, &race->second);
 
@@ -463,7 +472,7 @@ static const char *force_once(struct race *race, int first, int second,
 	pthread_join(race->second.thread, NULL);
 	if (!why)
 		why = judge(race, outcome);
-	if (race->place == ZAPS || race->place == MAPS)
+	if (is_harmless(race->place))
 		rg_ladder(rg, stdout);
 	rg_close(rg);
 	return why;
@@ -524,6 +533,12 @@ static void race_tdp_faults(struct __test_metadata *_metadata, enum place place)
 TEST(two_tdp_faults)
 {
 	race_tdp_faults(_metadata, ZAPS);
+}
+
+/* Room is made before there is none. */
+TEST(two_tdp_faults_early)
+{
+	race_tdp_faults(_metadata, ZAPS_EARLY);
 }
 
 /* Zapping one at a time is not enough: no vCPU may map pages then, either. */
@@ -939,7 +954,7 @@ TEST(stress)
 	race.second.cpu = 1;
 	start_runner(&race, &race.first, FIRST, stress_thread, "vCPU 1");
 	start_runner(&race, &race.second, SECOND, stress_thread, "vCPU 2");
-	limit = limit_shadow_pages(race.vm);
+	limit = limit_shadow_pages(race.vm, 0);
 	stress_begin(&stress, racefix_seconds);
 	while (stress_goes_on(&stress)) {
 		if (stress_once(&race, limit))
