@@ -12,6 +12,8 @@ BOOT_TIMEOUT=150
 # each. More make a second of waiting dearer, fewer make the CPUs look slow: with
 # this much, two seconds of work pass as one, and an hour asleep as seconds.
 TICKS=100000000
+# With --icount the date when it is switched on, 2026-01-01: without, it is this machine's.
+BOCHS_DATE=1767225600
 
 # tsc_early_khz: the TSC counts ticks, but CPUID says 3.5 GHz, and timers set by
 #	that fire far too early, again and again.
@@ -52,7 +54,7 @@ bochs_exec()
 	vgaromimage: file="$BUILD/bochs/VGABIOS-lgpl-latest"
 	cpu: model=corei7_skylake_x, count=$SMP, ips=$TICKS, reset_on_triple_fault=0, ignore_bad_msrs=1
 	memory: guest=$MEMORY, host=$MEMORY
-	clock: sync=none
+	clock: sync=none${ICOUNT:+, time0=$BOCHS_DATE}
 	ata0-master: type=cdrom, path="$SCRATCH/cd.iso", status=inserted
 	boot: cdrom
 	com1: enabled=1, mode=file, dev="$OUT/console.log"

@@ -28,9 +28,10 @@ fi
 # More of them: what debian.sh adds.
 QEMU_DISKS=()
 # shift=0: 2^0 ns for each instruction. sleep=off: no time passes on this machine while the host
-# is idle.
+# is idle. The rest, which the host would have from this machine, is the same each time: its date,
+# by which it starts its clock, and what RDRAND returns, which is where its kernel lies.
 QEMU_CLOCK=()
-[ -z "$ICOUNT" ] || QEMU_CLOCK=(-icount "shift=0,sleep=off")
+[ -z "$ICOUNT" ] || QEMU_CLOCK=(-icount "shift=0,sleep=off" -rtc "base=2026-01-01,clock=vm" -seed 1)
 # Its CPUs take turns. With a thread for each, QEMU 7.2 may go on executing
 # an instruction that another CPU has just replaced (it translates before
 # it watches the page): a CPU then meets the int3 of a jump label for

@@ -3,25 +3,26 @@
 # The cost of the patches, from rows of scripts/costs:
 #	KERNEL HOST SET PATH BOOT MINIMUM MEDIAN ROUNDS
 # or - and a REASON instead of the last three. Given are limit, in percent, and tsv for rows
-# separated by tabs: kernel, host, the unpatched set, path, unpatched, patched,
-# difference, percent, spread.
+# separated by tabs: kernel, host, the unpatched set, path, unpatched, patched, difference,
+# percent, the difference of the sets that were loaded second, and by how much hosts differ in
+# which the same was done, or - if nothing was done twice.
 #
-# Nothing is said of a difference between boots where there was one ("one").
-# Of several boots, the fewest instructions count. A path that costs more than the limit, and
-# more than the boots differ by, is marked, and the exit status is 1; so it is if a path has no
-# number on one of the sets.
+# In boots with an odd number patched modules are loaded second, in the others first. The
+# memory of a host that has had another set is laid out in another way, so the first sets of two
+# boots are compared, and the second ones. A path that costs more than the limit either way is
+# marked, and the exit status is 1; so it is if a path has no number on one of the sets.
 
 BEGIN {
 	FS = OFS = "\t"
 	SUBSEP = "|"
 	if (!tsv)
-		row("kernel", "host", "path", "unpatched", "patched", "diff", "%", "boots")
+		row("kernel", "host", "path", "unpatched", "patched", "diff", "%", "second", "again")
 }
 
-function row(kernel, host, path, before, after, diff, percent, spread, mark)
+function row(kernel, host, path, before, after, diff, percent, second, again, mark)
 {
-	printf "%-16s %-6s %-26s %10s %10s %6s %7s  %-6s%s\n",
-		kernel, host, path, before, after, diff, percent, spread, mark
+	printf "%-16s %-6s %-26s %10s %10s %6s %7s %7s  %-6s%s\n",
+		kernel, host, path, before, after, diff, percent, second, again, mark
 }
 
 {
@@ -36,7 +37,8 @@ function row(kernel, host, path, before, after, diff, percent, spread, mark)
 		paths[++nr] = $4
 		place[nr] = at
 	}
-	key = at SUBSEP $4 SUBSEP where
+	order = (where == "patched") == ($5 % 2 == 0) ? "first" : "second"
+	key = at SUBSEP $4 SUBSEP where SUBSEP order
 	counted[key]++
 	if (!(key in least) || $6 + 0 < least[key])
 		least[key] = $6 + 0
@@ -44,32 +46,47 @@ function row(kernel, host, path, before, after, diff, percent, spread, mark)
 		most[key] = $6 + 0
 }
 
+# What the patches cost in sets that were loaded first, or second; and how well that repeats.
+function compare(path, order,	before, after)
+{
+	before = path SUBSEP "before" SUBSEP order
+	after = path SUBSEP "patched" SUBSEP order
+	if (!(before in least) || !(after in least))
+		return 0
+	unpatched[order] = least[before]
+	patched[order] = least[after]
+	if (counted[before] > 1 && counted[after] > 1) {
+		again += 0
+		if (most[before] - least[before] > again)
+			again = most[before] - least[before]
+		if (most[after] - least[after] > again)
+			again = most[after] - least[after]
+	}
+	return 1
+}
+
 END {
 	for (i = 1; i <= nr; i++) {
 		split(place[i], part, "|")
-		before = place[i] SUBSEP paths[i] SUBSEP "before"
-		after = place[i] SUBSEP paths[i] SUBSEP "patched"
-		if (!(before in least) || !(after in least)) {
+		again = ""
+		if (!compare(place[i] SUBSEP paths[i], "first") || !compare(place[i] SUBSEP paths[i], "second")) {
 			print part[1] ", " part[2] ": " paths[i] " was not counted on both sets" >"/dev/stderr"
 			code = 1
 			continue
 		}
-		diff = least[after] - least[before]
-		percent = 100 * diff / least[before]
-		spread = most[before] - least[before]
-		if (most[after] - least[after] > spread)
-			spread = most[after] - least[after]
-		boots = spread ? "~" spread : "same"
-		if (counted[before] < 2 || counted[after] < 2)
-			boots = "one"
+		diff = patched["first"] - unpatched["first"]
+		second = patched["second"] - unpatched["second"]
+		percent = 100 * diff / unpatched["first"]
 		if (tsv) {
-			print part[1], part[2], against[place[i]], paths[i], least[before], least[after],
-				sprintf("%+d", diff), sprintf("%+.3f", percent), boots == "one" ? "one boot" : spread
+			print part[1], part[2], against[place[i]], paths[i], unpatched["first"], patched["first"],
+				sprintf("%+d", diff), sprintf("%+.3f", percent), sprintf("%+d", second),
+				again == "" ? "-" : again
 			continue
 		}
-		more = percent > limit && diff > spread
-		row(part[1], part[2], paths[i], least[before], least[after], sprintf("%+d", diff),
-			sprintf("%+.3f", percent), boots, more ? "  MORE" : "")
+		more = percent > limit && 100 * second / unpatched["second"] > limit
+		row(part[1], part[2], paths[i], unpatched["first"], patched["first"], sprintf("%+d", diff),
+			sprintf("%+.3f", percent), sprintf("%+d", second),
+			again == "" ? "-" : again ? "~" again : "same", more ? "  MORE" : "")
 		if (more)
 			code = 1
 	}
