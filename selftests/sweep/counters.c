@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's counters of all VMs, from debugfs, to be shown beside a finding.  They are never a
- * finding: exits, reloads and flushes differ as soon as a thread waits.
+ * KVM's counters: those of all VMs, from debugfs, to be shown beside a finding, and where one is
+ * in a KVM_GET_STATS_FD.  They are never a finding: exits, reloads and flushes differ as soon as
+ * a thread waits.
  */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "kvm_util.h"
 #include "sweep.h"
 
 #define KVM_DEBUGFS	"/sys/kernel/debug/kvm"
@@ -79,4 +81,22 @@ void counters_print(struct sweep *sweep, struct point *point, struct point *seco
 			       counters[0].counter[i].name, by[2], by[0], by[1]);
 	}
 	free(counters);
+}
+
+off_t counter_find(int stats, const char *name)
+{
+	struct kvm_stats_header header;
+	struct kvm_stats_desc *all, *desc;
+	off_t offset = 0;
+	unsigned int i;
+
+	TEST_ASSERT(pread(stats, &header, sizeof(header), 0) == sizeof(header), "pread");
+	all = read_stats_descriptors(stats, &header);
+	for (i = 0; i < header.num_desc; i++) {
+		desc = get_stats_descriptor(all, i, &header);
+		if (!strcmp(desc->name, name))
+			offset = header.data_offset + desc->offset;
+	}
+	free(all);
+	return offset;
 }

@@ -136,22 +136,13 @@ static void both_fault(struct sweep *sweep)
 static void find_counters(struct tdp *tdp)
 {
 	static const char * const names[] = { "mmu_shadow_zapped", "mmu_cache_miss" };
-	struct kvm_stats_header header;
-	struct kvm_stats_desc *all, *desc;
-	unsigned int i, j;
+	unsigned int i;
 
 	tdp->stats = ioctl(tdp->vm->fd, KVM_GET_STATS_FD, NULL);
 	if (tdp->stats < 0)
 		return;
-	read_stats_header(tdp->stats, &header);
-	all = read_stats_descriptors(tdp->stats, &header);
-	for (i = 0; i < header.num_desc; i++) {
-		desc = get_stats_descriptor(all, i, &header);
-		for (j = 0; j < ARRAY_SIZE(names); j++)
-			if (!strcmp(desc->name, names[j]))
-				tdp->offset[j] = header.data_offset + desc->offset;
-	}
-	free(all);
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		tdp->offset[i] = counter_find(tdp->stats, names[i]);
 	TEST_ASSERT(tdp->offset[0] && tdp->offset[1], "KVM does not count shadow pages");
 }
 

@@ -342,6 +342,9 @@ void survive_lost(struct sweep *sweep);
  */
 void counters_print(struct sweep *sweep, struct point *point, struct point *second);
 
+/* counter_find - where pread() finds a counter in KVM_GET_STATS_FD; 0 if there is no such one */
+off_t counter_find(int stats, const char *name);
+
 /* keep.c */
 
 /*
