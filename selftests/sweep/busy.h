@@ -49,6 +49,7 @@ enum { IRQ_MSI, IRQ_ROUTED, IRQ_ROUTED_NEW, IRQ_IPI, IRQ_PIN, IRQ_PIN_NEW, IRQ_P
 struct busy_words {
 	uint64_t command[BUSY_VCPUS];
 	uint64_t irqs[NR_IRQS];
+	uint64_t masked[NR_IRQS];	/* of these, with interrupts off */
 };
 
 struct busy {
@@ -66,7 +67,13 @@ struct busy {
 		int error;		/* errno, or 1000 and the exit reason */
 	} seen[2][BUSY_VCPUS];
 	int result[BUSY_VCPUS];		/* of each operation: 0 or errno */
-	uint64_t irqs[NR_IRQS];		/* taken while the operations ran */
+	/* Of each vCPU, KVM_GET_STATS_FD, and where it counts what it injects; see repeats(). */
+	struct {
+		int fd;
+		off_t offset;
+	} injections[BUSY_VCPUS];
+	uint64_t injected;		/* when the operations began */
+	struct busy_words before;	/* what was taken while they ran */
 	struct kvm_lapic_state lapic[BUSY_VCPUS];
 	struct kvm_irqchip ioapic;
 	int stage;			/* of seen[]: 0, and 1 afterwards */

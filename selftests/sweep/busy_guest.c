@@ -10,6 +10,7 @@
 #include "vmx.h"
 
 #define INSTRUCTION_BYTES	3	/* of vmcall and of vmmcall */
+#define X86_EFLAGS_IF		0x200
 
 static struct busy_words words;
 static uint64_t l2_stack[1024];
@@ -18,8 +19,11 @@ static uint64_t touches[BUSY_VCPUS];
 
 static void irq_handler(struct ex_regs *regs)
 {
-	__atomic_fetch_add(&words.irqs[regs->vector - VECTOR_FIRST], 1,
-			   __ATOMIC_RELAXED);
+	unsigned int irq = regs->vector - VECTOR_FIRST;
+
+	__atomic_fetch_add(&words.irqs[irq], 1, __ATOMIC_RELAXED);
+	if (!(regs->rflags & X86_EFLAGS_IF))
+		__atomic_fetch_add(&words.masked[irq], 1, __ATOMIC_RELAXED);
 	x2apic_write_reg(APIC_EOI, 0);
 }
 

@@ -472,6 +472,7 @@ static int run_sweep(struct sweep *sweep)
 		keep_gates(sweep, sweep->options->kept);
 	print_count("VMs", sweep->vms);
 	print_count("VMs with pages that still are referenced", sweep->leaked);
+	print_count("interrupts that the emulator repeated", sweep->repeated);
 	drain();
 	return shows || sweep->orders_wrong || sweep->leaked ? KSFT_FAIL : KSFT_PASS;
 }

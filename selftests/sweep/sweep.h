@@ -309,6 +309,7 @@ struct sweep {
 	int log;			/* lines that the kernel should not have said */
 	void *stage;			/* what the stage keeps */
 	unsigned int schedules, vms, leaked;
+	unsigned int repeated;		/* interrupts, by the emulator; see stage_busy.c */
 	/* The point that is tried, and how often it was, and was the end of a thread. */
 	unsigned int at, tries, deaths;
 	unsigned int verdicts[NR_VERDICTS];
