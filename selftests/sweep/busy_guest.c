@@ -16,6 +16,8 @@ static struct busy_words words;
 static uint64_t l2_stack[1024];
 /* To write once, and not to read first, which would be two accesses. */
 static uint64_t touches[BUSY_VCPUS];
+/* CPUID, which would tell, takes an L2 on VMX to L1. */
+static bool is_vmx;
 
 static void irq_handler(struct ex_regs *regs)
 {
@@ -46,7 +48,7 @@ static void do_once(uint64_t nr)
 		rdmsr(BUSY_MSR);
 		break;
 	case DO_VMCALL:
-		if (this_cpu_has(X86_FEATURE_VMX))
+		if (is_vmx)
 			vmcall();
 		else
 			asm volatile("push %%rbp; vmmcall; pop %%rbp" : : :
@@ -77,13 +79,14 @@ static void run_l2(vm_vaddr_t area)
 	struct svm_test_data *svm = (void *)tdp->vendor_area;
 	bool launched = false;
 
+	is_vmx = this_cpu_has(X86_FEATURE_VMX);
 	nested_tdp_prepare(area, l2_code, &l2_stack[ARRAY_SIZE(l2_stack)]);
-	if (this_cpu_has(X86_FEATURE_VMX))
+	if (is_vmx)
 		vmwrite(CPU_BASED_VM_EXEC_CONTROL,
 			vmreadz(CPU_BASED_VM_EXEC_CONTROL) |
 			CPU_BASED_USE_MSR_BITMAPS);
 	for (;;) {
-		if (this_cpu_has(X86_FEATURE_VMX)) {
+		if (is_vmx) {
 			GUEST_ASSERT(!(launched ? vmresume() : vmlaunch()));
 			GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_VMCALL,
 				       vmreadz(VM_EXIT_REASON));
