@@ -46,12 +46,14 @@
 /*
  * It polls, as what KVM does again and again until an invalidation is over, if it has
  * come to a lock operation so often; a loop that passes none is known by being neither
- * at its end nor asleep nor in the slow path of a lock for so long without a break, and on
- * as many looks, as an emulated CPU may be without one of the machine's for longer.
+ * at its end nor asleep nor in the slow path of a lock for so long without a break, and
+ * longer than usual, and on as many looks, as an emulated CPU may be without one of the
+ * machine's for longer.
  */
 #define MANY_PASSES(usual)	(4 * (usual) + 16)
 #define POLL_US		20000
 #define POLL_LOOKS	20
+#define MANY_TIMES(usual)	(4 * (usual))
 
 unsigned long long sweep_now_us(void)
 {
@@ -333,6 +335,14 @@ static bool passes_often(struct sweep *sweep)
 	return false;
 }
 
+/* What B takes, in the order in which it takes longer. */
+static unsigned long long usual_us(const struct sweep *sweep)
+{
+	const unsigned long long *usual = sweep->usual_us;
+
+	return usual[0] > usual[1] ? usual[0] : usual[1];
+}
+
 /* Has the worker of an operation do one of its functions, if there is that one. */
 static void op_call(struct sweep *sweep, int i, void (*work)(struct sweep *sweep))
 {
@@ -380,12 +390,17 @@ static void look(struct sweep *sweep)
 void sweep_order(struct sweep *sweep, bool first_goes_first)
 {
 	struct worker *held = held_worker(sweep), *other = other_worker(sweep);
+	unsigned long long begin, took, *usual = &sweep->usual_us[first_goes_first];
 
 	sweep_fresh(sweep);
 	if (first_goes_first)
 		worker_call(held, run_held);
 	passes_begin(sweep);
+	begin = sweep_now_us();
 	worker_call(other, run_other);
+	took = sweep_now_us() - begin;
+	if (!*usual || took < *usual)
+		*usual = took;
 	learn_passes(sweep);
 	if (!first_goes_first)
 		worker_call(held, run_held);
@@ -486,10 +501,12 @@ static bool sleeps(const struct watched *watched, unsigned long long now,
 	       now - watched->since > us;
 }
 
-static bool is_busy(const struct watched *watched, unsigned long long now)
+/* Longer than an operation that nothing disturbs, which takes @usual. */
+static bool is_busy(const struct watched *watched, unsigned long long now,
+		    unsigned long long usual)
 {
 	return !watched->asleep && watched->looks > POLL_LOOKS &&
-	       now - watched->since > POLL_US;
+	       now - watched->since > POLL_US + MANY_TIMES(usual);
 }
 
 /* Follows B until it is at its end, or plainly waits, or is held at @gate. */
@@ -514,7 +531,7 @@ static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before,
 			return SPINS;
 		if (!spins_since && !watched.asleep && looks && passes_often(sweep))
 			return POLLS;
-		if (!spins_since && is_busy(&watched, now))
+		if (!spins_since && is_busy(&watched, now, usual_us(sweep)))
 			return waits_for_ipi(sweep) ? ASKS : POLLS;
 	}
 	return RAN;
@@ -532,7 +549,7 @@ static enum progress watch_held(struct sweep *sweep)
 		look_at(&watched, held, now);
 		if (sleeps(&watched, now, RCU_US))
 			return SLEEPS;
-		if (is_busy(&watched, now))
+		if (is_busy(&watched, now, 0))
 			return POLLS;
 	}
 	return RAN;

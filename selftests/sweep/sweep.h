@@ -302,6 +302,7 @@ struct sweep {
 	int ipi[2];			/* when it interrupts other CPUs, and has done */
 	struct passes passes[MAX_PASSES];
 	unsigned int nr_passes;
+	unsigned long long usual_us[2];	/* at least, of B as the first one, and after A */
 	struct path path, path_of_other;
 	struct reference reference;
 	unsigned int orders_wrong;	/* without an overlap; see struct stage */
