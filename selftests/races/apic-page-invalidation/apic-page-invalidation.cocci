@@ -44,7 +44,31 @@ f(...)
 	...+>
 }
 
-@depends on !ops@
+// That is well if the reload is tried again while a notifier is under way.
+@retried depends on early@
+identifier f = kvm_vcpu_reload_apic_access_page;
+identifier V, K, page, seq;
+expression A, E;
+@@
+f(struct kvm_vcpu *V)
+{
+	... when any
+	seq = K->mmu_notifier_seq;
+	smp_rmb();
+	... when != seq = E
+	page = gfn_to_page(K, APIC_DEFAULT_PHYS_BASE >> PAGE_SHIFT);
+	if (is_error_page(page))
+		return;
+	A->set_apic_access_page_addr(V, page_to_phys(page));
+	... when != seq = E
+	smp_rmb();
+	if (mmu_notifier_retry(K, seq))
++		/* racefix closed when: the reload is repeated while the page is being unmapped */
+		kvm_make_request(KVM_REQ_APIC_PAGE_RELOAD, V);
+	... when any
+}
+
+@depends on !ops && !retried@
 identifier request;
 position early.p;
 @@
@@ -183,7 +207,7 @@ f(struct kvm_vcpu *V)
 	... when any
 }
 
-@depends on lookup@
+@depends on lookup || retried@
 identifier f = vmx_set_apic_access_page_addr;
 identifier V, hpa;
 @@
@@ -198,7 +222,7 @@ f(struct kvm_vcpu *V, hpa_t hpa)
 
 // Up to 4.17 an L2 that shares the page of L1 has it in vmcs02; vmcs01 is written when L2
 // exits, which makes the request again.
-@depends on lookup@
+@depends on lookup || retried@
 identifier f = vmx_set_apic_access_page_addr;
 identifier V, hpa;
 expression E;
