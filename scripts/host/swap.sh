@@ -17,6 +17,9 @@ PROOF_SECONDS=60
 # A program that opens /dev/kvm in between makes the kernel load the distro's.
 TRIES=3
 
+RCU_LAZY=/sys/module/rcutree/parameters/enable_rcu_lazy
+CMDLINE=/proc/cmdline
+
 # Parameters that modules are to have: WANT[MODULE.NAME]=VALUE. Those in EXPLICIT
 # ("MODULE.NAME") are given to insmod.
 declare -A WANT=() EXPLICIT=()
@@ -54,12 +57,28 @@ insert()
 	return 1
 }
 
+# rcu_settles - wait for RCU callbacks of kvm.ko that the last VM has left, such as kvm_apic_map_free().
+# Without the TDP MMU, which waits itself, nothing in kvm.ko or in rmmod does, and a callback whose code
+# is gone panics the host (seen on 5.4 with one CPU). They run within some grace periods of 10 to 100 ms;
+# where they are offloaded (rcu_nocbs=, nohz_full=) and lazy, within 10 s (LAZY_FLUSH_JIFFIES in
+# kernel/rcu/tree_nocb.h).
+rcu_settles()
+{
+	local seconds=0.5
+
+	if grep -qsx Y "$RCU_LAZY" && grep -qE "rcu_nocbs|nohz_full" "$CMDLINE"; then
+		seconds=11
+	fi
+	sleep "${RCU_SECONDS-$seconds}"
+}
+
 # unload_all - no kvm module is loaded any more
 unload_all()
 {
 	local module out
 
 	for module in $(loaded_modules); do
+		[ "$module" != kvm ] || rcu_settles
 		out=$(rmmod "$module" 2>&1) && continue
 		say "error: cannot unload $module: ${out#rmmod: ERROR: }"
 		return 1

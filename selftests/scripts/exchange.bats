@@ -333,3 +333,17 @@ in_host()
 	is [ -e /sys/module/kvm ]
 	END
 }
+
+@test "exchange: RCU callbacks of kvm have their time before kvm is unloaded, lazy ones 11 s" {
+	run -0 bash -c '. scripts/lib.sh; . scripts/host/swap.sh
+		log=$1/log
+		sleep() { echo "sleep $*" >>"$log"; }
+		rmmod() { echo "rmmod $*" >>"$log"; }
+		loaded_modules() { printf "%s\n" kvm_amd kvm; }
+		unset RCU_SECONDS
+		RCU_LAZY=$1/lazy CMDLINE=$1/cmdline
+		echo "quiet nohz_full=2-3" >"$CMDLINE"; unload_all
+		echo Y >"$RCU_LAZY"; unload_all
+		echo quiet >"$CMDLINE"; unload_all' - "$BATS_TEST_TMPDIR"
+	[ "$(paste -sd " " "$BATS_TEST_TMPDIR/log")" = "rmmod kvm_amd sleep 0.5 rmmod kvm rmmod kvm_amd sleep 11 rmmod kvm rmmod kvm_amd sleep 0.5 rmmod kvm" ]
+}
