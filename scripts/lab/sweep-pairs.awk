@@ -26,7 +26,7 @@ $2 == "point" {
 }
 $2 == "count" && $3 == "schedules" { schedules += $4 }
 $2 == "count" && $3 == "milliseconds" { ms += $4 }
-$2 == "count" && $3 ~ /still refers/ { leaked += $4 }
+$2 == "count" && $3 ~ /still are referenced/ { leaked += $4 }
 $2 == "exit" { ended = 1; status = $3 }
 
 function verdict() {

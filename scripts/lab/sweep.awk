@@ -41,7 +41,7 @@ $2 == "count" && $3 ~ /^two holds: / {
 $2 == "count" && $3 == "schedules" { schedules[set] += $4 }
 $2 == "count" && $3 == "milliseconds" { ms[set] += $4 }
 $2 == "count" && $3 ~ /^orders/ { orders[set] += $4 }
-$2 == "count" && $3 ~ /still refers/ { leaked[set] += $4 }
+$2 == "count" && $3 ~ /still are referenced/ { leaked[set] += $4 }
 
 function mark_of(s, key) {
 	if (!((s, key) in place))
