@@ -36,6 +36,9 @@
 
 /* How long tasks die while sessions come and go: two reapers met within 2 s. */
 #define REAP_SECONDS	6
+/* They die in batches, and all reapers then start at once. */
+#define REAP_TASKS	16
+#define REAPERS		3
 /* More threads than a ladder has columns. */
 #define CROWD		20
 
@@ -183,15 +186,22 @@ TEST_F(neighbours, a_refused_gate_leaves_the_module_alone)
 	}
 }
 
+/* All reapers start at once, on the visits of the same dead tasks. */
+static pthread_barrier_t reap_begin, reap_end;
 static atomic_bool reap_stop;
 
 static void *reap_opens(void *arg)
 {
 	struct rg *rg;
 
-	while (!reap_stop && !rg_open(&rg))
-		rg_close(rg);
-	return NULL;
+	for (;;) {
+		pthread_barrier_wait(&reap_begin);
+		if (reap_stop)
+			return NULL;
+		if (!rg_open(&rg))
+			rg_close(rg);
+		pthread_barrier_wait(&reap_end);
+	}
 }
 
 static void *reap_arms(void *arg)
@@ -199,21 +209,23 @@ static void *reap_arms(void *arg)
 	struct rg *rg = arg;
 	int gate;
 
-	while (!reap_stop) {
+	for (;;) {
+		pthread_barrier_wait(&reap_begin);
+		if (reap_stop)
+			return NULL;
 		gate = arm(rg, GETPPID, RG_ENTRY);
-		if (gate < 0)
-			break;
-		rg_disarm(rg, gate);
+		if (gate >= 0)
+			rg_disarm(rg, gate);
+		pthread_barrier_wait(&reap_end);
 	}
-	return NULL;
 }
 
 /* Opening a session and arming a gate both end the visits of dead tasks. */
 TEST_F(neighbours, tasks_die_while_sessions_come_and_go)
 {
 	struct timespec now, begin;
-	pthread_t threads[2];
-	unsigned int dead = 0;
+	pthread_t threads[REAPERS];
+	unsigned int dead = 0, i;
 	int gate, status;
 	pid_t child;
 
@@ -223,22 +235,30 @@ TEST_F(neighbours, tasks_die_while_sessions_come_and_go)
 		.symbol = "do_exit", .where = RG_RETURN,
 		.action = RG_HOLD_SLEEP });
 	ASSERT_OK(gate);
-	ASSERT_EQ(0, pthread_create(&threads[0], NULL, reap_opens, NULL));
-	ASSERT_EQ(0, pthread_create(&threads[1], NULL, reap_arms, self->rg));
+	reap_stop = false;
+	pthread_barrier_init(&reap_begin, NULL, REAPERS + 1);
+	pthread_barrier_init(&reap_end, NULL, REAPERS + 1);
+	for (i = 0; i < REAPERS; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, i ? reap_opens : reap_arms,
+					    self->rg));
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	do {
-		child = fork();
-		if (!child)
-			_exit(3);
-		ASSERT_EQ(child, waitpid(child, &status, 0));
-		dead++;
+		for (i = 0; i < REAP_TASKS; i++, dead++) {
+			child = fork();
+			if (!child)
+				_exit(3);
+			ASSERT_EQ(child, waitpid(child, &status, 0));
+		}
+		pthread_barrier_wait(&reap_begin);
+		pthread_barrier_wait(&reap_end);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec - begin.tv_sec < REAP_SECONDS);
 	/* Threads that return now would pass the gate. */
 	ASSERT_OK(rg_disarm(self->rg, gate));
 	reap_stop = true;
-	pthread_join(threads[0], NULL);
-	pthread_join(threads[1], NULL);
+	pthread_barrier_wait(&reap_begin);
+	for (i = 0; i < REAPERS; i++)
+		pthread_join(threads[i], NULL);
 	ksft_print_msg("%u tasks died in the gate\n", dead);
 	/* A module count that went below zero lets the module go too early. */
 	EXPECT_EQ(-EAGAIN, module_unload("racegate"));
