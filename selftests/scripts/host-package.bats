@@ -5,7 +5,7 @@
 # in a chroot, then that is booted in an emulated host, where the package's modules
 # must be in use, and the distro's again after purging it and a reboot.
 #
-# PACKAGE_LINE in the environment: the kernel line, 6.1 or 5.10 (default 6.1).
+# PACKAGE_LINE in the environment: the kernel line, 5.10, 6.1 or 6.12 (default 6.1).
 
 bats_require_minimum_version 1.5.0
 
