@@ -239,10 +239,11 @@ local_deb()
 	cmp "$DIR"/got/*.deb "$DIR"/debs/*.deb
 
 	rm -rf "$O/apt"
-	# As apt says it of a suite that is gone; then it is the real one's turn.
+	# As apt says it of a suite that is gone; then it is the real one's turn. The mirror is found by
+	# this machine's own suite.
 	# shellcheck disable=SC2016 # the stub expands it
 	stub apt-get 'case $* in
-	*--print-uris*) echo "'\''http://mirror.example/debian/dists/bookworm/InRelease'\'' x 0" ;;
+	*--print-uris*) . /etc/os-release; echo "'\''http://mirror.example/debian/dists/${VERSION_CODENAME:-sid}/InRelease'\'' x 0" ;;
 	*) if grep -q mirror.example "$(sed -n "s/Dir::Etc::sourcelist \"\(.*\)\";/\1/p" "$APT_CONFIG")"; then
 		echo "E: The repository has no more: does not have a Release file."; exit 100
 	fi; exec /usr/bin/apt-get "$@" ;;
