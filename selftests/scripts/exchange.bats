@@ -335,6 +335,22 @@ in_host()
 	END
 }
 
+@test "exchange: killed while RCU callbacks have their time; the next one mends it" {
+	in_host <<-'END'
+	vm_runs true
+	for next in "$UNLOAD" "$LOAD --modules $TMP/set"; do
+		printf "#!/bin/sh\nkill -9 0\n" >$TMP/bin/sleep
+		chmod +x $TMP/bin/sleep
+		setsid -w $LOAD --modules $TMP/set >/dev/null 2>&1 || :
+		is [ -e /sys/module/kvm ]
+		is [ ! -e /sys/module/kvm_amd ]
+		rm $TMP/bin/sleep
+		expect 0 "an earlier load did not come to its end" $next
+	done
+	is ours
+	END
+}
+
 @test "exchange: RCU callbacks of kvm have their time before kvm is unloaded, lazy ones 11 s" {
 	run -0 bash -c '. scripts/lib.sh; . scripts/host/swap.sh
 		log=$1/log
