@@ -37,6 +37,13 @@ has_builtin()
 		"its source has, and scripts/apply DIR puts in what closes them"
 }
 
+# is_realtime KBUILD - is the kernel of that build directory one of PREEMPT_RT? Debian builds it from a tree
+# with more patches than linux-source has, some of them in KVM.
+is_realtime()
+{
+	grep -qsx CONFIG_PREEMPT_RT=y "$1/.config"
+}
+
 # distro_module KVER NAME - the path of the module that came with the kernel
 distro_module()
 {

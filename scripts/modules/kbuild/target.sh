@@ -54,13 +54,6 @@ find_kbuild()
 		die "$EX_USAGE" "$KBUILD has no Module.symvers: it was prepared, but no kernel was built in it"
 }
 
-# is_realtime KBUILD - is the kernel of that build directory one of PREEMPT_RT? Debian builds it from a tree
-# with more patches than linux-source has, some of them in KVM.
-is_realtime()
-{
-	grep -qsx CONFIG_PREEMPT_RT=y "$1/.config"
-}
-
 # find_ksrc - set KSRC: the Debian source of the very version of the headers
 find_ksrc()
 {
