@@ -164,6 +164,10 @@ no_archive()
 	as joe scripts/kernel-get 6.1
 	[ "$status" -eq 4 ]
 	[[ $output == *"the mirror does not have it (any more)"* ]]
+	# Of a kernel of which another part is there.
+	as joe scripts/modules/kernel-source 6.1.192-3 "$DIR/source"
+	[ "$status" -eq 4 ]
+	[[ $output == *"linux-source-6.1 6.1.192-3 is not to be had"* ]]
 }
 
 # a_lab - a copy of the project in which kernels, plans and runs are only said to be
@@ -176,6 +180,7 @@ a_lab()
 	stub ../project/scripts/modules/kernel-get "for k; do :; done
 	case \" $1 \" in *\" \$k \"*) echo \"kernel-get: error: it has no kernel \$k\" >&2; exit 4 ;; esac
 	mkdir -p $O/kernels/\$k && echo \$k.0-1 >$O/kernels/\$k/release"
+	stub ../project/scripts/modules/modules-build 'exit 0'
 	stub ../project/scripts/lab/bochs-build 'exit 0'
 	stub ../project/scripts/lab/plan/demo 'echo "$*"'
 	stub ../project/scripts/lab/run 'exit 0'
@@ -185,9 +190,43 @@ a_lab()
 @test "newcomer: a kernel that cannot be had costs its own rows, with a sentence" {
 	a_lab 5.10
 	run -0 "$LAB_COPY/scripts/lab/demo"
-	[[ $output == *"the table"*"5.10 has no rows: the archive does not have that kernel"* ]]
+	[[ $output == *"the table"*"5.10 has no rows: the archive does not have what it takes"* ]]
 	grep -q -- '--kernel 6.1' "$O/demo/plan.tsv"
 	[ "$(grep -c -- '--kernel 5.10' "$O/demo/plan.tsv")" -eq 0 ]
+}
+
+# a_kernel_of LINE GCC - it is there, with headers of a release whose compiler that is
+a_kernel_of()
+{
+	local kbuild=$O/kernels/$1/kbuild
+
+	mkdir -p "$kbuild/include/generated" "$O/kernels/$1/headers"
+	echo "#define UTS_RELEASE \"$1.0-1\"" >"$kbuild/include/generated/utsrelease.h"
+	echo "CC = x86_64-linux-gnu-gcc-$2" >"$kbuild/.kernelvariables"
+	printf 'CONFIG_KVM=m\nCONFIG_KPROBES=y\nCONFIG_FUNCTION_TRACER=y\n' >"$kbuild/.config"
+	: >"$kbuild/Module.symvers"
+	echo "gcc-$2" >"$O/kernels/$1/headers/needs"
+}
+
+@test "newcomer: so does one whose release, with the compiler that it takes, has left the mirrors" {
+	# A machine with gcc 16 builds for 6.1 itself, and not for 5.10.
+	a_lab ""
+	cp "$PROJECT/scripts/modules/modules-build" "$LAB_COPY/scripts/modules/"
+	cp -r "$PROJECT/src" "$LAB_COPY/"
+	a_kernel_of 5.10 10
+	a_kernel_of 6.1 12
+	stub gcc 'echo 16.1.0'
+	stub ldd 'exit 1'
+	stub modinfo ':'
+	stub ../project/scripts/modules/apt-private 'case $1 in *bullseye*)
+		echo "apt-private: error: cannot fetch the package lists of $1; the mirror does not have it (any more)" >&2; exit 4 ;;
+	esac
+	echo "asked for $*" >&2; exit 2'
+	PATH=$DIR/bin:$BIN run -0 "$LAB_COPY/scripts/lab/demo"
+	[[ $output == *"cannot fetch the package lists of bullseye,bullseye-security"*"the table"*"5.10 has no rows: the archive does not have what it takes"* ]]
+	grep -q -- '--kernel 6.1' "$O/demo/plan.tsv"
+	[ "$(grep -c -- '--kernel 5.10' "$O/demo/plan.tsv")" -eq 0 ]
+	[ ! -e "$O/kernels/5.10/root" ]
 }
 
 @test "newcomer: if none of the kernels can be had, that is said, and there is no table" {
