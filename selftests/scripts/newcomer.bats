@@ -268,6 +268,19 @@ local_deb()
 	dpkg-deb -b "$DIR/$1" "$DIR/debs/$1_$2_all.deb" >/dev/null
 }
 
+# a_mirror_without_it - no suite is on the mirror: apt says so, and then it is the real one's turn. The
+# mirror is found by this machine's own suite.
+a_mirror_without_it()
+{
+	# shellcheck disable=SC2016 # the stub expands it
+	stub apt-get 'case $* in
+	*--print-uris*) . /etc/os-release; echo "'\''http://mirror.example/debian/dists/${VERSION_CODENAME:-sid}/InRelease'\'' x 0" ;;
+	*) if grep -q mirror.example "$(sed -n "s/Dir::Etc::sourcelist \"\(.*\)\";/\1/p" "$APT_CONFIG")"; then
+		echo "E: The repository has no more: does not have a Release file."; exit 100
+	fi; exec /usr/bin/apt-get "$@" ;;
+	esac'
+}
+
 @test "newcomer: local packages stand for a mirror that cannot be reached, or has dropped a suite" {
 	export DEBS=$DIR/debs
 	unshare -n true || skip "this takes namespaces, and root"
@@ -278,20 +291,68 @@ local_deb()
 	cmp "$DIR"/got/*.deb "$DIR"/debs/*.deb
 
 	rm -rf "$O/apt"
-	# As apt says it of a suite that is gone; then it is the real one's turn. The mirror is found by
-	# this machine's own suite.
-	# shellcheck disable=SC2016 # the stub expands it
-	stub apt-get 'case $* in
-	*--print-uris*) . /etc/os-release; echo "'\''http://mirror.example/debian/dists/${VERSION_CODENAME:-sid}/InRelease'\'' x 0" ;;
-	*) if grep -q mirror.example "$(sed -n "s/Dir::Etc::sourcelist \"\(.*\)\";/\1/p" "$APT_CONFIG")"; then
-		echo "E: The repository has no more: does not have a Release file."; exit 100
-	fi; exec /usr/bin/apt-get "$@" ;;
-	esac'
+	a_mirror_without_it
 	PATH=$DIR/bin:$PATH run -0 scripts/modules/apt-private bookworm cache policy linux-source-9.9
 	[[ $output == *"the mirror has no bookworm; taking $DEBS"*9.9.1-1* ]]
 	# Without them it is an error.
 	DEBS='' PATH=$DIR/bin:$PATH run -4 scripts/modules/apt-private bookworm cache policy linux-source-9.9
 	[[ $output == *"the mirror does not have it"* ]]
+}
+
+# an_archive SUITE DIR PACKAGE - a signed repository with that package of DIR/debs, which is as old as an
+# archive's: it is not valid any more
+an_archive()
+{
+	local suite=$1 dir=$2 deb=$DIR/debs/$3 packages=main/binary-amd64/Packages
+
+	mkdir -p "$dir/pool" "$dir/dists/$suite/main/binary-amd64"
+	cp "$deb" "$dir/pool/"
+	{
+		dpkg-deb -f "$deb"
+		printf 'Filename: pool/%s\nSize: %s\nSHA256: %s\n' "$3" "$(stat -c %s "$deb")" "$(sha256sum "$deb" | cut -d ' ' -f 1)"
+	} >"$dir/dists/$suite/$packages"
+	(
+		cd "$dir/dists/$suite" || exit
+		printf 'Origin: Debian\nSuite: %s\nCodename: %s\nComponents: main\nArchitectures: amd64\n' "$suite" "$suite"
+		printf 'Date: Sat, 01 Jan 2022 00:00:00 UTC\nValid-Until: Sun, 02 Jan 2022 00:00:00 UTC\nSHA256:\n'
+		printf ' %s %s %s\n' "$(sha256sum $packages | cut -d ' ' -f 1)" "$(stat -c %s $packages)" $packages
+	) >"$dir/Release"
+	gpg --batch --clearsign -o "$dir/dists/$suite/InRelease" "$dir/Release"
+}
+
+# with_keyring FILE COMMAND... - where FILE is Debian's keyring
+with_keyring()
+{
+	unshare -m --propagation private bash -c 'mount --bind "$0" /usr/share/keyrings/debian-archive-keyring.gpg && exec "$@"' "$@"
+}
+
+@test "newcomer: an archive stands for a mirror that has dropped a suite, if Debian has signed it" {
+	local debians=/usr/share/keyrings/debian-archive-keyring.gpg suites=bookworm,bookworm-security
+
+	unshare -m true || skip "this takes namespaces, and root"
+	command -v gpg >/dev/null || skip "this takes gpg"
+	export GNUPGHOME=$DIR/gpg ARCHIVE=file:$DIR/archive/debian
+	mkdir -m 700 "$GNUPGHOME"
+	gpg --batch --quick-gen-key --passphrase '' archive@example.com rsa2048 sign never
+	gpg --batch --export >"$DIR/keyring.gpg"
+	local_deb linux-source-9.9 9.9.1-1
+	local_deb linux-source-8.8 8.8.1-1
+	an_archive bookworm "$DIR/archive/debian" linux-source-9.9_9.9.1-1_all.deb
+	an_archive bookworm-security "$DIR/archive/debian-security" linux-source-8.8_8.8.1-1_all.deb
+	a_mirror_without_it
+	PATH=$DIR/bin:$PATH
+	run -0 with_keyring "$DIR/keyring.gpg" scripts/modules/apt-private $suites cache policy linux-source-9.9
+	[[ $output == *"the mirror has no $suites; taking $ARCHIVE"*9.9.1-1* ]]
+	with_keyring "$DIR/keyring.gpg" scripts/modules/apt-private $suites \
+		download linux-source-9.9=9.9.1-1 linux-source-8.8=8.8.1-1 "$DIR/got"
+	cmp "$DIR"/got/linux-source-9.9*.deb "$DIR"/debs/linux-source-9.9*.deb
+	cmp "$DIR"/got/linux-source-8.8*.deb "$DIR"/debs/linux-source-8.8*.deb
+	# What the archive has not, either, is gone.
+	run -4 with_keyring "$DIR/keyring.gpg" scripts/modules/apt-private bullseye cache policy linux-source-9.9
+	[[ $output == *"the mirror does not have it"* ]]
+	rm -rf "$O/apt"
+	run -2 with_keyring $debians scripts/modules/apt-private $suites cache policy linux-source-9.9
+	[[ $output == *"is not signed"* || $output == *NO_PUBKEY* ]]
 }
 
 @test "newcomer: a full disk is asked about only where it is full" {
