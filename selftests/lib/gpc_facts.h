@@ -9,7 +9,7 @@
 #define PAGE		4096
 #define SLOT		10
 #define GPA		0x100000000ull
-/* The slot's other page, for what Xen's interface wants besides. */
+/* The slot's other page, for the vcpu_info, which Xen's interface needs as well. */
 #define VCPU_INFO_GPA	(GPA + PAGE)
 
 #define KVMCLOCK_MSR	0x4b564d01	/* MSR_KVM_SYSTEM_TIME_NEW */
@@ -18,6 +18,6 @@
 #define XEN_PENDING	2048
 #define XEN_MASK_32	(2048 + 128)
 #define XEN_MASK_64	(2048 + 512)
-#define XEN_GSI		32		/* above those of the interrupt controllers */
+#define XEN_GSI		32		/* above the GSIs of the interrupt controllers */
 
 #endif /* GPC_FACTS_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The end of a program on top of the kernel's kselftest harness.
+ * main() of a program that uses the kernel's kselftest harness.
  */
 #ifndef HARNESS_MAIN_H
 #define HARNESS_MAIN_H
@@ -9,7 +9,8 @@
  * HARNESS_MAIN - main(), which returns @status
  * @status: an expression with argc and argv
  *
- * What the harness's own main() does first is kept: the cases run in the order of the file.
+ * Like the harness's own main() it sets the constructor order, so that the cases run in the
+ * order of the file.
  */
 #define HARNESS_MAIN(status) \
 	static void __attribute__((constructor)) \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the host under test is; see hostfacts.h.
+ * Facts about the host under test; see hostfacts.h.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -122,7 +122,7 @@ const char *hostfacts_need_nested_vid(void)
 	if (!((kvm_get_feature_msr(MSR_IA32_VMX_PROCBASED_CTLS2) >> 32) &
 	      SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY))
 		return "no virtual-interrupt delivery for guests: see kvm_intel's enable_apicv";
-	/* Offered to guests with APICv only, and virtual-interrupt delivery always. */
+	/* KVM offers these only with APICv, but virtual-interrupt delivery always. */
 	if (!((kvm_get_feature_msr(MSR_IA32_VMX_PINBASED_CTLS) >> 32) &
 	      PIN_BASED_POSTED_INTR))
 		return "no posted interrupts for guests: see kvm_intel's enable_apicv";

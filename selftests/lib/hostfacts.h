@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the host under test is, and whether it can show a race at all.
+ * Facts about the host under test, and whether it can show a race at all.
  *
- * The hostfacts_need_...() functions return NULL, or why a case cannot run
- * here, naming the thing that is missing.
+ * The hostfacts_need_...() functions return NULL, or the reason why a case cannot
+ * run here, which names the missing feature.
  */
 #ifndef HOSTFACTS_H
 #define HOSTFACTS_H
@@ -16,7 +16,7 @@ void hostfacts_print(void);
 /* hostfacts_param - is a boolean module parameter ("kvm_intel", "nested") on? */
 bool hostfacts_param(const char *module, const char *param);
 
-/* hostfacts_need_kvm - /dev/kvm, and at least two CPUs to race on, and leave to use them */
+/* hostfacts_need_kvm - /dev/kvm, and at least two CPUs that this process may run on */
 const char *hostfacts_need_kvm(void);
 
 /* hostfacts_need_stats - KVM's counters of a VM, as vm_stat() reads them */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel's log since a moment, held against a deny list; see klog.h.
+ * Matches the kernel's log against a deny list; see klog.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ int klog_mark(void)
 	long long seq;
 	int fd;
 
-	/* Absent where debugfs is; then a WARN_ONCE() may have spoken before. */
+	/* Without debugfs, a WARN_ONCE() that fired before this case stays silent. */
 	fd = open("/sys/kernel/debug/clear_warn_once", O_WRONLY);
 	if (fd >= 0) {
 		if (write(fd, "1", 1) != 1)
@@ -84,8 +84,8 @@ int klog_mark(void)
 }
 
 /*
- * Expressions, compiled when they are looked at first: a warning has 50 lines, and to
- * compile for each takes an emulated CPU half a second.
+ * Regular expressions, compiled at their first use: a warning has 50 lines, and compiling
+ * them again for each line takes an emulated CPU half a second.
  */
 struct klog_list {
 	const char * const *regex;

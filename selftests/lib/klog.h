@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel's log since a moment, held against a deny list of warnings and
- * oopses (selftests/lib/log-deny, built in).
+ * Matches the kernel's log since klog_mark() against a deny list of warnings and
+ * oopses (selftests/lib/log-deny, compiled in).
  */
 #ifndef KLOG_H
 #define KLOG_H
 
 /*
- * klog_mark - note where the log ends now, and let every WARN_ONCE() of the
- * kernel and its modules speak again
+ * klog_mark - note where the log ends now, and re-enable every WARN_ONCE() of
+ * the kernel and its modules
  *
  * Returns 0, or -errno if /dev/kmsg cannot be read (root can).
  */
@@ -28,8 +28,9 @@ int klog_report(void);
 int klog_count(const char *regex);
 
 /*
- * klog_poll - print the denied lines since the last call, or say nothing if it is the
- * first one; looks at new lines only, and so can be called often
+ * klog_poll - print the denied lines since the last call; the first call prints none
+ *
+ * It reads new lines only, and so can be called often.
  *
  * Returns how many there were, or -errno.
  */

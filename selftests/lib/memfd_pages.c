@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest memory of a memfd; see memfd_pages.h.
+ * Guest memory in a memfd; see memfd_pages.h.
  */
 #define _GNU_SOURCE /* memfd_create() */
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pages behind memory of this process; see pages.h.
+ * The page frames behind memory of this process; see pages.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +44,7 @@ void pages_note(struct pages *pages, const void *page)
 		pages->frame[pages->nr++] = frame;
 }
 
-/* Lists of each CPU refer to pages; this moves nothing, and empties them. */
+/* Per-CPU lists hold references on pages.  move_pages() drains them; here it moves nothing. */
 static void drain_lists(void)
 {
 	int node = 0, status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The pages behind memory of this process, and whether anybody refers to them when they
- * should be free.  Root only: the kernel hides page frame numbers from others.
+ * The page frames behind memory of this process, and whether references keep them when
+ * they should be free.  For root: the kernel hides page frame numbers from other users.
  */
 #ifndef PAGES_H
 #define PAGES_H
@@ -10,7 +10,7 @@
 
 #define PAGE_BYTES	4096
 
-/* page_frame - the number of the page that is mapped there, which is touched first */
+/* page_frame - touch the page at @page, and return the number of its frame */
 uint64_t page_frame(const void *page);
 
 #define PAGES_MAX	512
@@ -20,15 +20,15 @@ struct pages {
 	uint64_t frame[PAGES_MAX];
 };
 
-/* pages_note - the page that is mapped there now, once; beyond PAGES_MAX none is added */
+/* pages_note - add the frame that is mapped at @page now, unless it is there; at most PAGES_MAX */
 void pages_note(struct pages *pages, const void *page);
 
 /*
- * pages_referred - how many of them are on a list of pages with content, as anonymous
- * and shared memory is, and mapped by nobody
+ * pages_referred - how many of them are on an LRU list and backed by swap, as anonymous and
+ * shared memory is, and mapped nowhere
  *
- * To be called when they should have been given back: then it is a reference that keeps
- * them.  A page that was given to the page cache of a tmpfs since is counted, too.
+ * To be called when all should have been freed: then only a reference can keep such a page.
+ * A page that has gone to the page cache of a tmpfs since is counted, too.
  */
 unsigned int pages_referred(const struct pages *pages);
 

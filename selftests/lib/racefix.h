@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What every race test of the project starts from, on top of the kernel's own
- * kselftest harness: choosing cases, facts about the host, a clean kernel log.
+ * The common part of the race tests, on top of the kernel's own kselftest
+ * harness: choosing cases, facts about the host, a clean kernel log.
  *
  * Include it in exactly one file of a test program, and end that file with
  * RACEFIX_MAIN().  The program then takes
@@ -20,7 +20,7 @@
 #include <time.h>
 
 #include "test_util.h"
-/* The library and the harness both have one; a case wants the harness's. */
+/* The library and the harness both define ASSERT_EQ; cases use the harness's. */
 #undef ASSERT_EQ
 #include "harness_main.h"
 #include "kselftest_harness.h"
@@ -29,10 +29,10 @@
 #include "klog.h"
 #include "stress.h"
 
-/* The longest list of cases that is named, or timed. */
+/* The most cases that can be named or timed. */
 #define RACEFIX_CASES	64
 
-/* A case of the harness, and its own function; racefix_timed() is called in its place. */
+/* A case of the harness, and its function, in whose place the harness calls racefix_timed(). */
 struct racefix_case {
 	struct __test_metadata *test;
 	void (*fn)(struct __test_metadata *test,
@@ -42,7 +42,7 @@ struct racefix_case {
 static struct racefix_case racefix_cases[RACEFIX_CASES];
 static unsigned int racefix_nr_cases;
 
-/* Cases that were named with -t; a destructive case looks itself up here. */
+/* The cases named with -t; a destructive case looks itself up here. */
 static const char *racefix_named[RACEFIX_CASES];
 static unsigned int racefix_nr_named;
 static pid_t racefix_pid;
@@ -65,15 +65,15 @@ static bool racefix_stops;
 
 /*
  * RACEFIX_DESTRUCTIVE - first line of a case that can kill an unfixed kernel
- * @what: what it does to one, in a few words
+ * @what: the damage to an unfixed kernel, in a few words
  */
 #define RACEFIX_DESTRUCTIVE(what) \
 	RACEFIX_ONLY_NAMED("on an unfixed kernel: %s; name it with -t to run it", what)
 
 /*
- * RACEFIX_STRESS - first line of the case "stress": it forces nothing, and takes long;
- * stress_begin() is to have racefix_seconds
- * @why: NULL, or why this host has no such race
+ * RACEFIX_STRESS - first line of the case "stress", which forces nothing and takes long;
+ * pass racefix_seconds to stress_begin()
+ * @why: NULL, or the reason why this host has no such race
  */
 #define RACEFIX_STRESS(why) \
 	do { \
@@ -83,7 +83,7 @@ static bool racefix_stops;
 		RACEFIX_LOG_MARK(); \
 	} while (0)
 
-/* RACEFIX_STRESS_END - say how often it showed; fail if it did */
+/* RACEFIX_STRESS_END - print how often the race showed; fail if it did */
 #define RACEFIX_STRESS_END(stress) \
 	do { \
 		stress_end(stress); \
@@ -94,7 +94,7 @@ static bool racefix_stops;
 
 /*
  * RACEFIX_REQUIRE - leave a case that cannot force anything on this host
- * @why: NULL, or the reason, which names what is missing
+ * @why: NULL, or the reason, which names the missing feature
  */
 #define RACEFIX_REQUIRE(why) \
 	do { \
@@ -104,7 +104,7 @@ static bool racefix_stops;
 	} while (0)
 
 /*
- * RACEFIX_LOG_MARK - what the kernel logs from now on is of this case; leave the case if
+ * RACEFIX_LOG_MARK - count kernel log lines from now on for this case; leave the case if
  * the log cannot be read, for then a warning would not be seen
  */
 #define RACEFIX_LOG_MARK() \
@@ -178,7 +178,7 @@ static inline void racefix_list(void)
 			printf("%s\n", t->name);
 }
 
-/* Takes a number of seconds; false if it is none. */
+/* Sets racefix_seconds; returns false if @text is not a number from 1 to 86400. */
 static inline bool racefix_parse_seconds(const char *text)
 {
 	unsigned long seconds;
@@ -191,7 +191,7 @@ static inline bool racefix_parse_seconds(const char *text)
 	return true;
 }
 
-/* "stress" takes longer than the harness lets a case take; it ends by itself. */
+/* "stress" takes longer than the harness's timeout; it ends by itself. */
 static inline void racefix_give_time(void)
 {
 	struct __fixture_metadata *f;
@@ -203,7 +203,7 @@ static inline void racefix_give_time(void)
 				t->timeout += racefix_seconds + 60;
 }
 
-/* For scripts/lab/collect, which takes the time of a case from two of these lines. */
+/* scripts/lab/collect computes the time of a case from two of these lines. */
 static inline void racefix_print_time(void)
 {
 	struct timespec now;
@@ -219,7 +219,7 @@ static inline void racefix_timed(struct __test_metadata *_metadata,
 	unsigned int i;
 
 	racefix_print_time();
-	/* The harness counts in the parent of what a case runs in. */
+	/* The counts are those of the harness's process, of which this is a child. */
 	if (racefix_stops && ksft_cnt.ksft_fail)
 		SKIP(return, "another case has failed");
 	for (i = 0; i < racefix_nr_cases; i++)
@@ -227,7 +227,7 @@ static inline void racefix_timed(struct __test_metadata *_metadata,
 			racefix_cases[i].fn(_metadata, variant);
 }
 
-/* Have each case say when it begins; of more than RACEFIX_CASES, the first. */
+/* Has each case print the time at which it begins, but for cases beyond RACEFIX_CASES. */
 static inline void racefix_time_cases(void)
 {
 	struct __fixture_metadata *f;
@@ -242,8 +242,8 @@ static inline void racefix_time_cases(void)
 }
 
 /*
- * After the last case.  The harness counts a skipped case as passed and exits with
- * 0.  A run in which nothing was tried must not look like one in which all was well.
+ * Runs after the last case.  The harness counts a skipped case as passed and exits
+ * with 0, but a run in which every case was skipped must not look like a pass.
  */
 static inline void racefix_end(void)
 {
@@ -305,11 +305,11 @@ static inline int racefix_main(int argc, char **argv, void (*before)(void))
 	return test_harness_run(argc, argv);
 }
 
-/* RACEFIX_MAIN - the program */
+/* RACEFIX_MAIN - main() of a race test */
 #define RACEFIX_MAIN() RACEFIX_MAIN_AFTER(NULL)
 
 /*
- * RACEFIX_MAIN_AFTER - the same
+ * RACEFIX_MAIN_AFTER - RACEFIX_MAIN with a function to call first
  * @before: void (*)(void), called once before the harness forks the cases
  */
 #define RACEFIX_MAIN_AFTER(before) HARNESS_MAIN(racefix_main(argc, argv, before))

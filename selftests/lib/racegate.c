@@ -53,7 +53,7 @@ pid_t rg_gettid(void)
 	return syscall(SYS_gettid);
 }
 
-/* errno, in @ret, may not survive the printing. */
+/* @ret is read first: printing may change errno, from which callers compute it. */
 #define rg_fail(ret, ...)						\
 ({									\
 	int __ret = (ret);						\
@@ -141,7 +141,7 @@ static const char *rg_label(const struct rg_label *labels, unsigned int nr,
 	return NULL;
 }
 
-/* The oldest labels go first when there are too many. */
+/* Drops the oldest label if there is no room. */
 static struct rg_label *rg_new_label(struct rg_label *labels, unsigned int *nr)
 {
 	if (*nr == RG_MAX_LABELS)
@@ -154,7 +154,7 @@ static const char *rg_gate_label(struct rg *rg, unsigned int gate)
 	return rg_label(rg->gates, rg->nr_gates, gate) ?: "a gate";
 }
 
-/* Copies it: another thread may arm meanwhile. */
+/* Copies the label: another thread may arm a gate meanwhile. */
 static void rg_copy_label(struct rg *rg, int gate, char *text)
 {
 	pthread_mutex_lock(&rg->mutex);
@@ -162,7 +162,7 @@ static void rg_copy_label(struct rg *rg, int gate, char *text)
 	pthread_mutex_unlock(&rg->mutex);
 }
 
-/* For the ioctls that fail in the same ways. */
+/* The error message of an ioctl on a gate. */
 static int rg_gate_failed(struct rg *rg, int gate, const char *verb)
 {
 	char label[RG_LABEL_LEN];
@@ -445,7 +445,7 @@ int rg_name_thread(struct rg *rg, pid_t tid, const char *name)
 	int ret = 0;
 
 	pthread_mutex_lock(&rg->mutex);
-	/* A tid may come again for another thread of the test. */
+	/* The kernel may reuse a tid for another thread of the test. */
 	for (i = 0; i < rg->nr_threads && rg->threads[i].tid != tid; i++)
 		;
 	if (i == RG_MAX_THREADS) {
@@ -469,7 +469,7 @@ struct rg_ladder {
 	struct rg *rg;
 	pid_t tids[RG_MAX_THREADS];
 	unsigned int nr;
-	bool crowded;	/* a last column is shared by the threads that found no room */
+	bool crowded;	/* the threads without a column of their own share a last one */
 };
 
 static unsigned int rg_last_column(const struct rg_ladder *ladder)
@@ -477,7 +477,7 @@ static unsigned int rg_last_column(const struct rg_ladder *ladder)
 	return ladder->crowded ? RG_MAX_THREADS : ladder->nr - 1;
 }
 
-/* Which column, or RG_MAX_THREADS for a thread that finds no room. */
+/* The thread's column, or RG_MAX_THREADS if it has none of its own. */
 static unsigned int rg_column(struct rg_ladder *ladder, pid_t tid)
 {
 	unsigned int i;
@@ -595,7 +595,7 @@ static void rg_describe(struct rg *rg, const struct rg_event *events, size_t e,
 	}
 }
 
-/* Takes what fits on a line off @text, at a space where there is one. */
+/* Returns how much of @text fits on a line, broken at a space where there is one. */
 static int rg_fold(const char *text, int width)
 {
 	int len = strlen(text), cut;
@@ -639,7 +639,7 @@ static void rg_ladder_line(struct rg_ladder *ladder, FILE *out,
 	} while (*rest);
 }
 
-/* How many events after @e are the same again: a loop that polls makes hundreds. */
+/* How many events after @e repeat it: a loop that polls makes hundreds. */
 static size_t rg_repeats(const struct rg_event *events, size_t nr, size_t e)
 {
 	const struct rg_event *first = &events[e];

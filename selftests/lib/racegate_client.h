@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * racegate for a test program: see src/racegate/racegate.h for what a gate does.
+ * The client of racegate for test programs; src/racegate/racegate.h describes gates.
  *
- * Unless said otherwise a function returns 0 or more, or -errno, and then
- * rg_strerror() says what went wrong in words that name the symbol or the file.
- * A session may be used by several threads.
+ * Unless noted otherwise a function returns 0 or more, or -errno, and then
+ * rg_strerror() returns a message that names the symbol or the file.
+ * Several threads may use a session.
  *
- * Arm before the threads run into the function, where that can be chosen: a gate
- * changes the function's code, and QEMU's TCG before version 8.1 may crash the
- * host if another CPU calls it right then.
+ * Where possible, arm a gate before a thread calls the function: arming patches the
+ * function's code, and QEMU's TCG before version 8.1 may crash the host if another
+ * CPU calls it at that moment.
  *
  *	struct rg *rg;
  *	int gate;
@@ -38,7 +38,7 @@
 
 struct rg;
 
-/* How long a gate holds a thread unless rg_point says otherwise. */
+/* How long a gate holds a thread if @timeout_us of its rg_point is 0. */
 #define RG_DEFAULT_SLEEP_US	30000000ULL
 #define RG_DEFAULT_SPIN_US	RG_SPIN_MAX_US
 
@@ -56,24 +56,25 @@ struct rg_point {
 	const char *from;	/* only calls out of this module; NULL: any caller */
 };
 
-/* Opens a session; rg_close() ends it and frees @rg.  NULL is fine to close. */
+/* Opens a session; rg_close() ends it and frees @rg, and ignores NULL. */
 int rg_open(struct rg **rg);
 void rg_close(struct rg *rg);
 
 /*
- * Like rg_open(), and arms @points.  For points that are only recorded: one that
- * this kernel lacks is left out, and the ladder is printed without it.
- * Only what this process and its children do counts: other VMs may run on the host.
+ * Opens a session and arms @points, which must be points that are only recorded: a
+ * point that this kernel lacks is left out, and the ladder is printed without it.
+ * Only calls of this process and its children are recorded, as other VMs may run on
+ * the host.
  *
- * Call it once, before the harness forks a process for each case: to arm and
- * disarm takes a good part of a second per point on an emulated CPU.
+ * Call it once, before the harness forks a process for each case: arming and
+ * disarming take a good part of a second per point on an emulated CPU.
  */
 int rg_open_armed(struct rg **rg, const struct rg_point *points, size_t nr);
 
 /*
- * Has gates of these functions, "module:function", that no thread runs into, as long as the
- * process lives: others are armed there in microseconds.  One that this kernel lacks is left out.
- * To be called before the harness forks, as well.
+ * Keeps a gate at each of these functions, "module:function", which no thread hits, for the
+ * life of the process: further gates are then armed there in microseconds.  A function that
+ * this kernel lacks is left out.  To be called before the harness forks, as well.
  */
 void rg_keep(const char * const *symbols, size_t nr);
 
@@ -83,36 +84,37 @@ int rg_fd(struct rg *rg);
 /* Returns the gate's id. */
 int rg_arm(struct rg *rg, const struct rg_point *point);
 
-/* The same; at a point without tid and tgid, for this process and its children. */
+/* rg_arm(), but a point without tid and tgid is for this process and its children. */
 int rg_arm_ours(struct rg *rg, const struct rg_point *point);
 
+/* Waits for the @nth arrival at the gate; -ETIMEDOUT after @timeout_us. */
 int rg_wait(struct rg *rg, int gate, unsigned int nth,
 	    unsigned long long timeout_us);
 
-/* Waits until the gate holds no thread: each that was held has left it. */
+/* Waits until the gate holds no thread, that is, until each held thread has left it. */
 int rg_wait_left(struct rg *rg, int gate, unsigned long long timeout_us);
 
-/* Releases the threads that are held; later arrivals pass, or with rg_step() are held. */
+/* Both release the held threads; later arrivals pass, or, after rg_step(), are held. */
 int rg_release(struct rg *rg, int gate);
 int rg_step(struct rg *rg, int gate);
 
 int rg_status(struct rg *rg, int gate, struct rg_status *status);
 int rg_disarm(struct rg *rg, int gate);
 
-/* Puts @text into the record, as said by the calling thread now. */
+/* Puts @text into the record, as an event of the calling thread. */
 int rg_mark(struct rg *rg, const char *text);
 
 /*
- * Moves what the kernel has recorded into the session's log, and points @events
- * at the whole log, which stays valid until the next call for this session.
- * Returns how many there are.
+ * Moves the events that the kernel has recorded into the session's log, and points
+ * @events at the whole log, which stays valid until the next call for this session.
+ * Returns the number of events.
  */
 ssize_t rg_events(struct rg *rg, const struct rg_event **events);
 
-/* Drops the log so far: what comes is another ladder. */
+/* Drops the log so far: later events make a new ladder. */
 int rg_forget(struct rg *rg);
 
-/* The header of a thread's column.  Columns stand in the order of naming. */
+/* Sets the header of a thread's column.  Columns stand in the order of naming. */
 int rg_name_thread(struct rg *rg, pid_t tid, const char *name);
 
 /*
@@ -121,11 +123,11 @@ int rg_name_thread(struct rg *rg, pid_t tid, const char *name);
  */
 int rg_ladder(struct rg *rg, FILE *out);
 
-/* The same for events from elsewhere; names and labels are the session's. */
+/* Prints @events as a ladder, with the session's names and labels. */
 int rg_ladder_events(struct rg *rg, FILE *out, const struct rg_event *events,
 		     size_t nr);
 
-/* What the calling thread's last failed call failed on. */
+/* The message of the calling thread's last failed call. */
 const char *rg_strerror(void);
 
 /* gettid(2), which older C libraries lack. */

@@ -9,7 +9,7 @@
 #include "kselftest.h"
 #include "stress.h"
 
-/* scripts/stress goes by this when it says how long a host lived. */
+/* scripts/stress relies on this interval to say how long a host lived. */
 #define SAY_US	(500 * 1000)
 
 unsigned long long stress_now_us(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The loop of a "stress" case: a race that is waited for, not forced, for so many
- * seconds, and how often it showed.  It uses nothing of racegate.
+ * The loop of a "stress" case, which waits for a race for so many seconds instead of
+ * forcing it, and counts how often it showed.  It does not use racegate.
  *
  *	stress_begin(&stress, seconds);
  *	while (stress_goes_on(&stress)) {
@@ -17,25 +17,25 @@
 
 struct stress {
 	unsigned long tries, shown;
-	/* Of the host's clock. */
+	/* CLOCK_MONOTONIC of the host */
 	unsigned long long begin_us, end_us, say_us;
 };
 
-/* stress_begin - for @seconds of the host's time from now, after klog_mark() */
+/* stress_begin - start a loop of @seconds of the host's time; call klog_mark() before */
 void stress_begin(struct stress *stress, unsigned int seconds);
 
 /*
- * stress_goes_on - is there time left?  Says now and then how it goes, in a line
- * like the last: the host may die of the next try.
+ * stress_goes_on - is there time left?  Prints a line like stress_end()'s twice a
+ * second, since the host may die of the next try.
  */
 bool stress_goes_on(struct stress *stress);
 
-/* stress_count - one more try is over */
+/* stress_count - count one more try */
 void stress_count(struct stress *stress, bool shown);
 
 /*
- * stress_end - print "# stress: N of M tries in S s showed it".  Where no try did
- * and the kernel warned or oopsed nonetheless, one of them has.
+ * stress_end - print "# stress: N of M tries in S s showed it".  If no try was counted
+ * as showing the race, but the kernel warned or oopsed, N is 1.
  */
 void stress_end(struct stress *stress);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* KVM_RUN for tests that know how it has to end. */
+/* KVM_RUN for tests that expect one certain exit. */
 #ifndef VCPU_RUN_H
 #define VCPU_RUN_H
 
 #include "kvm_util.h"
 
 /*
- * vcpu_run_until - one KVM_RUN, which has to end with that ucall, UCALL_SYNC or UCALL_DONE
+ * vcpu_run_until - one KVM_RUN, which must end with the ucall @cmd, UCALL_SYNC or UCALL_DONE
  *
- * To be called by the thread that the vCPU belongs to.  Returns the ucall; where KVM_RUN
- * ends otherwise the test ends, with the guest's failed assertion if that is why.
+ * To be called by the vCPU's own thread.  Returns the ucall.  If KVM_RUN ends otherwise, the
+ * test fails, and prints the guest's failed assertion if there is one.
  */
 static inline struct ucall vcpu_run_until(struct kvm_vcpu *vcpu, uint64_t cmd)
 {

@@ -11,7 +11,7 @@
 
 #include "vm_stat.h"
 
-/* Of a VM's or a vCPU's descriptor; false if it has none of that name. */
+/* Reads a counter of a VM or vCPU; false if @fd has none of that name. */
 static bool vm_stat_by_fd(int fd, const char *name, uint64_t *value)
 {
 	struct kvm_stats_header header;
