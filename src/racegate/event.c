@@ -21,7 +21,7 @@ void rg_ring_free(struct rg_session *session)
 	kvfree(session->ring);
 }
 
-/* Time and number are given under the lock: the order of both is the same. */
+/* Callers hold ring_lock, so that times and sequence numbers have the same order. */
 static void rg_ring_put(struct rg_session *session, const struct rg_event *what)
 {
 	struct rg_event *slot = &session->ring[session->head % RG_RING_EVENTS];
@@ -46,7 +46,7 @@ static void rg_ring_put_lost(struct rg_session *session)
 	WRITE_ONCE(session->lost, 0);
 }
 
-/* The caller wakes the threads that wait for it; it has counters to set first. */
+/* The caller wakes the waiters itself, after it has updated its counters. */
 void rg_event_add(struct rg_session *session, const struct rg_event *what)
 {
 	unsigned long flags;
@@ -64,7 +64,7 @@ void rg_event_add(struct rg_session *session, const struct rg_event *what)
 	raw_spin_unlock_irqrestore(&session->ring_lock, flags);
 }
 
-/* The oldest record, which stays; callers hold the session's read_mutex. */
+/* Copies the oldest record, which stays; callers hold the session's read_mutex. */
 bool rg_event_peek(struct rg_session *session, struct rg_event *event)
 {
 	bool found;
@@ -79,7 +79,7 @@ bool rg_event_peek(struct rg_session *session, struct rg_event *event)
 	return found;
 }
 
-/* Takes the record that rg_event_peek() found; the same lock. */
+/* Removes the record that rg_event_peek() found; callers still hold read_mutex. */
 void rg_event_drop(struct rg_session *session)
 {
 	raw_spin_lock_irq(&session->ring_lock);

@@ -17,15 +17,15 @@
 #error "racegate needs a kernel with CONFIG_KPROBES and CONFIG_FUNCTION_TRACER"
 #endif
 
-/* How long to wait for threads that were let go to get the CPU. */
+/* The longest wait for released threads to get the CPU and leave our code. */
 #define RG_LEAVE_JIFFIES	(5 * HZ)
 
 static DEFINE_MUTEX(rg_probe_mutex);
 static LIST_HEAD(rg_probes);
 
 /*
- * A probe with a handler for afterwards is never optimized into a jump, and
- * tells ftrace that it may change where the call goes on.
+ * A probe with a post_handler is never optimized into a jump, and its ftrace_ops
+ * has FTRACE_OPS_FL_IPMODIFY: the pre_handler may change regs->ip.
  */
 static void rg_post_handler(struct kprobe *kp, struct pt_regs *regs,
 			    unsigned long flags)
@@ -33,9 +33,10 @@ static void rg_post_handler(struct kprobe *kp, struct pt_regs *regs,
 }
 
 /*
- * The module of that name, with a reference, or an error.
+ * Returns the module of that name, with a reference, or an error.
  *
- * Nothing that finds a module is exported to modules any more; sysfs does.
+ * find_module() is not exported to modules any more; the kset of sysfs leads to
+ * the module as well.
  */
 static struct module *rg_module_get(const char *name)
 {
@@ -45,7 +46,7 @@ static struct module *rg_module_get(const char *name)
 	if (!kobj)
 		return ERR_PTR(-ENOENT);
 	mod = container_of(kobj, struct module_kobject, kobj)->mod;
-	/* Not while it starts: what it does once is freed afterwards. */
+	/* A module that is still starting is no target: its init code is freed later. */
 	if (!mod || mod->state != MODULE_STATE_LIVE || !try_module_get(mod))
 		mod = ERR_PTR(-ENOENT);
 	kobject_put(kobj);
@@ -82,10 +83,10 @@ static int rg_probe_get_module(struct rg_probe *probe)
 }
 
 /*
- * The address of a function of a module that is in use, or NULL.  kallsyms finds it,
- * too, but looks among the names of the whole kernel first, on older kernels at one
- * after the other: on 5.10 in Bochs, a test of apicv-vcpu-creation took 12.1 s with
- * it, and takes 6.4 s.  On 6.1.192 there is no difference.
+ * Returns the address of a function of a module that is in use, or NULL.  kallsyms
+ * finds it, too, but searches the symbols of the whole kernel first, which older
+ * kernels do one by one: on 5.10 in Bochs, a test of apicv-vcpu-creation took 12.1 s
+ * with kallsyms and takes 6.4 s with this.  On 6.1.192 there is no difference.
  */
 static void *rg_module_function(struct module *mod, const char *function)
 {
@@ -100,8 +101,8 @@ static void *rg_module_function(struct module *mod, const char *function)
 }
 
 /*
- * Says where the probe is to be: at "FUNCTION", which is left to kallsyms, or at
- * "MODULE:FUNCTION", whose module is referred to from here on.
+ * Sets the place of the probe: "FUNCTION", which kallsyms looks up when the probe is
+ * registered, or "MODULE:FUNCTION"; the probe then holds a reference on the module.
  */
 static int rg_probe_locate(struct rg_probe *probe)
 {
@@ -134,7 +135,7 @@ static void rg_probe_free(struct rg_probe *probe)
 	kfree(probe);
 }
 
-/* The armed probe of that name, if there is one: the lookup of a name is slow. */
+/* Returns the probe of that name, or NULL.  It saves the slow lookup of the symbol. */
 static struct rg_probe *rg_probe_find(const char *symbol)
 {
 	struct rg_probe *probe;
@@ -146,8 +147,8 @@ static struct rg_probe *rg_probe_find(const char *symbol)
 }
 
 /*
- * Is the function one that the kernel keeps from kretprobes?  Its list is not
- * exported; on x86 it holds this one, which returns on the stack of another task.
+ * Does the kernel keep kretprobes off this function?  Its kretprobe_blacklist is not
+ * exported; on x86 it has one entry: __switch_to() returns on another task's stack.
  */
 static bool rg_probe_never_returns(const struct rg_probe *probe)
 {
@@ -159,11 +160,11 @@ static bool rg_probe_never_returns(const struct rg_probe *probe)
 
 /*
  * Registers the probe, disabled, and refuses a function on which another user
- * has a kprobe.  ftrace knows kprobes with a post_handler from those without by
- * that alone: if ours joined a kprobe that is armed, the kernel would look for it
- * in the wrong ftrace_ops, leave it armed for ever, and loop in kill_kprobe() when
- * the module goes.  Hence no post_handler before the list has been looked at;
- * kprobes that join later find it.
+ * has a kprobe.  The kernel chooses the ftrace_ops of a kprobe by whether it has a
+ * post_handler: if ours joined an armed kprobe that has none, the kernel would look
+ * for it in the wrong ftrace_ops, leave it armed for ever, and loop in kill_kprobe()
+ * when the module is unloaded.  So the post_handler is set only after register_kprobe(),
+ * and before the list of other kprobes is read; kprobes that join later see it.
  */
 static int rg_probe_register(struct rg_probe *probe)
 {
@@ -175,12 +176,12 @@ static int rg_probe_register(struct rg_probe *probe)
 	ret = register_kprobe(&probe->kp);
 	if (ret)
 		return ret;
-	/* A call goes on in the stub only from the entry, before the function. */
+	/* A call can be redirected to the stub only by ftrace, at the function's entry. */
 	ret = -EOPNOTSUPP;
 	if (!kprobe_ftrace(&probe->kp))
 		goto unregister;
 	probe->kp.post_handler = rg_post_handler;
-	/* Against register_kprobe() of another: one of the two sees the other. */
+	/* Pairs with a concurrent register_kprobe(): one of the two sees the other. */
 	smp_mb();
 	if (list_empty(&probe->kp.list))
 		return 0;
@@ -193,7 +194,7 @@ unregister:
 	return ret;
 }
 
-/* The probe at the symbol's address: one that is there, or a new, disabled one. */
+/* Returns the probe at the symbol's address: an existing one, or a new, disabled one. */
 static struct rg_probe *rg_probe_get(const char *symbol)
 {
 	struct rg_probe *probe, *other;
@@ -235,8 +236,9 @@ free:
 }
 
 /*
- * After a gate was taken off the probe: the last one takes the probe with it, and
- * that waits for all handlers.  Otherwise returns false: some may still see the gate.
+ * Called after a gate was taken off the probe.  If it was the last one, frees the probe,
+ * which waits for all handlers, and returns true.  Otherwise returns false: a handler
+ * may still see the gate.
  */
 static bool rg_probe_put(struct rg_probe *probe)
 {
@@ -291,7 +293,7 @@ static int rg_gate_attach(struct rg_gate *gate)
 		goto put;
 	}
 	gate->probe = probe;
-	/* First the gate, then the probe: no call is missed that comes after. */
+	/* First the gate, then the probe: every call that hits the probe finds the gate. */
 	list_add_tail_rcu(&gate->probe_link, &probe->gates);
 	if (kprobe_disabled(&probe->kp))
 		ret = enable_kprobe(&probe->kp);
@@ -324,7 +326,7 @@ static void rg_gate_free(struct rg_gate *gate)
 	kfree(gate);
 }
 
-/* Frees gates that are disarmed and not in use; are there any left? */
+/* Frees gates that are disarmed and not in use.  Returns true if others are left. */
 bool rg_gate_sweep(struct rg_session *session)
 {
 	struct rg_gate *gate, *next;
@@ -352,7 +354,7 @@ int rg_gate_arm(struct rg_session *session, struct rg_arm *arm)
 	ret = rg_arm_check(arm);
 	if (ret)
 		return ret;
-	/* As for kprobes of tracefs: a record has arguments of kernel functions. */
+	/* As kprobes of tracefs do: a record holds arguments of kernel functions. */
 	ret = security_locked_down(LOCKDOWN_KPROBES);
 	if (ret)
 		return ret;
@@ -408,7 +410,7 @@ void rg_gate_release(struct rg_gate *gate, bool stay_closed)
 	spin_unlock_irq(&gate->wq.lock);
 }
 
-/* The first half of disarming, which waits for nothing. */
+/* The first half of disarming, which never waits. */
 static void rg_gate_kill(struct rg_gate *gate)
 {
 	lockdep_assert_held(&gate->session->mutex);
@@ -418,25 +420,25 @@ static void rg_gate_kill(struct rg_gate *gate)
 	wake_up_all(&gate->session->wq);
 }
 
-/* No handler sees the gate any more: rg_gate_sweep() may have it. */
+/* No handler sees the gate any more: rg_gate_sweep() may free it. */
 static void rg_gate_unseen(struct rcu_head *rcu)
 {
 	struct rg_gate *gate = container_of(rcu, struct rg_gate, rcu);
 
-	/* After all that a handler did with it. */
+	/* Pairs with rg_gate_sweep(): orders all accesses of handlers before the free. */
 	smp_store_release(&gate->probe, NULL);
 }
 
 /*
- * The second: no thread comes in any more, and those inside leave.  That other
- * handlers may still look at the gate keeps its memory, not the caller: while
- * another gate stays there, disarming is to be as quick as arming.
+ * The second half of disarming: no further thread enters the gate, and those inside
+ * leave.  A handler that may still look at the gate delays the free of its memory, but
+ * not the caller: while the probe has another gate, disarming is as quick as arming.
  */
 static void rg_gate_bury(struct rg_gate *gate)
 {
 	unsigned long end = jiffies + RG_LEAVE_JIFFIES;
 
-	/* Not to be freed under us by another thread of the session. */
+	/* Keeps another thread of the session from freeing the gate. */
 	atomic_inc(&gate->users);
 	mutex_lock(&rg_probe_mutex);
 	gate->buried = true;
@@ -449,7 +451,7 @@ static void rg_gate_bury(struct rg_gate *gate)
 	}
 	mutex_unlock(&rg_probe_mutex);
 
-	/* Against rg_visit_enter(): either it sees a dead gate or we see it. */
+	/* Pairs with rg_visit_enter(): either it sees a dead gate or we see its count. */
 	smp_mb();
 	while (atomic_read_acquire(&gate->busy) && time_before(jiffies, end))
 		schedule_timeout_uninterruptible(1);
@@ -472,12 +474,12 @@ int rg_gate_disarm(struct rg_session *session, u32 id)
 	return 0;
 }
 
-/* For a session that has no other user any more; rg_gate_sweep() has all of it then. */
+/* For a session without other users.  Afterwards rg_gate_sweep() may free its gates. */
 void rg_gate_disarm_all(struct rg_session *session)
 {
 	struct rg_gate *gate;
 
-	/* All threads go on before anything waits for one of them. */
+	/* Release all threads before waiting for any one of them. */
 	mutex_lock(&session->mutex);
 	list_for_each_entry(gate, &session->gates, session_link)
 		if (!gate->dead)
@@ -487,7 +489,7 @@ void rg_gate_disarm_all(struct rg_session *session)
 	list_for_each_entry(gate, &session->gates, session_link)
 		if (!gate->buried)
 			rg_gate_bury(gate);
-	/* All closers wait for each other there: only if there is something to wait for. */
+	/* rcu_barrier() serializes all its callers: call it only if call_rcu() was used. */
 	if (session->deferred)
 		rcu_barrier();
 }

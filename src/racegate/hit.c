@@ -2,10 +2,10 @@
 /*
  * A call of a function that has gates.
  *
- * The probe's handler runs where nothing may sleep, and with preemption off: a
- * thread that were held there would block the CPU and each CPU that sends it an
- * interrupt and waits, as KVM does to kick vCPUs.  So the handler only sends the
- * call to a stub, which continues in the context of the function itself.
+ * The probe's handler runs with preemption off and must not sleep: a thread that was
+ * held there would block its CPU, and each CPU that sends it an IPI and waits, as KVM
+ * does to kick vCPUs.  So the handler only redirects the call to a stub, which runs in
+ * the context of the function itself.
  */
 #include <linux/ftrace.h>
 #include <linux/hrtimer.h>
@@ -18,7 +18,7 @@
 
 #include "internal.h"
 
-/* Callers are in an RCU read side. */
+/* Callers are in an RCU read-side critical section. */
 static bool rg_process_matches(const struct rg_arm *arm)
 {
 	if (!arm->tgid || arm->tgid == current->tgid)
@@ -40,7 +40,7 @@ static bool rg_gate_matches(const struct rg_gate *gate, unsigned long caller)
 	       rg_process_matches(arm);
 }
 
-/* Counts the hit; is it one to act on? */
+/* Counts the hit.  Returns true if the gate is to act on it. */
 static bool rg_gate_count(struct rg_gate *gate)
 {
 	const struct rg_arm *arm = &gate->arm;
@@ -71,7 +71,7 @@ static void rg_record(struct rg_gate *gate, u32 kind, u32 reason,
 	rg_event_add(gate->session, &event);
 }
 
-/* Waiters find the record and the count when they wake. */
+/* Waiters find the record and the count when they wake up. */
 static void rg_arrive(struct rg_gate *gate, u32 kind, const u64 *args)
 {
 	rg_record(gate, kind, RG_MISS_NONE, args);
@@ -93,7 +93,7 @@ static void rg_miss(struct rg_gate *gate, u32 reason, const u64 *args)
 	irq_work_queue(&gate->session->wake);
 }
 
-/* As far as this kernel can tell. */
+/* May the task sleep here?  Right only as far as this kernel counts preemption. */
 static bool rg_may_sleep(void)
 {
 	return !preempt_count() && !irqs_disabled() && !rcu_preempt_depth() &&
@@ -101,9 +101,9 @@ static bool rg_may_sleep(void)
 }
 
 /*
- * Not by jiffies, which stand still while the CPU that counts them has interrupts
- * off, and then run.  Nor does it matter if the task was about to sleep: it goes
- * on as if woken, and that is always right.
+ * The timeout is not in jiffies: they stand still while the CPU that counts them has
+ * interrupts off, and jump afterwards.  A task that was about to sleep goes on as if
+ * it had been woken; every sleeper has to cope with that.
  */
 static u32 rg_sleep(struct rg_gate *gate, unsigned int round)
 {
@@ -182,7 +182,7 @@ static void rg_visit_act(struct rg_visit *visit, const u64 *args)
 	}
 }
 
-/* Without its visit a call has no place to go on, nor a caller to fail to. */
+/* Without its visit the call's resume address is lost, and no caller can get an error. */
 static struct rg_visit *rg_visit_of_call(enum rg_visit_kind kind,
 					 unsigned long sp)
 {
@@ -194,7 +194,7 @@ static struct rg_visit *rg_visit_of_call(enum rg_visit_kind kind,
 	return visit;
 }
 
-/* The call is at the function's entry, by way of rg_entry_stub. */
+/* Called by rg_entry_stub, at the function's entry. */
 asmlinkage void rg_entry_hit(struct rg_frame *frame)
 {
 	u64 args[4] = { frame->di, frame->si, frame->dx, frame->cx };
@@ -202,13 +202,13 @@ asmlinkage void rg_entry_hit(struct rg_frame *frame)
 
 	visit = rg_visit_of_call(RG_VISIT_ENTRY,
 				 (unsigned long)(&frame->resume + 1));
-	/* Before anything sleeps: a stack dump reads it. */
+	/* Set before anything sleeps: a stack dump reads it. */
 	frame->resume = visit->resume;
 	rg_visit_act(visit, args);
 	rg_visit_end(visit);
 }
 
-/* The function has returned to rg_return_stub in place of its caller. */
+/* Called by rg_return_stub, to which the function returned in place of its caller. */
 asmlinkage void rg_return_hit(struct rg_frame *frame)
 {
 	u64 args[4] = { frame->ax };
@@ -222,7 +222,7 @@ asmlinkage void rg_return_hit(struct rg_frame *frame)
 	rg_visit_end(visit);
 }
 
-/* Puts the gate into the visit, which is made if there is none yet. */
+/* Adds the gate to *visit, which is created if it is NULL. */
 static void rg_admit(struct rg_gate *gate, struct rg_visit **visit,
 		     enum rg_visit_kind kind, struct pt_regs *regs,
 		     unsigned long resume, const u64 *args)
@@ -234,8 +234,8 @@ static void rg_admit(struct rg_gate *gate, struct rg_visit **visit,
 }
 
 /*
- * Where the call came from.  A function that ends in a jump to this one left it its own
- * return address, in place of which ours may stand.
+ * Returns the address that the call came from.  A function that tail-calls this one
+ * leaves its own return address on the stack, which rg_return_stub may have replaced.
  */
 static unsigned long rg_caller(const struct pt_regs *regs)
 {
@@ -265,7 +265,7 @@ int rg_pre_handler(struct kprobe *kp, struct pt_regs *regs)
 		if (!rg_gate_matches(gate, caller) || rg_visit_nested())
 			continue;
 		if (in_nmi()) {
-			/* Not even the record may be written here. */
+			/* ring_lock may not be taken in an NMI: no record, only a count. */
 			atomic_inc(&gate->missed);
 			continue;
 		}

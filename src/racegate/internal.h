@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the parts of racegate share: session.c (the device), gate.c (arming and
- * disarming), hit.c (a call of the function), visit.c (calls that are being
- * looked after), event.c (the record), stub.S (where a redirected call lands).
+ * Declarations that the parts of racegate share: session.c (the device), gate.c
+ * (arming and disarming), hit.c (a call of a gated function), visit.c (calls that
+ * are on their way through a stub), event.c (the record), stub.S (the code that a
+ * redirected call continues in).
  *
- * Locks: rg_probe_mutex, outside all others, for the probes and their lists of
- * gates, and rg_reap_mutex below it, so that a visit is ended once;
- * session->mutex for the session's list of gates; session->read_mutex for the
- * readers, alone; session->ring_lock and gate->wq.lock, innermost.  Letting go of
- * threads never takes the first: a thread that is held may own what an arming one
- * waits for, such as text_mutex.
+ * Locks: rg_probe_mutex, outermost, protects the probes and their lists of gates;
+ * rg_reap_mutex, below it, makes sure that a visit is ended once; session->mutex
+ * protects the session's list of gates; session->read_mutex, which nests with none
+ * but ring_lock, serializes readers; session->ring_lock and gate->wq.lock are
+ * innermost.  The release of threads never takes rg_probe_mutex: a held thread may
+ * own a lock, such as text_mutex, that the arming thread waits for.
  */
 #ifndef RACEGATE_INTERNAL_H
 #define RACEGATE_INTERNAL_H
@@ -28,7 +29,7 @@
 /* A probe on one address: all gates there share it. */
 struct rg_probe {
 	struct kprobe kp;
-	struct module *mod;		/* of the function, NULL: the kernel's */
+	struct module *mod;		/* the function's module; NULL: vmlinux */
 	char symbol[RG_SYMBOL_LEN];
 	struct list_head gates;		/* RCU */
 	struct list_head link;
@@ -36,8 +37,8 @@ struct rg_probe {
 
 struct rg_session {
 	struct mutex mutex;		/* for the three below */
-	struct list_head gates;		/* and those that wait for rg_gate_sweep() */
-	unsigned int nr_gates;		/* armed */
+	struct list_head gates;		/* with the dead ones, until rg_gate_sweep() */
+	unsigned int nr_gates;		/* the armed ones */
 	u32 last_id;
 	bool deferred;			/* a gate was left to RCU; rg_probe_mutex */
 
@@ -45,25 +46,25 @@ struct rg_session {
 	raw_spinlock_t ring_lock;
 	struct rg_event *ring;
 	unsigned int head, tail;	/* free running; head is written next */
-	u64 lost;			/* since the last that fitted */
+	u64 lost;			/* records since the last one that fitted */
 	u64 seq;
 
 	wait_queue_head_t wq;		/* for readers and for RG_WAIT */
-	struct irq_work wake;		/* waking is not possible everywhere */
-	struct list_head orphan;	/* closed while a call was still out */
+	struct irq_work wake;		/* for contexts that cannot wake a task */
+	struct list_head orphan;	/* in the list of closed sessions */
 };
 
 struct rg_gate {
 	struct rg_session *session;
-	struct rg_probe *probe;		/* NULL: rg_gate_sweep() may have it */
+	struct rg_probe *probe;		/* NULL: rg_gate_sweep() may free the gate */
 	struct list_head probe_link;	/* RCU */
 	struct list_head session_link;
 	struct rg_arm arm;
-	struct module *from;		/* whose calls are hits, NULL: all calls are */
+	struct module *from;		/* only calls from it are hits; NULL: all are */
 	struct rcu_head rcu;
 
 	bool dead;			/* disarmed */
-	bool buried;			/* and taken off its probe */
+	bool buried;			/* taken off its probe */
 	bool open;			/* released */
 	unsigned int round;		/* +1 at every release */
 	wait_queue_head_t wq;		/* threads held here */
@@ -76,7 +77,7 @@ struct rg_gate {
 	atomic_t busy;			/* visits that are in our code now */
 };
 
-/* In how many gates one call can be, at most. */
+/* The highest number of gates that can hold one call. */
 #define RG_VISIT_GATES	4
 
 enum rg_visit_kind {
@@ -85,21 +86,21 @@ enum rg_visit_kind {
 	RG_VISIT_SELF,			/* racegate's own work for a thread */
 };
 
-/* One call on its way through a stub, or whose return is awaited. */
+/* A call on its way through a stub, or one whose return is awaited. */
 struct rg_visit {
-	struct task_struct *task;	/* what claims it; the others' to leave alone */
+	struct task_struct *task;	/* the owner, which alone uses the other fields */
 	enum rg_visit_kind kind;
 	bool inside;			/* in our code, not in the function */
 	u8 context;			/* while inside: see visit.c */
-	unsigned long sp;		/* where the return address lies */
-	unsigned long resume;		/* where to go on after the stub */
-	u64 order;			/* of two in one place, the later has more */
+	unsigned long sp;		/* the place of the return address */
+	unsigned long resume;		/* the address to jump to after the stub */
+	u64 order;			/* of two visits with one sp, the later has more */
 	unsigned int nr_gates;
 	struct rg_gate *gates[RG_VISIT_GATES];
 	unsigned int rounds[RG_VISIT_GATES];
 };
 
-/* What the stubs push, lowest address first. */
+/* The registers that the stubs push, lowest address first. */
 struct rg_frame {
 	unsigned long r11, r10, r9, r8, ax, cx, dx, si, di;
 	unsigned long resume;

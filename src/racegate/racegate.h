@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * racegate: stop chosen threads at chosen points of the kernel, for a bounded
- * time, and record what passed there.
+ * time, and record the threads that pass there.
  *
  * An open file of /dev/racegate is a session.  A session has gates; a gate
  * stands at the entry or at the return of one function.  Closing the session,
  * also by the death of its owner, disarms its gates and lets go of everything
  * that they hold.
  *
- * read(2) takes whole struct rg_event records, oldest first, and poll(2) says
- * when there are any.  A record that could not be copied out is read again the
- * next time.  What did not fit into the session's ring is counted in a record of
- * its own, RG_EV_LOST, where it is missing.
+ * read(2) takes whole struct rg_event records, oldest first, and poll(2) reports
+ * POLLIN when there are any.  A record that could not be copied out is read again
+ * the next time.  Records that did not fit into the session's ring are counted in
+ * an RG_EV_LOST record, which stands in their place.
  *
- * read(2) and every ioctl fail with EBUSY if the calling thread is in more gated
- * calls at once, together with a few others, than racegate has slots for.
+ * read(2) and every ioctl fail with EBUSY if the calling thread, and the few that
+ * share its slots, are in more gated calls at once than there are slots.
  */
 #ifndef RACEGATE_H
 #define RACEGATE_H
@@ -34,12 +34,12 @@
 /* rg_arm.where */
 enum {
 	RG_ENTRY,		/* before the first instruction of the function */
-	RG_RETURN,		/* after its last, before the caller goes on */
+	RG_RETURN,		/* after its return, before the caller goes on */
 };
 
 /* rg_arm.action */
 enum {
-	RG_RECORD,		/* record that a thread passed */
+	RG_RECORD,		/* record the passing thread */
 	RG_HOLD_SLEEP,		/* let it sleep; other threads use the CPU */
 	RG_HOLD_SPIN,		/* let it spin, in the context that it is in */
 };
@@ -52,42 +52,42 @@ enum {
  * Calls that racegate makes itself while it works for a thread are no hits, nor is
  * a call in interrupt context if @tid or @tgid is given.
  * Hits 1 to @skip do nothing, nor do those after @max_hits more.  With @from only
- * calls that come straight out of the code of that module are hits: a lock that KVM
- * takes, and not the same lock taken by what KVM calls.
+ * calls made directly by the code of that module are hits: a lock that KVM takes, and
+ * not the same lock taken by a function that KVM calls.
  *
- * RG_ARM_CHILDREN takes in the children of @tgid, as they are at the time of the call.
+ * RG_ARM_CHILDREN includes the processes that are children of @tgid when they call.
  *
- * RG_HOLD_SLEEP is for places where the kernel may sleep.  A thread that plainly
- * may not (interrupts off, preemption off where the kernel counts it, an RCU
- * read side where it is counted) is not held, and RG_EV_MISSED says so.  Where a
- * kernel does not count preemption a spinlock cannot be seen: hold with
- * RG_HOLD_SPIN below one.  A thread that is about to sleep (its state is not
- * TASK_RUNNING any more) comes out of RG_HOLD_SLEEP as if something had woken it.
+ * RG_HOLD_SLEEP is for places where the kernel may sleep.  A thread that is seen to be
+ * in atomic context (interrupts off, preemption off, an RCU read-side critical section)
+ * is not held, and an RG_EV_MISSED is recorded.  A kernel that does not count preemption
+ * cannot tell that a spinlock is held: use RG_HOLD_SPIN under one.  A thread that is
+ * about to sleep (its state is not TASK_RUNNING any more) leaves RG_HOLD_SLEEP as if it
+ * had been woken.
  *
  * Spinning with interrupts disabled stalls every CPU that waits for this one to
  * acknowledge an IPI, e.g. for a TLB shootdown.  Up to four gates may hold one call
- * in turn, each for its own time.
+ * in turn, each until its own timeout.
  *
  * A gate keeps the module of its function from being unloaded, and livepatch from
- * replacing the function; a function that is livepatched takes no gate.  While a
- * gate at a return waits for it, the stack of that thread cannot be unwound past
- * the function.
+ * replacing the function; a livepatched function takes no gate.  From the call of a
+ * function with an RG_RETURN gate until its return, the stack of the thread cannot be
+ * unwound past the function.
  *
- * Somebody else's kprobe on the function (tracefs, perf, bpftrace) that is there
- * first is an error: two kinds of kprobes on one function break the kernel's record
- * of them.  One that comes after the gate works, and each may go first.
+ * If another user (tracefs, perf, bpftrace) already has a kprobe on the function,
+ * RG_ARM fails: kprobes with and without a post_handler on one function break the
+ * kernel's record of them.  A kprobe that is set after the gate works, and the two may
+ * be removed in any order.
  *
- * The first gate on a function changes the code of the kernel, which takes
- * milliseconds (in an emulator, up to a second).  While it stays, others are armed and
- * disarmed there in microseconds, with no change of code, also by a thread for itself
- * right before it makes the call.
+ * The first gate on a function patches the kernel's code, which takes milliseconds (in
+ * an emulator, up to a second).  While it stays, others are armed and disarmed there in
+ * microseconds, without patching; a thread may arm one for itself right before it makes
+ * the call.
  *
- * Errors: ENOENT no such function, or no module @from; EOPNOTSUPP a gate cannot stand
- * there, as the compiler put no call to ftrace into the function; EINVAL a field is
- * invalid, or the symbol is on the blacklist of kprobes or, for RG_RETURN, of
- * kretprobes; EBUSY another kprobe or a livepatch is on the function, or
- * kernel.ftrace_enabled is 0;
- * EPERM the kernel is locked down to confidentiality; ENOSPC RG_MAX_GATES are armed.
+ * Errors: ENOENT no such function, or no module @from; EOPNOTSUPP the compiler put no
+ * call to ftrace into the function; EINVAL a field is invalid, or the symbol is on the
+ * blacklist of kprobes or, for RG_RETURN, of kretprobes; EBUSY another kprobe or a
+ * livepatch is on the function, or kernel.ftrace_enabled is 0; EPERM the kernel is
+ * locked down to confidentiality; ENOSPC RG_MAX_GATES are armed.
  */
 #define RG_ARM_CHILDREN		(1U << 0)
 
@@ -98,17 +98,17 @@ struct rg_arm {
 	__s32 tid;		/* in the initial pid namespace; 0: any */
 	__s32 tgid;		/* the same for a process; 0: any */
 	__u32 skip;
-	__u32 max_hits;		/* 0: no end */
+	__u32 max_hits;		/* 0: no limit */
 	__u64 timeout_us;	/* how long one thread is held; 0 for RG_RECORD */
 	__u32 gate;		/* out: its id, from 1, never used again */
 	__u32 flags;		/* RG_ARM_CHILDREN, with @tgid */
 	__u32 reserved[2];	/* 0 */
-	char from[RG_MODULE_LEN];	/* a module, as in "kvm_amd"; "": any caller */
+	char from[RG_MODULE_LEN];	/* a module such as "kvm_amd"; "": any caller */
 };
 
 /*
- * RG_WAIT: until the gate has seen @nth arrivals: threads that it holds or has
- * held, or, of RG_RECORD and of a gate that was released, that passed it.
+ * RG_WAIT: wait until the gate has seen @nth arrivals.  A thread arrives when the gate
+ * holds it, or passes it because it has RG_RECORD or was released.
  *
  * Errors: ETIMEDOUT; ENOENT no such gate; ECANCELED it was disarmed meanwhile;
  * EINTR.  The out fields are also valid after ETIMEDOUT.
@@ -116,7 +116,7 @@ struct rg_arm {
 struct rg_wait {
 	__u32 gate;
 	__u32 nth;		/* from 1 */
-	__u64 timeout_us;	/* at most RG_SLEEP_MAX_US; 0: only look */
+	__u64 timeout_us;	/* at most RG_SLEEP_MAX_US; 0: do not wait */
 	__u32 arrivals;		/* out */
 	__u32 held;		/* out: threads held now */
 	__u32 missed;		/* out: see struct rg_status */
@@ -124,7 +124,7 @@ struct rg_wait {
 	__u32 reserved[2];
 };
 
-/* RG_RELEASE: let go of the threads held.  Later ones pass, and are recorded. */
+/* RG_RELEASE: release the held threads.  Later ones pass, and are recorded. */
 #define RG_RELEASE_STAY_CLOSED	(1U << 0)	/* later ones are held again */
 
 struct rg_release {
@@ -139,24 +139,24 @@ struct rg_status {
 	__u32 held;		/* out: threads held now */
 	__u64 hits;		/* out */
 	__u32 arrivals;		/* out */
-	__u32 timeouts;		/* out: holds that ended by their time */
+	__u32 timeouts;		/* out: holds that ended by their timeout */
 	__u32 killed;		/* out: holds that ended by a fatal signal */
-	__u32 missed;		/* out: should have acted and could not */
+	__u32 missed;		/* out: hits on which the gate could not act */
 	__u32 reserved[4];
 };
 
 /*
- * RG_DISARM: let go of the threads held, and remove the gate.  On return no
- * thread is stopped by it any more; a call that was under way may still be recorded.
+ * RG_DISARM: release the held threads, and remove the gate.  On return it holds no
+ * thread any more; a call that was under way may still be recorded.
  */
 struct rg_disarm {
 	__u32 gate;
 	__u32 reserved[3];
 };
 
-/* RG_MARK: put a record of the caller's own between the others. */
+/* RG_MARK: add a record of the caller's own to the ring. */
 struct rg_mark {
-	__u32 id;		/* comes back in rg_event.gate */
+	__u32 id;		/* returned in rg_event.gate */
 	__u32 reserved[3];
 };
 
@@ -172,7 +172,7 @@ struct rg_mark {
 enum {
 	RG_EV_ARRIVE = 1,	/* passed at the entry */
 	RG_EV_RETURN,		/* passed at the return */
-	RG_EV_HELD,		/* is held from here on; rg_event.where says where */
+	RG_EV_HELD,		/* held from here on, at rg_event.where */
 	RG_EV_RELEASE,		/* goes on: released, disarmed, or session closed */
 	RG_EV_TIMEOUT,		/* goes on: it was not released in time */
 	RG_EV_KILLED,		/* goes on: a fatal signal is pending */
@@ -184,8 +184,8 @@ enum {
 /* rg_event.reason, of RG_EV_MISSED */
 enum {
 	RG_MISS_NONE,
-	RG_MISS_ATOMIC,		/* it must not sleep there */
-	RG_MISS_BUSY,		/* no slot was free to remember it in */
+	RG_MISS_ATOMIC,		/* the thread must not sleep there */
+	RG_MISS_BUSY,		/* no slot was free for the call */
 };
 
 struct rg_event {

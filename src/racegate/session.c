@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/racegate: sessions, and what they are asked for.
+ * /dev/racegate: sessions and their system calls.
  */
 #include <linux/capability.h>
 #include <linux/fs.h>
@@ -16,12 +16,12 @@
 #include "internal.h"
 
 /*
- * A thread that spins with interrupts off keeps the news of its arrival on its
- * own CPU; a thread that waits for it looks this often.
+ * A held thread that spins with interrupts off delays the irq_work that wakes
+ * waiters; they check for its arrival this often.
  */
 #define RG_LOOK_NS	(20 * NSEC_PER_MSEC)
 
-/* Sessions that were closed while a call was still out. */
+/* Closed sessions, each until its last call has returned. */
 static DEFINE_MUTEX(rg_orphans_mutex);
 static LIST_HEAD(rg_orphans);
 
@@ -30,7 +30,7 @@ static void rg_session_wake(struct irq_work *work)
 	struct rg_session *session = container_of(work, struct rg_session, wake);
 	struct rg_visit *self = rg_visit_new(RG_VISIT_SELF, 0, 0);
 
-	/* Waking may call a function with a gate, and that would wake again. */
+	/* Waking may call a gated function, which would wake again: be a visit. */
 	if (!self)
 		return;
 	rg_visit_enter(self);
@@ -45,7 +45,7 @@ static void rg_session_free(struct rg_session *session)
 	kfree(session);
 }
 
-/* Frees the orphans whose last call has come back. */
+/* Frees the orphans whose last call has returned. */
 static void rg_orphans_sweep(void)
 {
 	struct rg_session *session, *next;
@@ -105,8 +105,8 @@ static int rg_release(struct inode *inode, struct file *file)
 }
 
 /*
- * Waits until @done says so, @us are over, or a signal comes.  Not by jiffies:
- * the CPU that counts them may be the one with interrupts off.
+ * Waits until @done returns true, @us have passed, or a signal arrives.  The timeout
+ * is not in jiffies: the CPU that counts them may have interrupts off.
  */
 static int rg_wait_until(struct rg_session *session, u64 us,
 			 bool (*done)(const void *arg), const void *arg)
@@ -391,8 +391,8 @@ static int __init rg_init(void)
 }
 
 /*
- * No session is open and no visit is out, as both hold the module.  But the thread
- * that made the last one may still have some instructions of ours to go.
+ * No session is open and no visit exists, as both hold a reference on the module.  But
+ * the thread that ended the last visit may still run a few instructions of the module.
  */
 static void __exit rg_exit(void)
 {

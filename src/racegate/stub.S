@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where a redirected call goes on.  Both stubs save what a function may change
- * and its caller may still need, let C do the work, and jump to where the C code
- * has put into the frame's resume slot.
+ * The stubs that redirected calls continue in.  Both save the registers that a C
+ * function may change, call C code, restore them, and jump to the address that the C
+ * code has put into the frame's resume slot.
  */
 #include <linux/linkage.h>
 #include <linux/version.h>
 #include <asm/unwind_hints.h>
 
-/* Before v5.7 and before the return thunks: plain instructions. */
+/* Kernels before v5.7, and those without return thunks, lack these macros. */
 #ifndef RET
 #define RET ret
 #endif
@@ -18,14 +18,14 @@
 #define SYM_INNER_LABEL(name, linkage) .globl name; name:
 #endif
 
-/* End of what can be unwound. */
+/* The hint that unwinding ends here. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 #define RG_UNWIND_END UNWIND_HINT_UNDEFINED
 #else
 #define RG_UNWIND_END UNWIND_HINT_EMPTY
 #endif
 
-/* Both are reached by a return instruction, and need no landing pad. */
+/* Both stubs are reached by a return instruction, and need no ENDBR. */
 #ifdef CONFIG_X86_KERNEL_IBT
 #define RG_NOENDBR ANNOTATE_NOENDBR
 #else
@@ -34,7 +34,7 @@
 
 	.text
 
-/* struct rg_frame; the resume slot is pushed already. */
+/* Pushes struct rg_frame, whose resume slot is on the stack already. */
 .macro rg_call function
 	pushq	%rdi
 	pushq	%rsi
@@ -56,14 +56,14 @@
 	popq	%rdx
 	popq	%rsi
 	popq	%rdi
-	/* To the resume address. */
+	/* Jumps to the resume address. */
 	RET
 .endm
 
 /*
- * In place of the function's first instruction after its call to ftrace, with
- * the stack as it is there.  With the resume address on the stack it looks, to
- * an unwinder of a thread that is held, as if the function had called us.
+ * Runs in place of the function's first instruction after its call to ftrace, with
+ * the stack as it is there.  As the resume address is on the stack, an unwinder takes
+ * the stub for a callee of the function.
  */
 SYM_CODE_START(rg_entry_stub)
 	UNWIND_HINT_FUNC
@@ -74,9 +74,9 @@ SYM_CODE_START(rg_entry_stub)
 SYM_CODE_END(rg_entry_stub)
 
 /*
- * In place of the function's caller.  The push puts the resume address where the
- * function's return address was.  An unwinder that finds our address as a return
- * address looks at the byte before it.
+ * The function returns here in place of its caller.  The push makes the resume slot of
+ * the place that held the function's return address.  The nop is for unwinders, which
+ * look up a return address by the byte before it.
  */
 SYM_CODE_START(rg_return_stub_start)
 	RG_UNWIND_END

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Visits: a fixed table, as nothing can be allocated where a probe may hit.
+ * Visits: a fixed table, as no memory can be allocated where a probe may hit.
  *
  * A task finds its visits by its own task_struct and, as calls nest, by the
  * place of the return address on its stack.  A slot is claimed without a lock;
- * from then on only the task that claimed it reads or writes the rest.
+ * from then on only the task that claimed it reads or writes its other fields.
  */
 #include <linux/hash.h>
 #include <linux/module.h>
@@ -22,13 +22,13 @@ static struct rg_visit rg_visits[1 << RG_BUCKET_BITS][RG_BUCKET_SLOTS];
 static atomic64_t rg_visit_order;
 static DEFINE_MUTEX(rg_reap_mutex);
 
-/* The slots that the current task may use, shared with a few others. */
+/* The slots that the current task shares with the other tasks of its hash bucket. */
 static struct rg_visit *rg_bucket(void)
 {
 	return rg_visits[hash_ptr(current, RG_BUCKET_BITS)];
 }
 
-/* An interrupt on top of a visit is not part of it. */
+/* An interrupt in the middle of a visit is not part of it. */
 static u8 rg_context(void)
 {
 	if (hardirq_count())
@@ -36,7 +36,7 @@ static u8 rg_context(void)
 	return in_serving_softirq() ? 1 : 0;
 }
 
-/* The module stays while a visit lasts: the visitor comes back to its code. */
+/* A visit holds a reference on the module: the visitor comes back to its code. */
 struct rg_visit *rg_visit_new(enum rg_visit_kind kind, unsigned long sp,
 			      unsigned long resume)
 {
@@ -54,7 +54,7 @@ struct rg_visit *rg_visit_new(enum rg_visit_kind kind, unsigned long sp,
 		visit->resume = resume;
 		visit->order = atomic64_inc_return(&rg_visit_order);
 		visit->nr_gates = 0;
-		/* Interrupts look for it by this. */
+		/* The last field: an interrupt of this task may look for the visit. */
 		WRITE_ONCE(visit->sp, sp);
 		return visit;
 	}
@@ -69,7 +69,7 @@ struct rg_visit *rg_visit_find(enum rg_visit_kind kind, unsigned long sp)
 		if (READ_ONCE(visit->task) != current || visit->sp != sp ||
 		    visit->kind != kind)
 			continue;
-		/* A tail call uses its caller's place on the stack again. */
+		/* A tail call has its caller's place on the stack. */
 		if (!found || visit->order > found->order)
 			found = visit;
 	}
@@ -93,7 +93,7 @@ void rg_visit_enter(struct rg_visit *visit)
 
 	for (i = 0; i < visit->nr_gates; i++)
 		atomic_inc(&visit->gates[i]->busy);
-	/* Against rg_gate_bury(): either it sees us or we see a dead gate. */
+	/* Pairs with rg_gate_bury(): either it sees our count or we see a dead gate. */
 	smp_mb__after_atomic();
 	visit->context = rg_context();
 	WRITE_ONCE(visit->inside, true);
@@ -106,8 +106,8 @@ void rg_visit_end(struct rg_visit *visit)
 	unsigned int i;
 
 	/*
-	 * First, so that the module can be removed as soon as no thread is busy.
-	 * The few instructions that are left are waited for by its exit.
+	 * Done first, so that the module can be removed as soon as no thread is busy.
+	 * rg_exit() waits for the end of this function.
 	 */
 	module_put(THIS_MODULE);
 	for (i = 0; i < visit->nr_gates; i++) {
@@ -120,7 +120,7 @@ void rg_visit_end(struct rg_visit *visit)
 	WRITE_ONCE(visit->sp, 0);
 	if (visit->kind == RG_VISIT_RETURN)
 		put_task_struct(task);
-	/* The next one finds the slot as it is left here. */
+	/* Pairs with the cmpxchg() of the next owner, which finds the slot cleared. */
 	smp_store_release(&visit->task, NULL);
 }
 
@@ -139,9 +139,9 @@ bool rg_visit_nested(void)
 }
 
 /*
- * Ends the visits of tasks that died inside of the function: its return will
- * never come.  Such a task has given back its stack.  One reaper at a time: two
- * would end the same visit.
+ * Ends the visits of tasks that died inside a gated function, which never returns
+ * then.  Such a task has freed its stack.  rg_reap_mutex keeps two reapers from ending
+ * the same visit.
  */
 void rg_visit_reap(void)
 {
@@ -149,7 +149,7 @@ void rg_visit_reap(void)
 	struct task_struct *task;
 
 	mutex_lock(&rg_reap_mutex);
-	/* A task whose visit we see here may end it, but is not freed before. */
+	/* A task whose visit is seen here may end it, but RCU delays the task's free. */
 	rcu_read_lock();
 	for (visit = rg_visits[0];
 	     visit < rg_visits[ARRAY_SIZE(rg_visits)]; visit++) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Does KVM work? Creates a VM with one vCPU in real mode, which computes a sum
- * that it is given, sends it out of a port, and halts.
+ * Test whether KVM works: create a VM with one vCPU in real mode, which adds two
+ * numbers, writes the sum to an I/O port, and halts.
  *
  * usage: tinyvm [--hold]
  *
- *	--hold	stay, with the VM open, until a signal: for tests of what must
- *		not be done while a VM exists
+ *	--hold	keep the VM open until a signal arrives: for tests of actions that
+ *		a host has to refuse while a VM exists
  *
- * Prints what did not work, and where. Exit codes: 0 the VM ran; 1 it did not.
+ * Prints the step that failed, and its error. Exit codes: 0 the VM ran; 1 it did not.
  */
 #include <err.h>
 #include <errno.h>
@@ -44,7 +44,7 @@ static int try_ioctl(int fd, unsigned long request, void *arg, const char *name)
 	return ret;
 }
 
-/* What KVM_RUN must end with. */
+/* Runs the vCPU up to an exit, which must have the given reason. */
 static void run_until(int vcpu, struct kvm_run *run, uint32_t reason, const char *name)
 {
 	while (ioctl(vcpu, KVM_RUN, NULL) < 0) {
