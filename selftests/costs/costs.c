@@ -8,11 +8,11 @@
  * Prints a line for each path:
  *	cost PATH MINIMUM MEDIAN ROUNDS
  *	cost PATH - REASON		this host has no such path
- * MINIMUM is the fewest ticks of the TSC that SAME rounds had, or the fewest if no number
- * of ticks was had by so many, and MEDIAN is the median; both are less the cost of
- * reading the TSC.
+ * MINIMUM is the smallest number of TSC ticks that at least SAME rounds took, or the
+ * smallest of all if there is none; MEDIAN is the median.  The cost of reading the TSC is
+ * subtracted from both.
  *
- * Exit status: 0; 1 if a path could not be measured.
+ * Exit status: 0, or 1 if a path could not be measured.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,13 +39,13 @@ static const struct path paths[] = {
 	{ "nested: L2 to L0 and back", measure_nested_exit_to_l0 },
 };
 
-/* A result of the process that measures. */
+/* The result of the process that measures a path. */
 struct outcome {
 	struct sample sample;
 	char why[160];
 };
 
-/* A number that so many rounds have is no accident of one. */
+/* So many rounds with the same number of ticks are no coincidence. */
 #define SAME		5
 
 static int by_ticks(const void *a, const void *b)
@@ -55,7 +55,7 @@ static int by_ticks(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Of rounds that are sorted. */
+/* MINIMUM; the rounds must be sorted. */
 static uint64_t fewest(const struct sample *sample)
 {
 	unsigned int i;

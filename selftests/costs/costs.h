@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The program costs: the cost of a path through KVM, in ticks of the TSC.  On a host whose
- * TSC counts instructions (scripts/lab/host-run --icount) those are instructions.
+ * The program costs measures the cost of paths through KVM, in ticks of the TSC.  On a host
+ * whose TSC counts instructions (scripts/lab/host-run --icount) a tick is an instruction.
  */
 #ifndef COSTS_H
 #define COSTS_H
@@ -11,7 +11,7 @@
 #include "kvm_util.h"
 #include "processor.h"
 
-/* As often a path is gone through. */
+/* How often a path is run. */
 #define ROUNDS		256
 
 /* struct sample - the ticks of each round */
@@ -20,7 +20,7 @@ struct sample {
 	unsigned int nr;
 };
 
-/* sample_add - one more round is over, which began at @begin */
+/* sample_add - add a round that began at @begin and is over now */
 static inline void sample_add(struct sample *sample, uint64_t begin)
 {
 	uint64_t end = rdtsc();
@@ -30,20 +30,20 @@ static inline void sample_add(struct sample *sample, uint64_t begin)
 }
 
 /*
- * struct path - one of those that are measured
- * @name: in the output
- * @measure: fills the sample; returns NULL, or why this host has no such path.  It runs in
- *	a process of its own, and may leave its VM.
+ * struct path - a path that is measured
+ * @name: its name in the output
+ * @measure: fills the sample; returns NULL, or the reason why this host has no such path.
+ *	It runs in a process of its own, and need not free its VM.
  */
 struct path {
 	const char *name;
 	const char *(*measure)(struct sample *sample);
 };
 
-/* Guests have a sample of their own. */
+/* The sample that guest code fills; see vm_sample(). */
 extern struct sample guest_sample;
 
-/* vm_sample - run the one vCPU of a guest until GUEST_DONE(), and take over its sample */
+/* vm_sample - run the VM's only vCPU until GUEST_DONE(), and copy the guest's sample */
 void vm_sample(struct kvm_vm *vm, struct kvm_vcpu *vcpu, struct sample *sample);
 
 /* run_to_io - KVM_RUN, which must end with an access to a port */

@@ -16,7 +16,7 @@
 #define PORT		0x80
 #define VECTOR		0x55
 
-/* To run a vCPU for the first time takes long. */
+/* Fewer rounds for the first KVM_RUN of a vCPU, each of which needs a new VM. */
 #define NEW_ROUNDS	128
 
 struct sample guest_sample;
@@ -116,15 +116,15 @@ static void *run_for_ever(void *arg)
 	struct kvm_vcpu *vcpu = arg;
 
 	ioctl(vcpu->fd, KVM_RUN, NULL);
-	/* A process ends with its threads. */
+	/* _exit() ends the other thread, too. */
 	fprintf(stderr, "KVM_RUN ends: exit reason %u\n", vcpu->run->exit_reason);
 	_exit(1);
 }
 
 /*
- * On one CPU, the vCPU's thread goes before this one: it runs as soon as it is woken, until
- * it blocks again.  One round is KVM_SIGNAL_MSI with all that: the wake-up, the interrupt, the
- * HLT, and two switches of threads.
+ * On one CPU, the vCPU's thread has priority over this one: it runs as soon as it is woken,
+ * until it blocks again.  One round is KVM_SIGNAL_MSI with the wake-up, the interrupt, the HLT
+ * and two context switches.
  */
 const char *measure_block_and_wake(struct sample *sample)
 {
@@ -164,13 +164,13 @@ const char *measure_block_and_wake(struct sample *sample)
 }
 
 /*
- * Each in a VM of its own: the cost may depend on the number of vCPUs.  It is the second of
- * that VM, since the first has KVM change memslots, on Intel for the APIC access page, and wait for
- * SRCU: time that passes, and no work of the path.
+ * Each round creates the second vCPU of a new VM: the cost may depend on the number of vCPUs,
+ * and for the first one KVM changes memslots, on Intel for the APIC access page, and waits for
+ * SRCU, which takes time but is no work of the path.
  *
- * Each VM stays.  vmalloc(), which gives the vCPU its FPU state, takes the first hole that fits,
- * and the holes are those that the modules left: if a VM goes, the next gets the same one, and
- * round after round takes one number in one host, and another in the next.
+ * The VMs are kept.  vmalloc(), which allocates the vCPU's FPU state, takes the first hole that
+ * fits, and loading the modules leaves different holes in each host: if VMs were freed, each
+ * round would get the same hole, and the result would depend on the host.
  */
 const char *measure_create_vcpu(struct sample *sample)
 {

@@ -10,11 +10,11 @@
 #include "costs.h"
 #include "gpc_facts.h"
 
-/* 6.9 has these, and the headers of the library lack them. */
+/* New in 6.9; the library's headers are older. */
 #define XEN_SHARED_INFO_HVA		0x6	/* KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA */
 #define XEN_CONFIG_SHARED_INFO_HVA	0x100	/* KVM_XEN_HVM_CONFIG_... */
 
-/* At GPA, a page that is there on the host already, and not yet for the guest, each time. */
+/* Each round touches a page at GPA that is present on the host, but not mapped for the guest. */
 static void guest_touches(void)
 {
 	volatile char *memory = (char *)GPA;
@@ -29,7 +29,7 @@ static void guest_touches(void)
 	GUEST_DONE();
 }
 
-/* A guest that has touched ROUNDS pages; returns where they are. */
+/* Runs a guest that touches ROUNDS pages; returns their address on the host. */
 static char *touched_memory(struct sample *sample)
 {
 	struct kvm_vcpu *vcpu;
@@ -51,7 +51,7 @@ const char *measure_page_fault(struct sample *sample)
 	return NULL;
 }
 
-/* One page each time: the mmu_notifier, and the zap of its SPTE. */
+/* Each round discards one page: the mmu_notifier, and, if the guest has it, the zap of its SPTE. */
 static void take_away(struct sample *sample, char *memory)
 {
 	uint64_t begin;
@@ -72,7 +72,7 @@ const char *measure_invalidation(struct sample *sample)
 	return NULL;
 }
 
-/* The same of memory of the process that no memslot has. */
+/* Discards memory of the process that is in no memslot. */
 const char *measure_invalidation_elsewhere(struct sample *sample)
 {
 	struct sample faults;
@@ -92,12 +92,12 @@ struct replaced {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
 	int memfd;
-	int page;		/* of the memfd, that is there now */
-	char *pages;		/* of the memfd */
+	int page;		/* the page of the memfd that is in the slot now */
+	char *pages;		/* a mapping of the memfd */
 	char *guest;		/* the slot's memory */
 };
 
-/* Puts the other page there; KVM's cache of the old one becomes invalid. */
+/* Maps the memfd's other page into the slot, which invalidates KVM's cache. */
 static void replace(struct replaced *replaced)
 {
 	void *at;
@@ -197,13 +197,13 @@ static void create_xen(struct replaced *replaced, bool by_hva)
 	int i;
 
 	create_replaced(replaced, by_hva);
-	/* Masked, an event is only written down: no vCPU is kicked for it. */
+	/* With events masked, KVM only sets the pending bit, and kicks no vCPU. */
 	for (i = 0; i < 2; i++) {
 		memset(replaced->pages + i * PAGE + XEN_MASK_32, 0xff, 8);
 		memset(replaced->pages + i * PAGE + XEN_MASK_64, 0xff, 8);
 	}
 	if (by_hva) {
-		/* The host address lies where the frame's number does. */
+		/* The host address shares a union with the gfn. */
 		shinfo.type = XEN_SHARED_INFO_HVA;
 		shinfo.u.shared_info.gfn = (uint64_t)replaced->guest;
 	}

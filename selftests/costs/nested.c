@@ -8,7 +8,7 @@
 
 #define STACK		512
 
-/* The instruction that L1 has to skip. */
+/* The length of VMCALL, which L1 has to skip. */
 #define VMCALL_BYTES	3
 
 static uint64_t l2_stack[STACK];
@@ -63,7 +63,7 @@ static void l1_vmx(struct vmx_pages *vmx, void *l2, int rounds)
 	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
 	GUEST_ASSERT(load_vmcs(vmx));
 	prepare_vmcs(vmx, l2, &l2_stack[STACK]);
-	/* Or else each access to an MSR exits to L1. */
+	/* Without an MSR bitmap every access to an MSR exits to L1. */
 	GUEST_ASSERT(!vmwrite(CPU_BASED_VM_EXEC_CONTROL,
 			      vmreadz(CPU_BASED_VM_EXEC_CONTROL) | CPU_BASED_USE_MSR_BITMAPS));
 	GUEST_ASSERT(!vmlaunch());

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What racegate's test programs start from, on top of the kernel's own kselftest
+ * The common part of racegate's test programs, on top of the kernel's own kselftest
  * harness.  Include it in exactly one file of a program, and end that file with
  * RACEGATE_MAIN().
  */
@@ -12,7 +12,7 @@
 #include "module.h"
 #include "racegate_client.h"
 
-/* ASSERT_OK - end the case, with what went wrong, if a function of the client failed */
+/* ASSERT_OK - end the case, and log the error, if a function of the client failed */
 #define ASSERT_OK(expr)							\
 	do {								\
 		long __ok = (expr);					\

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Hostile calls of /dev/racegate: threads make random ioctls, reads, polls, opens
- * and closes, with good, bad and unmapped buffers and extreme numbers, threads die in
- * functions with gates, and victims check that the system calls they make in the
- * meantime return as ever.
+ * and closes, with good, bad and unmapped buffers and extreme numbers, other threads
+ * die in functions with gates, and victims check that the system calls they make in
+ * the meantime return correct values.
  *
- * To put the first gate on a function, to take the last one off, and to close a session
- * take milliseconds and more: the kernel is patched, and waits for all CPUs.  Nearly all
- * calls do without: a keeper has gates on some functions, which others put theirs on,
- * and moves them to other functions from time to time.
+ * Putting the first gate on a function, taking the last one off, and closing a session
+ * take milliseconds and more: the kernel patches code, and waits for all CPUs.  Nearly
+ * all calls avoid that: a keeper has gates on some functions, on which the other threads
+ * arm theirs, and moves them to other functions from time to time.
  *
  *	racegate_fuzz [-c CALLS] [-s SEED] [-t SECONDS]
- *		-c	how many calls, over all threads (default 100000)
- *		-s	of the random numbers (default 1); printed
- *		-t	end after so long, however many calls that were
+ *		-c	the number of calls, over all threads (default 100000)
+ *		-s	the seed of the random numbers (default 1), which is printed
+ *		-t	end after SECONDS, even if fewer calls were made
  *
  * RACEGATE_KO in the environment names the module; default: beside this program.
- * As root.  KTAP on stdout; exits with 0 if no victim got a wrong answer, the
- * kernel logged nothing on the deny list and the module can be removed afterwards,
+ * Run it as root.  It prints KTAP, and exits with 0 if no victim got a wrong value,
+ * the kernel logged nothing on the deny list and the module can be removed afterwards,
  * with 1 if not, with 4 if the module cannot be loaded.
  */
 #define _GNU_SOURCE
@@ -38,7 +38,7 @@
 #define THREADS		4
 #define VICTIMS		2
 #define SESSIONS	6
-/* How many functions have a gate of the keeper's at one time. */
+/* How many functions have one of the keeper's gates at a time. */
 #define KEPT		10
 /* A hold is short: hostile threads hold each other. */
 #define HOLD_MAX_US	500
@@ -58,9 +58,9 @@ static const char * const symbols[] = {
 #define DO_EXIT		7
 
 /*
- * What is called with a spinlock held, too.  Where the kernel does not count
- * preemption, racegate cannot see that, and racegate.h forbids to sleep there: all CPUs
- * may come to spin for the lock, and none is left for the sleeper.
+ * Functions that are also called with a spinlock held.  Without preemption counting
+ * racegate cannot detect that, and racegate.h forbids holds that sleep there: all CPUs
+ * may end up spinning for the lock, with none left to run the sleeper.
  */
 static const char * const under_spinlocks[] = {
 	"try_to_wake_up", "_raw_spin_lock", "_raw_spin_unlock",
@@ -71,9 +71,9 @@ static bool counts_preemption;
 
 static atomic_long calls_left, answers[256];
 static atomic_int victims_wrong, stop;
-/* After how many calls a line says how many are left; when to end, or 0. */
+/* A progress line is printed every @progress calls; @deadline_us is the time to end, or 0. */
 static long progress, deadline_us;
-/* Of each kind of call: how many there were, and how long they took together. */
+/* The kinds of calls, of which kind_calls[] and kind_us[] sum up the number and the time. */
 enum kind { SESSION, MOVE, DEATH, POLL, READ, ARM, WAIT, SYSCALL, SMALL, KINDS };
 
 static const char * const kind_names[] = {
@@ -83,11 +83,11 @@ static const char * const kind_names[] = {
 
 static atomic_long kind_calls[KINDS], kind_us[KINDS];
 static atomic_int sessions[SESSIONS];
-/* The youngest gate of each; a guess, as sessions come and go. */
+/* The newest gate of each session; it may be out of date, as sessions come and go. */
 static atomic_uint youngest[SESSIONS];
 static int keeper;
 static pthread_mutex_t keeper_mutex = PTHREAD_MUTEX_INITIALIZER;
-static atomic_uint kept[KEPT];	/* which of the symbols */
+static atomic_uint kept[KEPT];	/* indices into symbols[] */
 static unsigned int kept_gates[KEPT];
 static unsigned char *unmapped, *readonly;
 
@@ -211,7 +211,7 @@ static long fuzz_wait(unsigned int session, unsigned int *seed)
 	return ioctl(sessions[session], RG_WAIT, rnd_buffer(seed, &wait));
 }
 
-/* Of the commands that take a gate and little else; they are of one shape. */
+/* One of the ioctls whose arguments are a gate and little else. */
 static long fuzz_small(unsigned int session, unsigned int *seed)
 {
 	static const unsigned long commands[] = {
@@ -261,8 +261,8 @@ static long fuzz_session(unsigned int *seed)
 }
 
 /*
- * Put the keeper's gate on a function, or on none if the symbol is one that takes no
- * gate.  It waits for a thread that does not exist.
+ * Puts the keeper's gate on a function, if one can be armed there.  The gate is for a
+ * thread that does not exist.
  */
 static long keep(unsigned int slot, unsigned int symbol)
 {
@@ -276,7 +276,7 @@ static long keep(unsigned int slot, unsigned int symbol)
 	return ret;
 }
 
-/* The first slot stays where threads die, and only goes and comes back. */
+/* Moves a gate of the keeper.  The first one is only re-armed at do_exit(), where threads die. */
 static long fuzz_move(unsigned int *seed)
 {
 	unsigned int slot = rnd(seed) % KEPT;
@@ -296,7 +296,7 @@ struct mortal {
 	unsigned int session, seed;
 };
 
-/* Dies in a function that has a gate at its return. */
+/* A thread that dies in a function with a gate at its return. */
 static void *mortal_thread(void *arg)
 {
 	struct mortal *mortal = arg;
@@ -315,7 +315,7 @@ static void *mortal_thread(void *arg)
 	return NULL;
 }
 
-/* A process is killed while a gate holds it; it also has all sessions open. */
+/* Kills a process while a gate holds it; as a child it has all sessions open, too. */
 static long fuzz_kill(struct mortal *mortal)
 {
 	struct rg_arm arm = {
@@ -460,7 +460,7 @@ static void run(unsigned int seed)
 	close(keeper);
 }
 
-/* Returns how many calls there were. */
+/* Prints the answers and the kinds of calls with their numbers; returns the number of calls. */
 static long print_answers(void)
 {
 	unsigned int i;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * racegate: what becomes of gates, held threads and modules when a session, its owner, a held
- * thread or a module goes?
+ * racegate: gates, held threads and modules, when a session is closed, its owner or a held
+ * thread dies, or a module is unloaded.
  *
  * It loads and unloads the module itself, as root.  In the environment:
  *	RACEGATE_KO	the module; default: racegate.ko beside this program
@@ -131,7 +131,7 @@ TEST_F(racegate, a_held_thread_can_be_killed)
 			char c;
 
 			close(pipefd[1]);
-			/* Told, or the test has died. */
+			/* read() returns 0 if the test has died. */
 			if (read(pipefd[0], &c, 1) == 1)
 				syscall(SYS_getppid);
 			_exit(0);
@@ -164,14 +164,14 @@ TEST_F(racegate, unloading_while_armed_and_held)
 	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 	EXPECT_EQ(-EAGAIN, module_unload("racegate"));
 
-	/* And still holds, and lets go. */
+	/* The gate still holds its thread; closing the session releases it. */
 	EXPECT_EQ(0, self->a.done);
 	rg_close(self->rg);
 	self->rg = NULL;
 	ASSERT_EQ(0, module_unload("racegate"));
 	ASSERT_TRUE(worker_wait(&self->a, 1));
 
-	/* At once, also if a thread was held just now. */
+	/* It can be unloaded at once, even if a thread was held a moment ago. */
 	for (i = 0; i < 10; i++) {
 		ASSERT_EQ(0, module_load(module_path));
 		ASSERT_OK(rg_open(&self->rg));
@@ -228,7 +228,7 @@ TEST_F(racegate, a_function_that_never_returns)
 	ASSERT_OK(rg_status(self->rg, gate, &self->st));
 	EXPECT_LE(50, self->st.hits);
 	EXPECT_EQ(0, self->st.arrivals);
-	/* Dead threads are forgotten when a session opens: teardown unloads. */
+	/* Opening a session drops the visits of dead threads, or teardown could not unload. */
 	rg_close(self->rg);
 	usleep(MOMENT_US);
 	ASSERT_OK(rg_open(&self->rg));
@@ -254,14 +254,14 @@ TEST_F(racegate, a_gate_keeps_the_function_s_module)
 	ASSERT_EQ(0, module_load(path));
 	ARM(gate, .symbol = qualified, .action = RG_HOLD_SLEEP);
 	EXPECT_EQ(-EAGAIN, module_unload(name));
-	/* One more at the same place, by its other name. */
+	/* A second gate at the same function, by its unqualified name. */
 	ASSERT_OK(rg_arm(self->rg, &(struct rg_point){ .symbol = symbol }));
 	ASSERT_OK(rg_disarm(self->rg, gate));
 	EXPECT_EQ(-EAGAIN, module_unload(name));
 	rg_close(self->rg);
 	self->rg = NULL;
 
-	/* And no longer; what is loaded there next can be gated. */
+	/* Without gates the module can be unloaded, and gates armed in it once it is back. */
 	ASSERT_EQ(0, module_unload(name));
 	ASSERT_EQ(0, module_load(path));
 	ASSERT_OK(rg_open(&self->rg));
@@ -291,11 +291,11 @@ TEST_F(racegate, only_calls_out_of_a_module)
 	*end = '\0';
 	ASSERT_EQ(0, module_load(path));
 	ARM(gate, .symbol = GETPPID, .from = name, .tid = rg_gettid());
-	/* It is the kernel that calls it. */
+	/* The kernel calls the function, not the module, so that the gate has no hit. */
 	syscall(SYS_getppid);
 	ASSERT_OK(rg_status(self->rg, gate, &self->st));
 	EXPECT_EQ(0, self->st.hits);
-	/* The gate keeps the module, though the function is elsewhere. */
+	/* The gate pins the module, though its function is not in it. */
 	EXPECT_EQ(-EAGAIN, module_unload(name));
 	rg_close(self->rg);
 	self->rg = NULL;

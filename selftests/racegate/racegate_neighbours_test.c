@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * racegate beside others: kprobes of tracefs on the same function, tasks that die
- * in a gate while sessions come and go, readers with bad buffers, ftrace switched
- * off, a kernel that is locked down.  The kernel must neither warn nor keep a
- * module for ever.
+ * racegate beside other users of the kernel: kprobes of tracefs on the same function,
+ * tasks that die in a gate while sessions come and go, readers with bad buffers, ftrace
+ * switched off, a kernel that is locked down.  The kernel must not warn, and must be
+ * able to unload each module afterwards.
  *
  * It loads and unloads the module itself.  In the environment:
  *	RACEGATE_KO		the module; default: racegate.ko beside this program
@@ -11,8 +11,8 @@
  *				function of it, to unload after a refused gate
  *	RACEGATE_LOCKDOWN	set: lock the kernel down, which only a reboot undoes
  *
- * As root, on a machine that nothing else traces: it uses tracefs' kprobe_events, and
- * switches ftrace off for a moment.
+ * Run it as root, on a machine where nothing else traces: it uses tracefs' kprobe_events,
+ * and switches ftrace off for a moment.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -34,9 +34,9 @@
 #define FTRACE_ENABLED	"/proc/sys/kernel/ftrace_enabled"
 #define LOCKDOWN	"/sys/kernel/security/lockdown"
 
-/* How long tasks die while sessions come and go: two reapers met within 2 s. */
+/* How long tasks die while sessions come and go; two reapers met within 2 s. */
 #define REAP_SECONDS	6
-/* They die in batches, and all reapers then start at once. */
+/* Tasks die in batches of REAP_TASKS, after each of which all reapers start at once. */
 #define REAP_TASKS	16
 #define REAPERS		3
 /* More threads than a ladder has columns. */
@@ -128,7 +128,7 @@ TEST_F(neighbours, a_kprobe_was_there_first)
 	EXPECT_EQ(-EBUSY, arm(self->rg, GETPPID, RG_ENTRY));
 	EXPECT_NE(NULL, strstr(rg_strerror(), "kprobe"));
 	EXPECT_EQ(-EBUSY, arm(self->rg, GETPPID, RG_RETURN));
-	/* It is not disturbed, and goes as if nothing had been tried. */
+	/* The kprobe still has hits, and can be removed. */
 	syscall(SYS_getppid);
 	EXPECT_LE(1, event_hits());
 	ASSERT_EQ(0, event_remove());
@@ -141,7 +141,7 @@ TEST_F(neighbours, a_kprobe_comes_later)
 
 	if (!have_tracefs())
 		SKIP(return, "no " TRACEFS "kprobe_events (CONFIG_KPROBE_EVENTS)");
-	/* Each may go first. */
+	/* Either may be removed first. */
 	for (i = 0; i < 2; i++) {
 		gate = arm(self->rg, GETPPID, RG_ENTRY);
 		ASSERT_OK(gate);
@@ -163,7 +163,7 @@ TEST_F(neighbours, a_kprobe_comes_later)
 	}
 }
 
-/* Before it was refused, unloading the module never came back. */
+/* Without the check for other kprobes, unloading the module never returned. */
 TEST_F(neighbours, a_refused_gate_leaves_the_module_alone)
 {
 	const char *path = getenv("RACEGATE_OTHER");
@@ -253,14 +253,14 @@ TEST_F(neighbours, tasks_die_while_sessions_come_and_go)
 		pthread_barrier_wait(&reap_end);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec - begin.tv_sec < REAP_SECONDS);
-	/* Threads that return now would pass the gate. */
+	/* Disarm it before the reapers end, which go through do_exit() as well. */
 	ASSERT_OK(rg_disarm(self->rg, gate));
 	reap_stop = true;
 	pthread_barrier_wait(&reap_begin);
 	for (i = 0; i < REAPERS; i++)
 		pthread_join(threads[i], NULL);
 	ksft_print_msg("%u tasks died in the gate\n", dead);
-	/* A module count that went below zero lets the module go too early. */
+	/* The module could be unloaded here if its reference count had gone too low. */
 	EXPECT_EQ(-EAGAIN, module_unload("racegate"));
 	rg_close(self->rg);
 	usleep(20000);
@@ -293,14 +293,14 @@ TEST_F(neighbours, ftrace_is_off)
 		SKIP(return, "no " FTRACE_ENABLED);
 	ret = arm(self->rg, GETPPID, RG_ENTRY);
 	EXPECT_EQ(0, write_file(FTRACE_ENABLED, 0, "1"));
-	/* Newer kernels do not let it be switched off for kprobes. */
+	/* Newer kernels arm kprobes although ftrace is switched off. */
 	if (ret >= 0)
 		SKIP(return, "this kernel arms kprobes with ftrace off");
 	EXPECT_EQ(-EBUSY, ret);
 	ASSERT_OK(arm(self->rg, GETPPID, RG_ENTRY));
 }
 
-/* A call of it returns as another task. */
+/* __switch_to() is called by one task and returns in another. */
 TEST_F(neighbours, no_gate_at_the_return_of_switch_to)
 {
 	int ret = arm(self->rg, "__switch_to", RG_RETURN);
@@ -335,7 +335,7 @@ TEST_F(neighbours, a_ladder_has_room_for_a_crowd)
 	ASSERT_NE(NULL, mem);
 	ASSERT_EQ(0, rg_ladder(self->rg, mem));
 	fclose(mem);
-	/* Columns of their own for 16, and the others say which thread it was. */
+	/* 16 threads have columns of their own; lines of the other threads name the thread. */
 	head = strchr(text, '\n');
 	ASSERT_NE(NULL, head);
 	EXPECT_NE(NULL, memmem(text, head - text, "other threads", 13));
@@ -345,7 +345,7 @@ TEST_F(neighbours, a_ladder_has_room_for_a_crowd)
 	free(text);
 }
 
-/* Returns how many records there are after a call in a child, and in a child of its. */
+/* Returns the number of records after a call in a child and one in a grandchild. */
 static int records_of_family(struct rg *rg)
 {
 	const struct rg_event *events;
@@ -375,7 +375,7 @@ TEST_F(neighbours, landmarks_are_of_this_test_alone)
 	rg_close(rg);
 }
 
-/* Last: there is no way back from it. */
+/* This case must be the last: only a reboot lifts a lockdown. */
 TEST_F(neighbours, locked_down)
 {
 	const char *wanted = getenv("RACEGATE_LOCKDOWN");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * racegate: does it, and does the kernel, stand gates that come and go while threads run into
- * them?
+ * racegate: do it and the kernel survive gates that are armed and disarmed while threads run
+ * into them?
  *
  * It loads and unloads the module itself, as root.  In the environment:
  *	RACEGATE_KO	the module; default: racegate.ko beside this program
@@ -14,7 +14,7 @@
 #include "harness.h"
 #include "worker.h"
 
-/* Arms a gate for itself, makes the call, and has it away again. */
+/* Arms a gate for itself, makes the call, and disarms the gate. */
 static long call_own_gate(struct worker *worker)
 {
 	struct rg *rg = (struct rg *)worker->arg;
@@ -41,8 +41,8 @@ static void *hammer_main(void *arg)
 }
 
 /*
- * While one gate stays, others come and go at the function without a change of code,
- * also for the thread that arms them, and with calls of other threads going on.
+ * While one gate stays armed at a function, others come and go there without patching
+ * code, also for the thread that arms them, and while other threads call the function.
  */
 TEST_F_TIMEOUT(racegate, beside_a_gate_that_stays, 120)
 {
@@ -73,12 +73,12 @@ TEST_F_TIMEOUT(racegate, beside_a_gate_that_stays, 120)
 	pthread_join(hammer, NULL);
 	TH_LOG("%d gates in %llu ms", rounds, us / 1000);
 
-	/* The one that stayed saw nothing of it, and still works. */
+	/* The gate that stayed armed has had no hit, and still works. */
 	ASSERT_OK(rg_status(self->rg, stays, &self->st));
 	EXPECT_EQ(0, self->st.hits);
 	syscall(SYS_getppid);
 	ASSERT_OK(rg_wait(self->rg, stays, 1, 0));
-	/* All that were held were released: none of the holds ran out. */
+	/* Each held thread was released: no hold timed out. */
 	rounds = rg_events(self->rg, &self->ev);
 	for (i = 0; i < rounds; i++)
 		EXPECT_NE(RG_EV_TIMEOUT, self->ev[i].kind);
@@ -86,7 +86,7 @@ TEST_F_TIMEOUT(racegate, beside_a_gate_that_stays, 120)
 
 TEST_F_TIMEOUT(racegate, a_thousand_cycles, 600)
 {
-	/* To look a symbol up takes a slow emulator a good part of a second. */
+	/* Looking up a symbol takes a slow emulator a good part of a second. */
 	unsigned long long end = now_us() + 60000000;
 	int gate, i;
 
@@ -99,7 +99,7 @@ TEST_F_TIMEOUT(racegate, a_thousand_cycles, 600)
 		ASSERT_OK(rg_wait(self->rg, gate, 1, 0));
 		ASSERT_OK(rg_disarm(self->rg, gate));
 	}
-	/* Nothing hits what is gone. */
+	/* Disarmed gates have no hits. */
 	syscall(SYS_getppid);
 	EXPECT_EQ(i, rg_events(self->rg, &self->ev));
 	TH_LOG("%d cycles", i);
@@ -161,7 +161,7 @@ static int stress_round(unsigned int *seed)
 			break;
 		}
 	}
-	/* The others go with the session, whatever thread is held there. */
+	/* Closing the session disarms the other gates, even those that hold a thread. */
 	rg_close(rg);
 	return ret;
 }
@@ -189,7 +189,7 @@ FIXTURE_SETUP(stress)
 	ASSERT_LE(0, self->zero);
 	self->start = now_us();
 	ASSERT_OK(rg_open(&self->rg));
-	/* For no thread: the code stays as it is when others come and go. */
+	/* Gates for no thread of this test: with them armed, others need no patching of code. */
 	for (i = 0; i < ARRAY_SIZE(stress_points); i++)
 		ASSERT_OK(rg_arm(self->rg, &(struct rg_point){
 			.symbol = stress_points[i].symbol, .tgid = 1 }));
@@ -198,7 +198,7 @@ FIXTURE_SETUP(stress)
 					    (void *)(long)self->zero));
 }
 
-/* A few seconds, and more than once round in a slow emulator. */
+/* Goes on for a few seconds; in a slow emulator for several rounds. */
 static bool stress_goes_on(unsigned long long start, unsigned int rounds)
 {
 	unsigned long long took = now_us() - start;
@@ -230,7 +230,7 @@ TEST_F_TIMEOUT(stress, gates_come_and_go, 300)
 		ASSERT_OK(stress_round(&self->seed));
 }
 
-/* The same, and the code of the functions, and the module, come and go, too. */
+/* As gates_come_and_go, but code is patched for each round, and the module reloaded. */
 TEST_F_TIMEOUT(stress, code_and_module_come_and_go, 300)
 {
 	if (need_patching())

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * racegate: does it hold, let go and record as src/racegate/racegate.h says?
+ * racegate: does it hold, release and record as src/racegate/racegate.h documents?
  *
  * It loads and unloads the module itself.  In the environment:
  *	RACEGATE_KO	the module; default: racegate.ko beside this program
  *	RACEGATE_PATCH	set: the emulator can be trusted with code that changes
  *
- * As root.  The functions that it gates are those of system calls that only its
- * own threads are gated for, so that it can run on a machine in use.
+ * Run it as root.  It puts gates on functions of system calls, but for its own threads
+ * only, so that it can run on a machine in use.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,7 +31,7 @@ TEST_F(racegate, hold_and_release)
 	worker_go(&self->a);
 	ASSERT_OK(rg_wait(self->rg, gate, 1, PATIENCE_US));
 
-	/* It makes no progress. */
+	/* Thread a makes no progress. */
 	usleep(MOMENT_US);
 	ASSERT_EQ(0, self->a.done);
 	ASSERT_OK(rg_status(self->rg, gate, &self->st));
@@ -105,7 +105,7 @@ TEST_F(racegate, sleeping_hold_gives_the_cpu_away)
 	/* Another thread runs there. */
 	worker_go(&self->b);
 	ASSERT_TRUE(worker_wait(&self->b, 1));
-	/* And interrupts are answered there: arming changes code on all CPUs. */
+	/* That CPU answers interrupts as well: arming patches code, which needs all CPUs. */
 	ARM(other, .symbol = READ, .tid = self->b.tid);
 	EXPECT_EQ(0, self->a.done);
 	ASSERT_OK(rg_release(self->rg, gate));
@@ -184,12 +184,12 @@ TEST_F(racegate, wrong_symbols)
 		{ "no_such_function_here", ENOENT },
 		{ "racegate:no_such_function_here", ENOENT },
 		{ "no_such_module:vfs_read", ENOENT },
-		/* The kernel's own list of what must not be probed. */
+		/* On the kernel's own list of functions that must not be probed. */
 		{ "kprobe_ftrace_handler", EINVAL },
 		{ "rg_pre_handler", EINVAL },
 		/* Compiled without an entry for ftrace. */
 		{ "racegate:rg_event_add", EOPNOTSUPP },
-		/* Data. */
+		/* A variable. */
 		{ "jiffies_64", EINVAL, EOPNOTSUPP },
 	};
 	unsigned int i;
@@ -304,7 +304,7 @@ TEST_F(racegate, no_more_than_the_limit)
 		.symbol = GETPPID }));
 	ASSERT_OK(rg_disarm(self->rg, gate[3]));
 	ARM(gate[3], .symbol = GETPPID, .tid = self->a.tid);
-	/* All of them see one call. */
+	/* All gates see the same call. */
 	worker_go(&self->a);
 	for (i = 0; i < RG_MAX_GATES; i++)
 		ASSERT_OK(rg_wait(self->rg, gate[i], 1, PATIENCE_US));
@@ -358,7 +358,7 @@ TEST_F(racegate, one_function_two_threads)
 	ASSERT_TRUE(worker_wait(&self->a, 1));
 	usleep(MOMENT_US);
 	EXPECT_EQ(0, self->b.done);
-	/* Taking a gate away lets go, too, and leaves the other ones alone. */
+	/* Disarming a gate releases its threads, too, and leaves the other gates alone. */
 	ASSERT_OK(rg_disarm(self->rg, gate[1]));
 	ASSERT_TRUE(worker_wait(&self->b, 1));
 	worker_go(&self->a);
@@ -433,7 +433,7 @@ TEST_F(racegate, return_holds_before_the_caller)
 		EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, inner, 1, MOMENT_US));
 		ASSERT_EQ(5, write(pipefd[1], "hello", 5));
 
-		/* What it returns is there; its caller has not gone on. */
+		/* The return value is known, but the caller has not gone on. */
 		ASSERT_OK(rg_wait(self->rg, inner, 1, PATIENCE_US));
 		EXPECT_EQ(-ETIMEDOUT, rg_wait(self->rg, outer, 1, MOMENT_US));
 		ASSERT_OK(rg_release(self->rg, inner));
@@ -459,7 +459,7 @@ TEST_F(racegate, return_holds_before_the_caller)
 	close(pipefd[1]);
 }
 
-/* A write to the pipe tells the inner epoll, which tells the outer one. */
+/* A write to the pipe wakes the inner epoll, which wakes the outer one. */
 struct nested_epoll {
 	int pipefd[2], inner, outer;
 };
@@ -510,7 +510,7 @@ TEST_F(racegate, where_it_must_not_sleep)
 	int sleeping, spinning;
 
 	ASSERT_TRUE(nested_epoll_open(&ep));
-	/* It is called with a spinlock held and interrupts off. */
+	/* ep_poll_callback() is called with a spinlock held and interrupts disabled. */
 	ARM(sleeping, .symbol = "ep_poll_callback", .action = RG_HOLD_SLEEP,
 	    .tid = rg_gettid());
 	ASSERT_EQ(1, write(ep.pipefd[1], "x", 1));
@@ -539,10 +539,9 @@ static long call_write(struct worker *worker)
 }
 
 /*
- * An interrupt cannot show its arrival: they are off where it spins.  Any
- * work of the kernel that needs an answer of that CPU holds the waiter's CPU up,
- * too, such as the freeing of what a module that was loaded just now has needed
- * once: not every attempt can succeed.
+ * The thread spins with interrupts disabled, so that no IPI can report its arrival.
+ * Kernel work that waits for an IPI to that CPU, such as freeing the init sections of
+ * a module just loaded, may also block this thread's CPU: not every attempt can succeed.
  */
 TEST_F(racegate, spinning_with_interrupts_off)
 {
@@ -575,8 +574,8 @@ TEST_F(racegate, spinning_with_interrupts_off)
 }
 
 /*
- * What racegate itself calls: a thread that is held in there would be held again
- * while it goes to sleep, and so might the thread that releases it.
+ * Functions that racegate itself calls: a thread that is held in one of them would be held
+ * again while it goes to sleep, and so might the thread that releases it.
  */
 TEST_F(racegate, gates_on_what_it_uses_itself)
 {
@@ -658,9 +657,9 @@ TEST_F(racegate, the_stack_of_a_held_thread_can_be_dumped)
 	usleep(MOMENT_US);
 	if (!stack_of(self->a.tid, text, sizeof(text)))
 		SKIP(return, "/proc/self/task/TID/stack cannot be read here");
-	/* It looks as if the function had called us, and the way on is there. */
+	/* The stub appears as called by the function, with the function's callers below it. */
 	EXPECT_NE(NULL, strstr(text, "rg_entry_stub"));
-	/* By frame pointers, in place of ORC, a function is left out that has no frame yet. */
+	/* Only ORC shows a function that has not set up its frame; frame pointers miss it. */
 	if (kernel_has("unwind_module_init"))
 		EXPECT_NE(NULL, strstr(text, "_sys_getppid"));
 	EXPECT_NE(NULL, strstr(text, "do_syscall_64")) {
@@ -800,7 +799,7 @@ TEST_F(racegate, ladder)
 	free(text);
 }
 
-/* Not in a fixture: what a program sees without the module. */
+/* The fixture would load the module; without it, rg_open() must fail. */
 TEST(without_the_module)
 {
 	struct rg *rg;

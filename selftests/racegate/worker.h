@@ -19,9 +19,9 @@
 #define GETPPID	"__x64_sys_getppid"
 #define READ	"ksys_read"
 
-/* Far more than anything here takes, also in a slow emulator. */
+/* Far longer than anything here takes, even in a slow emulator. */
 #define PATIENCE_US	15000000ULL
-/* Long enough for a thread that is not stopped to be seen going on. */
+/* Long enough to see a thread go on that is not held. */
 #define MOMENT_US	20000
 
 static inline unsigned long long now_us(void)
@@ -144,7 +144,7 @@ static inline unsigned int count(const struct rg_event *events, ssize_t nr,
 	return found;
 }
 
-/* ARM - have @gate armed by the case's session, at the point with these fields; it must succeed */
+/* ARM - arm @gate in the case's session, at the point with these fields; must succeed */
 #define ARM(gate, ...)							\
 	do {								\
 		(gate) = rg_arm(self->rg, &(struct rg_point){ __VA_ARGS__ }); \
@@ -175,7 +175,7 @@ FIXTURE_TEARDOWN(racegate)
 	rg_close(self->rg);
 	worker_stop(&self->a);
 	worker_stop(&self->b);
-	/* Nothing of the case may be left behind. */
+	/* Unloading fails if the case left anything behind. */
 	EXPECT_EQ(0, module_unload("racegate"));
 }
 
