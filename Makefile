@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What a person types; `make help` explains it.  The work is done by scripts/,
-# each of which explains itself with --help.
+# The commands of the project; `make help` lists them.  Each runs a script in
+# scripts/, whose --help has the details.
 #
 # `make -C /lib/modules/$(uname -r)/build M=$PWD` works too; see Kbuild.
 
 O	?= $(CURDIR)/build
 export O RACE KERNEL HOST RUNS WITHOUT ENDS KSRC KBUILD ARCHIVE DEBS HELD TWO PAIRS MODULES
 
-# What root builds in another user's checkout is to be theirs, after Ctrl-C, too.
+# The owner of a checkout is to own the files that root builds in it, after Ctrl-C, too.
 OWNED	= trap : INT TERM;
 THEIRS	= ; rc=$$?; [ "$$(id -u)" -ne 0 ] || bash -c '. scripts/lib.sh; give_back'; exit $$rc
 
@@ -119,7 +119,7 @@ check:
 check-quick:
 	@$(OWNED) scripts/check --quick $(THEIRS)
 
-# What plain kbuild leaves at the top goes too.
+# Plain kbuild leaves files in the top directory.
 clean:
 	rm -rf '$(O)' Module.symvers modules.order .*.cmd
 

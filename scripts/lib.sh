@@ -1,24 +1,24 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Shared by every script of the project: messages, exit codes, paths, and a way
-# to make a result appear whole or not at all.
+# Shared by every script of the project: messages, exit codes, paths, command lines and
+# packages.
 #
-# Source it first thing, from a script in one of the folders:
+# Scripts in the folders source it before they do anything else:
 #	. "$(dirname "$(readlink -f "$0")")/../lib.sh"
 #
-# The folders are floors: what is in one uses what is in those before it (lint checks).
-#	tree/		a kernel's source: which races it has, what it lacks
+# The folders are floors: a script uses only its own folder and those before it (lint checks).
+#	tree/		a kernel's source: the races it has, the patches it lacks
 #	modules/	kernels, their sources, and the modules that are built for them
-#	host/		the machine that this runs on: what is loaded and installed
-#	lab/		emulated hosts, and what is shown in them; guest/ runs inside of one
-# Links here are the short names of what people run.
+#	host/		this machine: the modules that are loaded and installed
+#	lab/		emulated hosts, and their tests and demos; guest/ runs inside of one
+# The links in this directory are short names of the commands.
 #
 # Exit codes, the same in every script unless its header says otherwise:
 #	0  done		1  the answer is "no" (a test failed, a race shows)
-#	2  used wrongly, or something this needs is missing
+#	2  used wrongly, or something that the script needs is missing
 #	3  an emulated host died, hung or never came up
-#	4  the archive does not have it (any more)
+#	4  the archive does not have the kernel (any more)
 
 EX_NO=1
 EX_USAGE=2
@@ -26,11 +26,11 @@ EX_HOST=3
 EX_GONE=4
 
 TOP=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-# Everything generated lies below here; O= moves it, as in the kernel's own build.
+# All generated files are in this directory; O= moves it, as in the kernel's own build.
 BUILD=${O:-$TOP/build}
-# The kernel lines that the README, CI and scripts go by if none is named.
+# The kernel lines that are used if none is named.
 KERNEL_LINES="5.10 6.1"
-# What KERNEL= takes besides: their modules need the compiler of their release.
+# Further lines that KERNEL= takes: their modules need the compiler of their release.
 MORE_LINES="6.12 7.2 7.3"
 export TOP BUILD EX_NO EX_USAGE EX_HOST EX_GONE KERNEL_LINES MORE_LINES
 
@@ -42,7 +42,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 PROG=${0##*/}
 
-# is_tight DIR - is the disk nearly full that has DIR, or what exists of that path?
+# is_tight DIR - is the disk of DIR nearly full? If DIR does not exist, its nearest parent counts.
 is_tight()
 {
 	local dir=$1
@@ -53,8 +53,8 @@ is_tight()
 	[ "$(df -Pm "$dir" 2>/dev/null | awk 'NR == 2 { print $4 < 32 }')" = 1 ]
 }
 
-# checked_guess TEXT... - TEXT, in which "(is the disk full?)" stays only if one is, of those that
-# its paths, build/ and TMPDIR are on
+# checked_guess TEXT... - print TEXT, without its "(is the disk full?)" unless a disk of a path in
+# TEXT, of build/ or of TMPDIR is
 checked_guess()
 {
 	local text=$* word
@@ -71,19 +71,19 @@ checked_guess()
 	printf '%s\n' "$text"
 }
 
-# say TEXT... - a step that a person waits for, on stderr
+# say TEXT... - print a progress message to stderr
 say()
 {
 	printf '%s: %s\n' "$PROG" "$(checked_guess "$@")" >&2
 }
 
-# warn TEXT... - something odd that does not stop the work, on stderr
+# warn TEXT... - print a warning to stderr
 warn()
 {
 	printf '%s: warning: %s\n' "$PROG" "$*" >&2
 }
 
-# die CODE TEXT... - say what went wrong and what to do, and exit with CODE
+# die CODE TEXT... - print an error, which names the way out if there is one; exit with CODE
 die()
 {
 	local code=$1
@@ -99,14 +99,14 @@ usage_from_header()
 	sed -n '4,/^[^#]*$/{/^#/s/^# \{0,1\}//p}' "$1"
 }
 
-# usage - print that to stderr, and exit: the script was used wrongly
+# usage - print the script's usage text to stderr and exit with EX_USAGE
 usage()
 {
 	usage_from_header "$0" >&2
 	exit $EX_USAGE
 }
 
-# on_exit COMMAND... - run it when this script ends, also by SIGINT, SIGTERM or SIGHUP
+# on_exit COMMAND... - run COMMAND when this script ends, also by SIGINT, SIGTERM or SIGHUP
 on_exit()
 {
 	exit_command=("$@")
@@ -116,7 +116,7 @@ on_exit()
 	trap 'exit 129' HUP
 }
 
-# end_groups PID... - end these process groups, whose leaders this shell has started, and wait for them
+# end_groups PID... - terminate the process groups of these children of the shell, and wait for them
 end_groups()
 {
 	local pid
@@ -127,13 +127,13 @@ end_groups()
 	wait 2>/dev/null
 }
 
-# options "WORD..." ARGUMENT... - read a command line. A word of the first argument is
+# options "WORD..." ARGUMENT... - parse a command line. A word of the first argument is
 #	--name		sets $name to "yes"
 #	--name=		takes a value: sets $name, with _ for -; --name=variable sets $variable
-#	--name+array	takes a value, which is added to the array; may be given again and again
-#	0, 1, ...	the most arguments that there may be besides; without it any number
-# Those are left in the array args, with all that comes after "--". --help prints the header, and
-# ends the script, as does what is not in the list.
+#	--name+array	takes a value, which is appended to the array; may be repeated
+#	0, 1, ...	the highest number of other arguments; without it any number
+# Other arguments, and all that follow "--", end up in the array args. --help prints the header
+# and exits; an option that is not in the list prints it to stderr, and exits with EX_USAGE.
 options()
 {
 	local option_words=$1 option_word option_name option_most=''
@@ -185,7 +185,7 @@ need_package()
 	need_packages "$pkg"
 }
 
-# need_packages PACKAGE... - the same for a list of packages, one apt run for all
+# need_packages PACKAGE... - make a list of packages available, by one run of apt-get
 need_packages()
 {
 	local pkg missing=()
@@ -198,7 +198,7 @@ need_packages()
 		die $EX_USAGE "packages are missing, and only Debian's are installed from here; as root:" "$(install_command "${missing[@]}")"
 	[ "$(id -u)" -eq 0 ] ||
 		die $EX_USAGE "packages are missing; as root: apt-get install ${missing[*]}"
-	# In a package's script, as with DKMS, apt cannot be called again.
+	# In a maintainer script dpkg holds its lock, so that apt-get would fail.
 	[ -z "${DPKG_RUNNING_VERSION-}" ] ||
 		die $EX_USAGE "packages are missing; as root: apt-get install ${missing[*]}"
 	say "installing ${missing[*]}"
@@ -218,8 +218,8 @@ need_packages()
 	fi
 }
 
-# need_for TASK... - the packages of all these tasks, asked for at once; the tasks are those of
-# task_packages. A command that this machine has from elsewhere needs no package.
+# need_for TASK... - make the packages of these tasks of task_packages available, all at once. A
+# command that is already there needs no package.
 need_for()
 {
 	local task pkg missing=()
@@ -230,13 +230,13 @@ need_for()
 	[ ${#missing[@]} -eq 0 ] || need_packages "${missing[@]}"
 }
 
-# counted N ONE MANY - "1 host", "2 hosts"
+# counted N ONE MANY - print "1 host" or "2 hosts", for instance
 counted()
 {
 	if [ "$1" -eq 1 ]; then echo "1 $2"; else echo "$1 $3"; fi
 }
 
-# need_space DIR MIB - refuse to start what would fill the disk half-way through
+# need_space DIR MIB - exit if the disk of DIR has less free space, before the work starts
 need_space()
 {
 	local dir=$1 want=$2 have
@@ -247,8 +247,8 @@ need_space()
 		die $EX_USAGE "$dir has $have MiB free and $want MiB are needed; free some space or set O= to another disk"
 }
 
-# give_back - after work as root in another user's checkout: what is in build/ is to be
-# theirs, who could neither change nor remove it otherwise
+# give_back - after work as root in another user's checkout: make that user the owner of the new
+# files in build/, which they could neither change nor remove otherwise
 give_back()
 {
 	local owner
@@ -260,14 +260,14 @@ give_back()
 	find "$BUILD" -xdev -uid 0 -exec chown -h "$owner" {} +
 }
 
-# need_own DIR - refuse to work in what another user, such as root, has left
+# need_own DIR - exit if DIR belongs to another user, such as root, and cannot be written
 need_own()
 {
 	[ ! -e "$1" ] || [ -w "$1" ] || die $EX_USAGE "$1 belongs to $(stat -c %U "$1"): sudo chown -R $(id -un) $1, or set O= to another directory"
 }
 
-# until_told COMMAND... - run it, and end it if this shell gets SIGINT or SIGTERM: bash
-# would only handle that when the command has ended
+# until_told COMMAND... - run COMMAND, and end it as soon as this shell gets SIGINT or SIGTERM;
+# bash runs a trap only after its foreground command has ended
 until_told()
 {
 	local rc=0 told before
@@ -283,9 +283,9 @@ until_told()
 	return $rc
 }
 
-# places_of KERNEL - where the archive may have a kernel line, or a version such as
-# 6.1.176-1 or 6.1.176, for apt-private: a line of Debian suites each, to be tried in
-# this order; fails for what can be neither
+# places_of KERNEL - print the Debian suites that may have a kernel line, or a version such as
+# 6.1.176-1 or 6.1.176: one argument for apt-private on each line, to be tried in this order.
+# Fails if KERNEL is neither.
 places_of()
 {
 	local backports=trixie,trixie-security,trixie-backports
@@ -299,7 +299,7 @@ places_of()
 	*)
 		is_version "$1" || return
 		case $1 in
-		# One release's kernel built for another says so.
+		# The version names the release for which a backport was built.
 		*~deb11*) echo bullseye-security ;;
 		*~deb12*) echo bookworm,bookworm-security ;;
 		*~bpo13*) echo $backports ;;
@@ -313,7 +313,7 @@ places_of()
 	esac
 }
 
-# suites_of KERNEL - the first of places_of
+# suites_of KERNEL - print the first line of places_of
 suites_of()
 {
 	local places
@@ -322,13 +322,13 @@ suites_of()
 	printf '%s\n' "${places%%$'\n'*}"
 }
 
-# is_version NAME - is it a Debian version of a kernel, or its beginning, X.Y.Z?
+# is_version NAME - is NAME a Debian version of a kernel, or its beginning, X.Y.Z?
 is_version()
 {
 	[[ $1 =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9][0-9A-Za-z.+~]*)?$ ]]
 }
 
-# kernel_line KERNEL - the line X.Y that a line or version is of
+# kernel_line KERNEL - print the line X.Y of a kernel line or version
 kernel_line()
 {
 	local major minor

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What this machine's package manager calls what the project needs. The scripts name it as
-# Debian does; on other systems nothing is installed, but named with the command that would.
-# Sourced by lib.sh. The names of other systems are from their package lists, and were
+# The packages that the project needs. The scripts use Debian's names; on other systems they
+# install nothing, but print the command that would.
+# lib.sh sources this file. The names for other systems are from their package lists, and were
 # not tried there.
 
-# DEBIAN'S-NAME, how it is known to be there without dpkg (a command, a file of the
-# compiler's, or a library), and its names for dnf, zypper and pacman: "-" if it is not in
-# that system's own archive, several with commas between
+# Columns: Debian's name; the sign by which the package is recognized without dpkg (a command, a
+# file of the compiler, or a library); the names for dnf, zypper and pacman: "-" if the system's
+# own archive lacks it, commas between several
 OTHER_PACKAGES='
 acl		getfacl		acl			acl				acl
 bc		bc		bc			bc				bc
@@ -44,7 +44,8 @@ xz-utils	xz		xz			xz				xz
 zstd		zstd		zstd			zstd				zstd
 '
 
-# system_id - debian, ubuntu, fedora (RHEL, too), suse or arch; something else as it calls itself
+# system_id - print debian, ubuntu, fedora (for RHEL, too), suse or arch; the ID of any other
+# system
 system_id()
 {
 	local id
@@ -59,8 +60,8 @@ system_id()
 	sed -nE 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"'\'
 }
 
-# package_manager - apt-get, dnf, yum, zypper or pacman; nothing if there is none of these.
-# Another system's may be there, too: Fedora has a package of apt.
+# package_manager - print apt-get, dnf, yum, zypper or pacman; nothing if there is none of these.
+# The system decides, as it may have another system's tool, too: Fedora has a package of apt.
 package_manager()
 {
 	local one order='apt-get dnf yum zypper pacman'
@@ -77,7 +78,8 @@ package_manager()
 	done
 }
 
-# has_library NAME - does the dynamic linker know it? Where it does not say, it does.
+# has_library NAME - does the dynamic linker know this library? Assume so where ldconfig -p
+# prints nothing.
 has_library()
 {
 	local known
@@ -86,7 +88,7 @@ has_library()
 	[[ $known == *[[:space:]]"$1"[[:space:]]* ]]
 }
 
-# has_package NAME - is what that package of Debian's has here?
+# has_package NAME - is this package of Debian installed, or its sign found on another system?
 has_package()
 {
 	local sign
@@ -105,9 +107,9 @@ has_package()
 	esac
 }
 
-# task_packages TASK - the packages that it needs, by Debian's names: status and apply (of a
-# tree), fetch (a kernel), modules (build a set), selftests (build them), tree (build a kernel),
-# lab (make a boot), qemu, bochs and debian (the emulated host), check (the tests of all)
+# task_packages TASK - print the packages that TASK needs, by Debian's names: status and apply (of
+# a tree), fetch (a kernel), modules (build a set), selftests (build them), tree (build a kernel),
+# lab (prepare a boot), qemu, bochs and debian (the emulated host), check (all tests)
 task_packages()
 {
 	case $1 in
@@ -126,14 +128,14 @@ task_packages()
 		;;
 	bochs)
 		echo isolinux syslinux-common xorriso
-		# What bochs-build needs, unless it has nothing to do.
+		# The needs of bochs-build, unless Bochs is built already.
 		[ -e "$BUILD/bochs/made-from" ] || echo bochsbios vgabios g++ make patch xz-utils
 		;;
 	*) die "$EX_USAGE" "task_packages: '$1' is no task" ;;
 	esac
 }
 
-# has_task_package NAME - is that package here, or what it is for?
+# has_task_package NAME - is this package installed, or its sign found?
 has_task_package()
 {
 	local sign
@@ -148,14 +150,15 @@ has_task_package()
 	esac
 }
 
-# unreached_mirror LOG - what apt could not reach, by its log; nothing if that was not the matter
+# unreached_mirror LOG - print the host that apt-get could not reach, by its log; nothing if it
+# reached all
 unreached_mirror()
 {
 	sed -nE "s/.*(Temporary failure resolving|Could not resolve|Could not connect to|Cannot initiate the connection to|Unable to connect to) '?([^ ':]+)'?.*/\2 (\1)/p" "$1" |
 		head -n 1
 }
 
-# install_command NAME... - what installs these packages of Debian's here
+# install_command NAME... - print the command of this system that installs these packages
 install_command()
 {
 	local manager column=0 name words present=() elsewhere=()
@@ -182,8 +185,8 @@ install_command()
 	echo
 }
 
-# kernel_advice PART KVER - the command that brings a part of the kernel KVER: headers (its
-# build directory), image (its modules, again), or source
+# kernel_advice PART KVER - print the command that installs a part of the kernel KVER: headers
+# (its build directory), image (its modules, once more), or source
 kernel_advice()
 {
 	case $(system_id):$1 in
@@ -204,7 +207,7 @@ kernel_advice()
 	esac
 }
 
-# arch_kernel KVER - the package of that kernel: linux, linux-lts...
+# arch_kernel KVER - print Arch's package of that kernel: linux, linux-lts...
 arch_kernel()
 {
 	cat "/lib/modules/$1/pkgbase" 2>/dev/null || echo linux
