@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Kernels by the names that people give them. Sourced after lib.sh.
+# Find kernels by the names of command lines and variables. Sourced after lib.sh.
 
-# kernel_name KERNEL - the directory in build/kernels of a kernel that a person names: the
-# line, or the whole version, for which the archive may have to be asked; see kernel-get
+# kernel_name KERNEL - print the name of the kernel's directory in build/kernels: a line, or a
+# full version, which may take a look into the archive; see kernel-get
 kernel_name()
 {
 	case " $KERNEL_LINES $MORE_LINES " in
@@ -13,8 +13,8 @@ kernel_name()
 	esac
 }
 
-# kernel_arguments [KERNEL|DIR]... - set kernels: those that a person named, or without any the
-# lines that the README goes by. A kernel that scripts/tree-host made is a directory's whole path
+# kernel_arguments [KERNEL|DIR]... - set the array kernels to the names of these kernels, without
+# arguments to KERNEL_LINES. A kernel that scripts/tree-host made becomes its directory's full path.
 kernel_arguments()
 {
 	local kernel file lines
@@ -37,7 +37,7 @@ kernel_arguments()
 	done
 }
 
-# kernel_dir KERNEL - where such a kernel is
+# kernel_dir KERNEL - print the directory of an element of kernels
 kernel_dir()
 {
 	case $1 in
@@ -46,7 +46,8 @@ kernel_dir()
 	esac
 }
 
-# build_set KERNEL SET - build it for such a kernel, and print where it is
+# build_set KERNEL SET - build the set (modules-build's variant) for an element of kernels, and
+# print its directory
 build_set()
 {
 	local where=(--kernel "$1")

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Shared by what puts replacement modules on a machine: is a directory's set of
-# modules whole, for this kernel, and one that it would load? Each check prints
-# on stderr what is wrong and what to do, and fails. Nothing is changed.
+# Shared by the scripts that put replacement modules on a machine: check whether a set of
+# modules is complete, is for this kernel, and would be loaded by it. A check that fails
+# prints the error, and the way to mend it, to stderr. Nothing is changed.
 
-# What is known while the machine runs, and the locks: only root can write there. In a
-# directory that is writable for all users, any of them could hold a lock, or put a link in its place.
+# State that lasts until the next boot, and the locks. Only root can write there: in a directory
+# that all users can write, any of them could hold a lock, or put a link in its place.
 RUN=/run/kvm-racefix
 
-# make_run - RUN, a directory of root's
+# make_run - create RUN, which must be a directory of root's
 make_run()
 {
 	mkdir -p $RUN && [ ! -L $RUN ] && [ -d $RUN ] && [ -O $RUN ] && return
@@ -17,16 +17,16 @@ make_run()
 	return 1
 }
 
-# What a set may hold, in the order in which they are loaded.
+# The modules that a set may have, in the order in which they are loaded.
 SET_MODULES=(kvm kvm-intel kvm-amd)
 
-# is_builtin - is kvm part of the kernel that runs, and no module?
+# is_builtin - is kvm built into the running kernel?
 is_builtin()
 {
 	[ -d /sys/module/kvm ] && [ ! -e /sys/module/kvm/initstate ]
 }
 
-# has_builtin KVER - is it part of that kernel? Then it says so.
+# has_builtin KVER - is kvm built into that kernel? If so, print an error.
 has_builtin()
 {
 	if ! { [ "$1" = "$(uname -r)" ] && is_builtin; } &&
@@ -37,14 +37,14 @@ has_builtin()
 		"its source has, and scripts/apply DIR puts in what closes them"
 }
 
-# is_realtime KBUILD - is the kernel of that build directory one of PREEMPT_RT? Debian builds it from a tree
-# with more patches than linux-source has, some of them in KVM.
+# is_realtime KBUILD - was the kernel of this build directory built with CONFIG_PREEMPT_RT? Debian
+# builds such kernels from a tree with more patches than linux-source has, some of them in KVM.
 is_realtime()
 {
 	grep -qsx CONFIG_PREEMPT_RT=y "$1/.config"
 }
 
-# distro_module KVER NAME - the path of the module that came with the kernel
+# distro_module KVER NAME - print the path of the module in the kernel's package
 distro_module()
 {
 	local file
@@ -56,9 +56,8 @@ distro_module()
 	done
 }
 
-# set_names KVER - the modules that a set has to have: those that the kernel came with, by
-# what its package says of it, and not by what is there: files can be moved away. It fails
-# if that is not known.
+# set_names KVER - print the modules that a set has to have: those of the kernel's package, by its
+# modules.order, as the files themselves may have been moved away. Fails if they are not known.
 set_names()
 {
 	local name names=() listed
@@ -76,14 +75,14 @@ set_names()
 	printf '%s\n' "${names[@]}"
 }
 
-# built_set KVER - the directory of the modules that \`make modules\` has made, or is to make
+# built_set KVER - print the directory in which \`make modules\` puts the modules
 built_set()
 {
 	printf '%s\n' "$BUILD/modules/$1/patched"
 }
 
-# build_options KVER - set OPTIONS, for modules-build: KSRC and KBUILD as in the environment,
-# or as the set that is there was built with
+# build_options KVER - set OPTIONS, for modules-build: KSRC and KBUILD from the environment, or
+# those that the existing set was built with
 build_options()
 {
 	local from ksrc kbuild
@@ -96,7 +95,7 @@ build_options()
 	[ -z "$kbuild" ] || OPTIONS+=(--kbuild "$kbuild")
 }
 
-# describe FILE - a line for people: name, version, srcversion, where from
+# describe FILE - print a line about a module: name, version, srcversion and path
 describe()
 {
 	local name version src
@@ -107,7 +106,7 @@ describe()
 	printf '%-10s %s%s, %s\n' "$name" "${version:-as the kernel came}" "${src:+, srcversion $src}" "$1"
 }
 
-# check_set DIR KVER - whole, all of one build, not damaged, and for kernel KVER
+# check_set DIR KVER - check that the set is complete, of one build, undamaged, and for kernel KVER
 check_set()
 {
 	local dir=$1 kver=$2 name file magic want version first='' names
@@ -165,8 +164,8 @@ check_set()
 	done
 }
 
-# known_symbols KVER - "CRC SYMBOL" of what modules can use there, in lower case
-# hexadecimal, and as first line "all" if this is everything
+# known_symbols KVER - print "all" or "some", then "CRC SYMBOL" for all or some of the symbols that
+# the kernel exports, in lower-case hexadecimal
 known_symbols()
 {
 	local name file
@@ -177,14 +176,15 @@ known_symbols()
 		awk '{ print tolower($1), $2 }' "$file"
 		return
 	fi
-	# Without headers: what the distro's own modules ask for, and get.
+	# There are no headers: take the symbols that the distro's own modules import.
 	echo some
 	for name in $(set_names "$1"); do
 		modprobe --dump-modversions "$(distro_module "$1" "$name")"
 	done | awk '{ print tolower($1), $2 }'
 }
 
-# check_symbols DIR KVER - the kernel has every symbol with the type they expect
+# check_symbols DIR KVER - check that the kernel has each symbol that the modules import, with the
+# same type, as by CONFIG_MODVERSIONS
 check_symbols()
 {
 	local dir=$1 kver=$2 name bad
@@ -220,7 +220,8 @@ check_symbols()
 	return 1
 }
 
-# enforced_by - what makes the running kernel insist on signatures, or nothing
+# enforced_by - print the setting by which the running kernel requires signatures; nothing if it
+# does not
 enforced_by()
 {
 	local mode
@@ -236,10 +237,10 @@ enforced_by()
 	esac
 }
 
-# is_trusted DIR FILE - does the running kernel know the certificate that signed it? By the
-# id that its description has in /proc/keys, "SUBJECT: ID", which is the certificate's key
-# identifier, or its serial number if it has none. A signature names the issuer and the
-# serial number; DIR/.signed-by, which sign leaves, has what belongs to that.
+# is_trusted DIR FILE - does the running kernel know the certificate that signed FILE? A key's
+# description in /proc/keys is "SUBJECT: ID"; ID is the certificate's key identifier, or its
+# serial number if it has none. A signature only names the issuer and the serial number;
+# DIR/.signed-by, which sign leaves, maps the serial number to the key identifier.
 is_trusted()
 {
 	local serial id known
@@ -251,12 +252,13 @@ is_trusted()
 		grep -qF ": ${id:-$serial}: " <<<"$known"
 		return
 	fi
-	# Signed by others: by the number, or, if that is not how keys are called here, the name,
-	# which is the issuer's, and the certificate's own only if it is self-signed.
+	# Another program signed it: look for the serial number, or for the signer's name. That is
+	# the issuer's, and so the name of the certificate only if it is self-signed.
 	grep -qE ": 0*$serial: " <<<"$known" || grep -qF " $(modinfo -F signer "$2"): " <<<"$known"
 }
 
-# check_signatures DIR KVER - the running kernel's rules let them in
+# check_signatures DIR KVER - check that the running kernel accepts the modules' signatures, if it
+# requires any
 check_signatures()
 {
 	local dir=$1 kver=$2 name why names
@@ -269,8 +271,8 @@ check_signatures()
 	done
 }
 
-# check_livepatch - no livepatch changes kvm: it goes by names, and would put code that was made for
-# the distro's functions in place of ours
+# check_livepatch - check that no livepatch changes kvm: it looks functions up by name, and would
+# replace ours by code that was made for the distro's
 check_livepatch()
 {
 	local module name
@@ -284,7 +286,8 @@ check_livepatch()
 	done
 }
 
-# check_signature DIR FILE WHY - the same for one of DIR, where WHY is what insists on it
+# check_signature DIR FILE WHY - check the signature of one module of DIR; WHY is the setting that
+# requires it, for the error
 check_signature()
 {
 	local signer
