@@ -10,7 +10,7 @@
 #include "svm_util.h"
 #include "vmx.h"
 
-/* VMCB: nested_ctl, from the APM. */
+/* Of nested_ctl in the VMCB; see AMD's APM, volume 2, appendix B. */
 #define NESTED_CTL_NP_ENABLE	0x1ull
 
 #define TDP_TABLE		0x7ull		/* all access */

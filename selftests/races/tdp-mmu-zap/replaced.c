@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Replaces the page of a page fault between its look-up and mmu_lock. */
+/* Replaces the page of a page fault between its look-up and mmu_lock; see replaced.h. */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -9,12 +9,12 @@
 #include "vcpu_run.h"
 #include "zap_vm.h"
 
-/* A lost release must not last; far above what it takes in Bochs. */
+/* Bounds a hold whose release is lost; far longer than a hold takes in Bochs. */
 #define HOLD_REPLACE_US	(10 * 1000 * 1000)
 
 static uint64_t l2_stack[512];
 
-/* The last page first: the next fault is to be of the page itself, and not of page tables. */
+/* Writing to the last page first fills the page tables: the next fault is for the page alone. */
 static void write_replaced(void)
 {
 	for (;;) {
@@ -50,7 +50,6 @@ void *replaced_thread(void *arg)
 	return NULL;
 }
 
-/* Returns NULL, or why this host cannot have it. */
 const char *create_replaced(struct replaced *replaced, bool tdp_mmu, bool nested)
 {
 	const char *why = nested_tdp_missing();
@@ -82,7 +81,6 @@ const char *create_replaced(struct replaced *replaced, bool tdp_mmu, bool nested
 	return NULL;
 }
 
-/* Holds it when it has the page and goes for the lock, and replaces the page. */
 const char *force_replaced(struct replaced *replaced, const char *lock)
 {
 	struct rg *rg = replaced->rg;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A page fault of tdp_mmu_zap_test whose page is replaced after the fault has looked it up and
- * before it has mmu_lock.
+ * before it takes mmu_lock.
  */
 #ifndef REPLACED_H
 #define REPLACED_H
@@ -15,22 +15,22 @@
 #include "kvm_util.h"
 #include "racegate_client.h"
 
-/* A page that is replaced by another one of a memfd, where L2 can get to it as well. */
+/* The page that is replaced; its address is below NESTED_TDP_SIZE, for L2. */
 #define REPLACED_SLOT	2
 #define REPLACED_GPA	0x60000000ull
 /*
- * Of that memslot.  Shadow paging maps up to 8 pages that are aligned to as much ahead
- * (PTE_PREFETCH_NUM in mmu.c): the last page is none of those of the first.
+ * The memslot's size.  Shadow paging prefetches in aligned groups of 8 pages
+ * (PTE_PREFETCH_NUM in mmu.c): the last page is not in the group of the first.
  */
 #define REPLACED_SIZE	(9 * PAGE_SIZE)
 #define REPLACED_VALUE	0x5eed
 
-/* A vCPU that takes one page fault of a page that is replaced meanwhile. */
+/* A vCPU that takes one page fault, and the page that is replaced meanwhile. */
 struct replaced {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
 	int memfd;
-	char *guest;		/* what the memslot has: that page first */
+	char *guest;		/* the memslot's memory: the page is its first one */
 	uint64_t *pages;	/* both pages of the memfd */
 	pthread_t thread;
 	pid_t tid;
@@ -39,21 +39,22 @@ struct replaced {
 };
 
 /*
- * create_replaced - make @replaced's VM; with @nested, the page fault is of L2
+ * create_replaced - create @replaced's VM; with @nested, L2 takes the page fault
  *
- * Returns NULL, or the reason why this host cannot have it.
+ * Returns NULL, or the reason why this host cannot run it.
  */
 const char *create_replaced(struct replaced *replaced, bool tdp_mmu, bool nested);
 
-/* replaced_thread - the thread of @arg, a struct replaced: run up to the fault, and on at .go */
+/* replaced_thread - thread of @arg, a struct replaced: run up to the fault; take it after .go */
 void *replaced_thread(void *arg);
 
 /*
- * force_replaced - hold the fault when it has the page and goes for the lock; replace the page
+ * force_replaced - hold the fault after it has found the page and before it takes mmu_lock;
+ * replace the page
  *
- * @lock: the function by which the fault takes mmu_lock
+ * @lock: the function with which the fault takes mmu_lock
  *
- * Ends replaced_thread().  Returns NULL, or the reason why it could not be forced.
+ * Joins replaced_thread().  Returns NULL, or the reason why it could not be forced.
  */
 const char *force_replaced(struct replaced *replaced, const char *lock);
 

@@ -5,10 +5,10 @@
 // Needs: CONFIG_X86_64
 // Closed-by: write: faults zap shadow pages with mmu_lock held for write
 
-// "Making room" is make_mmu_pages_available(), which zaps shadow pages; what
-// calls it must hold mmu_lock for write, on every path that leads there.
+// make_mmu_pages_available() zaps shadow pages; its callers must hold mmu_lock for
+// write, on every path that leads there.
 
-// One fault handler for both kinds of MMU: the lock and the call go by one flag.
+// One fault handler for both kinds of MMU: one flag decides the lock and the call.
 @flag exists@
 expression V, E;
 identifier C;
@@ -25,7 +25,7 @@ if (!C) { <+... make_mmu_pages_available@p(V) ...+> }
 if (C) S else { <+... make_mmu_pages_available@p(V) ...+> }
 )
 
-// The same before 5.14, where a function tells.
+// The same before 5.14, where is_tdp_mmu_root() decides.
 @root exists@
 expression V, K, R;
 statement S;
@@ -57,7 +57,7 @@ read_lock(&L->mmu_lock)
 write_lock(&L->mmu_lock)
 )
 
-// Reached without taking the lock for write ...
+// A call that is reached without taking the lock for write ...
 @bare exists@
 identifier f != make_mmu_pages_available;
 identifier callee = { make_mmu_pages_available, kvm_mmu_zap_oldest_mmu_pages };

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test that no vCPU zaps shadow pages while mmu_lock is held for read only: a TDP
- * page fault of the TDP MMU takes it so, and several vCPUs do at once.
+ * Test that no vCPU zaps shadow pages with mmu_lock held for read only.  Page faults of
+ * the TDP MMU take it for read, several vCPUs at the same time.
  *
  * An L2 makes KVM build shadow pages for L1's nested page tables, and
- * KVM_SET_NR_MMU_PAGES then says that there may be no more than there are.
- * A fault that looks for room has to zap now.  Two vCPUs of L1, which take no part in
- * that, touch new pages: the first is held on its way, with mmu_lock held as it
- * holds it there, and the second goes as far as it can.
+ * KVM_SET_NR_MMU_PAGES then limits them to their current number.  A fault that makes
+ * room has to zap now.  Two other vCPUs, which run only L1, touch new pages: the first
+ * is held in its fault, with mmu_lock held as the fault takes it, and the second goes
+ * as far as it can.
  *
  * Oracle of the harmless cases: while one thread is in
  * kvm_mmu_zap_oldest_mmu_pages() no other is in it, or in kvm_tdp_mmu_map().
- * The first is held before it looks at anything, or when it is through with it,
- * so that a second one that does get in does no damage.  What two of them do to
- * each other otherwise is the case two_zappers_collide; it takes the kernel down.
+ * The first is held before it looks at any shadow page, or after it has made room, so
+ * that a second one that does get in does no damage.  In the case two_zappers_collide
+ * both work on the same pages, which takes the kernel down.
  *
- * A fault looks its page up before it takes the lock, and has to look at that again when it has
- * it: cases *_page_replaced hold it in between, and put another page there.
+ * A fault looks its page up before it takes mmu_lock, and must check for invalidations
+ * once it has the lock: the cases *_page_replaced hold it in between, and replace the page.
  *
- * Faults that have to zap, of L2 or where the TDP MMU is off, are held in the same
- * way: the lock has to keep all others out there.
+ * Faults that have to zap, of L2 or with the TDP MMU disabled, are held in the same
+ * way: there the lock must keep all others out.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -58,7 +58,7 @@ static void race_tdp_faults(struct __test_metadata *_metadata, enum place place)
 		if (!outcome.zapped && !outcome.mapped)
 			print_excluded(&outcome);
 	} else if (!outcome.zapped) {
-		/* It is only worth a pass if there was a reason to zap. */
+		/* Pass only if there was a reason to zap. */
 		ASSERT_EQ(0, vm_stat(race.vm, "mmu_shadow_zapped"));
 		run_vcpu(race.vcpu[NESTED]);
 		if (!vm_stat(race.vm, "mmu_shadow_zapped"))
@@ -74,13 +74,13 @@ TEST(two_tdp_faults)
 	race_tdp_faults(_metadata, ZAPS);
 }
 
-/* Room is made before there is none. */
+/* KVM makes room while a few shadow pages are still left. */
 TEST(two_tdp_faults_early)
 {
 	race_tdp_faults(_metadata, ZAPS_EARLY);
 }
 
-/* Zapping one at a time is not enough: no vCPU may map pages then, either. */
+/* Serialising the zaps is not enough: no vCPU may map pages during a zap, either. */
 TEST(zap_while_mapping)
 {
 	struct outcome outcome;
@@ -97,7 +97,7 @@ TEST(zap_while_mapping)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* There are no more shadow pages than userspace allows. */
+/* Checks that there are no more shadow pages than userspace allows. */
 static void expect_limit(struct __test_metadata *_metadata, struct race *race)
 {
 	uint64_t used = vm_stat(race->vm, "mmu_cache_miss") -
@@ -108,7 +108,7 @@ static void expect_limit(struct __test_metadata *_metadata, struct race *race)
 	}
 }
 
-/* A fault that maps is only in the way of one that zaps. */
+/* The first fault only maps, but the second one must wait for it before it zaps. */
 TEST(nested_fault_zaps_while_mapping)
 {
 	struct outcome outcome;
@@ -128,7 +128,7 @@ TEST(nested_fault_zaps_while_mapping)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* Faults that do zap, and so have to keep all others out. */
+/* The first fault zaps, and so must keep all others out. */
 static void race_excluded(struct __test_metadata *_metadata, int first,
 			  bool tdp_mmu)
 {
@@ -149,8 +149,8 @@ static void race_excluded(struct __test_metadata *_metadata, int first,
 }
 
 /*
- * The limit is far below what the vCPUs have taken: KVM zaps all that it can, and what is
- * left, and allowed from then on, are roots.  A fault that needs a shadow page then finds no room.
+ * The limit is far below the number of shadow pages in use: KVM zaps all that it can, and lowers
+ * the limit to the roots that remain.  A fault that needs a shadow page then finds no room.
  */
 static void no_room(struct __test_metadata *_metadata, int vcpu, bool tdp_mmu)
 {
@@ -199,7 +199,7 @@ static void touch_chunks(void)
 	GUEST_SYNC(chunk);
 }
 
-/* Faults without nested paging, each of which needs another shadow page. */
+/* Page faults with the TDP MMU disabled, each of which needs another shadow page. */
 TEST(legacy_faults_make_room)
 {
 	struct race race = { .limit = MIN_SHADOW_PAGES };
@@ -218,7 +218,7 @@ TEST(legacy_faults_make_room)
 	vm_userspace_mem_region_add(race.vm, VM_MEM_SRC_ANONYMOUS, MEM_GPA, MEM_SLOT,
 				    MEM_SIZE / PAGE_SIZE, 0);
 	virt_map_level(race.vm, MEM_GPA, MEM_GPA, MEM_SIZE, PG_LEVEL_2M);
-	/* A huge page would take no shadow page. */
+	/* A huge page would need no shadow page. */
 	ASSERT_EQ(0, madvise(addr_gpa2hva(race.vm, MEM_GPA), MEM_SIZE, MADV_NOHUGEPAGE));
 	vcpu = vm_vcpu_add(race.vm, 0, touch_chunks);
 	vm_ioctl(race.vm, KVM_SET_NR_MMU_PAGES, (void *)race.limit);
@@ -249,8 +249,8 @@ TEST(two_zappers_collide)
 }
 
 /*
- * The other ends that were reported.  The fault in kvm_mmu_commit_zap_page(): below another page,
- * which the first frees when it is through with it.
+ * Another reported end of the race, a fault in kvm_mmu_commit_zap_page(): the first is held with
+ * a child of the page that it zaps, and frees both pages only when it is done.
  */
 TEST(two_zappers_free)
 {
@@ -259,8 +259,9 @@ TEST(two_zappers_free)
 }
 
 /*
- * The BUG of pte_list_remove().  The third end, __list_add_valid() below kvm_tdp_mmu_map(), takes
- * two CPUs within a few instructions, between which no thread can be held.
+ * Another reported end, the BUG of pte_list_remove().  A third, __list_add_valid() below
+ * kvm_tdp_mmu_map(), needs two CPUs within a few instructions of each other, between which no
+ * gate can hold a thread.
  */
 TEST(two_zappers_unlist)
 {
@@ -268,7 +269,7 @@ TEST(two_zappers_unlist)
 	race_tdp_faults(_metadata, UNLISTS);
 }
 
-/* A vCPU that takes one page fault of a page that is replaced meanwhile. */
+/* Replaces a page while a vCPU is in a page fault of it. */
 static void page_replaced(struct __test_metadata *_metadata, bool tdp_mmu, bool nested)
 {
 	struct replaced replaced;
@@ -337,9 +338,9 @@ static int64_t room_for_shadow_pages(struct kvm_vm *vm, uint64_t limit)
 }
 
 /*
- * L2 takes shadow pages until the next fault, of any vCPU, has to make room if it
- * looks for it; that is of two vCPUs at once then.  Was there none?  On a fixed kernel
- * they need none and do not look: then L2's next fault finds out.
+ * L2 uses up shadow pages until a fault that makes room would have to zap; then the two
+ * other vCPUs fault at once.  Returns whether a fault has zapped, as proof that there was a
+ * reason to: on a fixed kernel only L2's next fault does.
  */
 static bool stress_once(struct race *race, uint64_t limit)
 {
@@ -357,8 +358,8 @@ static bool stress_once(struct race *race, uint64_t limit)
 }
 
 /*
- * Nothing but the host says that both zapped at the same time: it dies, or hangs, or
- * complains.  So this shows it once at most.
+ * Only the host shows that both zapped at the same time: it dies, hangs or warns.  So
+ * this case shows the race once at most.
  */
 TEST(stress)
 {
@@ -380,7 +381,7 @@ TEST(stress)
 			stress_count(&stress, false);
 		if (++touched % (CHUNK_PAGES / 2))
 			continue;
-		/* For the pages to be touched for the first time again. */
+		/* Discard the pages, so that touching them faults again. */
 		for (vcpu = FIRST; vcpu < NR_VCPUS; vcpu++)
 			madvise(addr_gpa2hva(race.vm, MEM_GPA + L1_CHUNK(vcpu) * CHUNK),
 				CHUNK, MADV_DONTNEED);
@@ -388,7 +389,7 @@ TEST(stress)
 	RACEFIX_STRESS_END(&stress);
 }
 
-/* Arming the first gate of a function takes long: all are armed once. */
+/* Arming the first gate at a function takes long, so one gate is kept at each. */
 static void keep_gates(void)
 {
 	if (!nested_tdp_missing() && !racefix_is_named("stress"))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Holds the first of two page faults, and judges what the second did meanwhile. */
+/* Holds the first of two page faults, and judges how far the second got; see zap_hold.h. */
 #define _GNU_SOURCE /* sched_setaffinity() */
 #include <sched.h>
 #include <stdio.h>
@@ -8,16 +8,16 @@
 #include "kvm_util.h"
 #include "zap_hold.h"
 
-/* What the second must have had of it for "it did not get in" to mean something. */
+/* The second must have tried for this long before "it did not get in" counts. */
 #define TRY_US		50000
-/* A host that is emulated on a busy machine may not give it that much at once. */
+/* On a busy machine an emulated CPU may not run that long in one try. */
 #define TRIES		3
 
-/* Where that is, if it zaps. */
+/* The function at whose entry the first is held if it zaps, after @skip calls of it. */
 static const struct {
 	const char *symbol;
 	unsigned int skip;
-	unsigned int room;	/* for that many shadow pages */
+	unsigned int room;	/* shadow pages left below the limit */
 } held_at[] = {
 	[ZAPS] = { ZAP },
 	[ZAPS_EARLY] = { ZAP, .room = MIN_FREE_PAGES / 2 },
@@ -27,7 +27,7 @@ static const struct {
 	[MAPS] = { ZAP },
 };
 
-/* There the second finds nothing that the first has in hand. */
+/* In these places the first has no shadow page in hand that the second could free. */
 static bool is_harmless(enum place place)
 {
 	return place == ZAPS || place == ZAPS_EARLY || place == MAPS;
@@ -46,7 +46,7 @@ void start_runner(struct race *race, struct runner *runner, int vcpu,
 		rg_name_thread(race->rg, runner->tid, name);
 }
 
-/* On a CPU of its own: the other one's is kept busy in the kernel. */
+/* Moves the thread to a CPU of its own: the other thread may spin in the kernel on its CPU. */
 void wait_for_go(struct runner *runner)
 {
 	cpu_set_t online, mine;
@@ -59,7 +59,7 @@ void wait_for_go(struct runner *runner)
 			CPU_SET(cpu, &mine);
 	TEST_ASSERT(!sched_setaffinity(0, sizeof(mine), &mine),
 		    "sched_setaffinity");
-	/* KVM waits for RCU, and so for all CPUs, when another thread takes a vCPU. */
+	/* The first KVM_RUN of a thread waits for RCU, which a held thread would stall. */
 	run_vcpu(runner->vcpu);
 	runner->tid = rg_gettid();
 	sem_post(&runner->race->ready);
@@ -91,7 +91,7 @@ static void *second_thread(void *arg)
 	}
 	run_vcpu(runner->vcpu);
 	if (!is_harmless(race->place)) {
-		/* The kernel may not live to see more of it. */
+		/* The kernel may die as soon as the first thread goes on. */
 		rg_mark(race->rg, "lets the other go on");
 		rg_ladder(race->rg, stdout);
 	}
@@ -100,7 +100,7 @@ static void *second_thread(void *arg)
 	return NULL;
 }
 
-/* What came of it. */
+/* Sets @outcome from the record; returns NULL, or the reason why there was no overlap. */
 static const char *judge(struct race *race, struct outcome *outcome)
 {
 	const struct rg_event *event, *held = NULL;
@@ -114,7 +114,7 @@ static const char *judge(struct race *race, struct outcome *outcome)
 			held = event;
 			outcome->first_zaps = event->gate == race->first_zap;
 		} else if (held && event->gate == held->gate) {
-			/* Released, or out of patience: the overlap ends. */
+			/* The first was released or timed out: the overlap ends. */
 			break;
 		} else if (held && event->kind == RG_EV_ARRIVE) {
 			if (event->gate == race->second_fault)
@@ -135,7 +135,7 @@ static const char *judge(struct race *race, struct outcome *outcome)
 	return NULL;
 }
 
-/* A gate at the entry of a function, that holds a thread if @hold_us is not 0. */
+/* Arms a gate at the entry of a function, which holds the thread if @hold_us is not 0. */
 static int arm(struct race *race, struct runner *runner, const char *symbol,
 	       unsigned int hold_us)
 {
@@ -143,11 +143,11 @@ static int arm(struct race *race, struct runner *runner, const char *symbol,
 		.symbol = symbol, .label = strchr(symbol, ':') + 1,
 		.tid = runner->tid,
 		.action = hold_us ? RG_HOLD_SPIN : RG_RECORD,
-		/* A fault that has to wait may be taken again and again. */
+		/* A fault that has to wait may be retried many times. */
 		.max_hits = hold_us ? 1 : 4, .timeout_us = hold_us });
 }
 
-/* Where the first is held if it zaps. */
+/* Arms the gate that holds the first if it zaps; in MAPS it only records that. */
 static int arm_first_zap(struct race *race, unsigned int hold_us)
 {
 	const char *symbol = held_at[race->place].symbol;
@@ -160,7 +160,7 @@ static int arm_first_zap(struct race *race, unsigned int hold_us)
 		.max_hits = hold ? 1 : 4, .timeout_us = hold ? hold_us : 0 });
 }
 
-/* For the ladder only. */
+/* Records for the ladder that a thread has zapped. */
 static void arm_zapped(struct race *race, struct runner *runner)
 {
 	rg_arm(race->rg, &(struct rg_point){
@@ -171,7 +171,7 @@ static void arm_zapped(struct race *race, struct runner *runner)
 
 /*
  * Forces the overlap: the second faults while the first is held where it zaps, or,
- * if it does not, where it maps.  Returns NULL, or why not.
+ * if it does not zap, where it maps.  Returns NULL, or the reason why that failed.
  */
 static const char *force_once(struct race *race, int first, int second,
 			      unsigned int hold_us, struct outcome *outcome)
@@ -209,7 +209,7 @@ static const char *force_once(struct race *race, int first, int second,
 		arm_zapped(race, &race->first);
 	arm_zapped(race, &race->second);
 
-	/* The first may take this CPU: it has to be the last to start. */
+	/* Start the first last: it may spin on this thread's CPU. */
 	sem_post(&race->second.go);
 	sem_post(&race->first.go);
 	pthread_join(race->first.thread, NULL);
@@ -222,7 +222,6 @@ static const char *force_once(struct race *race, int first, int second,
 	return why;
 }
 
-/* In a VM of its own, which is left as it is then. */
 const char *force(struct race *race, bool tdp_mmu, enum place place,
 		  int first, int second, unsigned int hold_us,
 		  struct outcome *outcome)

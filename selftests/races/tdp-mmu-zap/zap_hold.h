@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Two page faults of tdp_mmu_zap_test: the first is held on its way, with mmu_lock held as it
- * holds it there, and the second goes as far as it can.
+ * Two page faults of tdp_mmu_zap_test: the first is held on its way, with mmu_lock held as the
+ * fault takes it, and the second goes as far as it can.
  */
 #ifndef ZAP_HOLD_H
 #define ZAP_HOLD_H
@@ -18,24 +18,24 @@
 #define MAP	"kvm:kvm_tdp_mmu_map"
 #define UNLIST	"kvm:pte_list_remove"
 
-/* The second goes ahead as soon as the first is held, and lets it go itself. */
+/* The second thread faults as soon as the first is held, and releases it afterwards. */
 #define HOLD_US		RG_SPIN_MAX_US
 /*
- * The same where the second is to wait for the lock: it spins, as the first
- * does, so that on two CPUs no thread is left that could let the first one go.
+ * Where the second has to wait for mmu_lock both threads spin, so that on two CPUs no
+ * thread is left to release the first: the timeout ends the hold.
  */
 #define HOLD_LOCKED_US	500000
 
-/* What came of it. */
+/* The outcome of the two page faults. */
 struct outcome {
 	bool first_zaps;	/* the first was held about to zap, not to map */
 	bool zapped;		/* the second zapped meanwhile */
 	bool mapped;		/* the second mapped meanwhile */
-	uint64_t tried_us;	/* how long the second had been trying then */
+	uint64_t tried_us;	/* time from the second's fault to the end of the hold */
 };
 
 /*
- * start_runner - start a thread for @vcpu of @race, and wait until it has run it once
+ * start_runner - start a thread for @vcpu of @race, and wait until it has run the vCPU once
  *
  * @code: the thread's function, which calls wait_for_go() first
  * @name: the thread's column in the ladder
@@ -47,12 +47,12 @@ void start_runner(struct race *race, struct runner *runner, int vcpu,
 void wait_for_go(struct runner *runner);
 
 /*
- * force - in a VM of its own, have @second fault while @first is held at @place
+ * force - create a VM, and have vCPU @second fault while @first is held at @place
  *
  * @tdp_mmu: whether the VM uses the TDP MMU
- * @hold_us: for how long the first is held at most, in us
+ * @hold_us: the longest time that the first is held, in us
  *
- * Tries it again in another VM if an emulated host was too busy.  The VM is left as it is then.
+ * Tries again in another VM if an emulated host was too busy.  The last VM is not freed.
  * Returns NULL and sets @outcome, or returns the reason why the overlap could not be forced.
  */
 const char *force(struct race *race, bool tdp_mmu, enum place place,

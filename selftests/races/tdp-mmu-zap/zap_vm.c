@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The VM of tdp_mmu_zap_test, and the limits of its shadow pages. */
+/* The VM of tdp_mmu_zap_test, and the limit on its shadow pages; see zap_vm.h. */
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -35,7 +35,7 @@ static void nested_code(vm_vaddr_t area)
 	nested_tdp_enter_l2(area, l2_code, &l2_stack[ARRAY_SIZE(l2_stack)]);
 }
 
-/* A page at a time, so that the code on the way is mapped when it counts. */
+/* Touches a page at a time; the first round maps the guest's code and page tables. */
 static void l1_code(uint64_t vcpu)
 {
 	uint64_t page;
@@ -46,7 +46,7 @@ static void l1_code(uint64_t vcpu)
 	}
 }
 
-/* Newer kernels let the parameter be set only when kvm is loaded. */
+/* In newer kernels the parameter can be set only when kvm is loaded. */
 const char *set_tdp_mmu(char value, char *old)
 {
 	int fd = open(TDP_MMU_PARAM, O_RDONLY);
@@ -71,10 +71,6 @@ void run_vcpu(struct kvm_vcpu *vcpu)
 	vcpu_run_until(vcpu, UCALL_SYNC);
 }
 
-/*
- * A VM with NR_SHADOWED and a few shadow pages.
- * Returns NULL, or why this host cannot have it.
- */
 const char *create_vm(struct race *race, bool tdp_mmu)
 {
 	const char *why = nested_tdp_missing();
@@ -83,7 +79,7 @@ const char *create_vm(struct race *race, bool tdp_mmu)
 	int i;
 
 	memset(race, 0, sizeof(*race));
-	/* A VM keeps for life what the parameter says when it is created. */
+	/* The parameter's value when a VM is created counts for the VM's whole life. */
 	if (!why)
 		why = set_tdp_mmu(tdp_mmu ? 'Y' : 'N', &old);
 	if (why)
@@ -107,10 +103,9 @@ const char *create_vm(struct race *race, bool tdp_mmu)
 	return NULL;
 }
 
-/* No more shadow pages than there are now, and @room more; how many? */
 uint64_t limit_shadow_pages(struct kvm_vm *vm, unsigned int room)
 {
-	/* In a new VM what was made and not zapped is what is used. */
+	/* A new VM has zapped none: all shadow pages that were made are in use. */
 	uint64_t used = vm_stat(vm, "mmu_cache_miss");
 
 	TEST_ASSERT(used >= NR_SHADOWED && !vm_stat(vm, "mmu_shadow_zapped"),
@@ -124,9 +119,9 @@ uint64_t limit_shadow_pages(struct kvm_vm *vm, unsigned int room)
 }
 
 /*
- * A limit so low that every fault looks for room, and yet never without finding
- * some.  KVM lowers it to what is left when it has zapped what is too much: a
- * root that is in use.  Then the vCPU with the L2 lets go of its root.
+ * KVM zaps all shadow pages that it can, and lowers the limit to those that remain, the
+ * roots in use.  The change of CR4 then makes the L2's vCPU drop its root: fewer than
+ * MIN_FREE_PAGES are left, so that each fault makes room, but not zero, so that none fails.
  */
 const char *starve_of_shadow_pages(struct race *race)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The VM of tdp_mmu_zap_test: an L2 that makes KVM build shadow pages, vCPUs that take only TDP
- * faults, and the limits of shadow pages.
+ * faults, and the limit on shadow pages.
  */
 #ifndef ZAP_VM_H
 #define ZAP_VM_H
@@ -19,8 +19,8 @@
 enum { NESTED, FIRST, SECOND, NR_VCPUS };
 
 /*
- * Memory of which L2 touches a page in every 2 MiB: each takes a shadow page.
- * More of them than the lowest limit that KVM_SET_NR_MMU_PAGES takes.
+ * L2 touches one page in each of NR_SHADOWED chunks of 2 MiB, which takes a shadow page each:
+ * more than MIN_SHADOW_PAGES, the lowest limit that KVM_SET_NR_MMU_PAGES accepts.
  */
 #define MEM_SLOT	1
 #define MEM_GPA		0x40000000ull
@@ -31,20 +31,20 @@ enum { NESTED, FIRST, SECOND, NR_VCPUS };
 #define CHUNK_PAGES	(CHUNK / PAGE_SIZE)
 #define MEM_SIZE	(NR_CHUNKS * CHUNK)
 
-/* With fewer left than this KVM makes room. */
+/* KVM makes room if fewer shadow pages than this are left (KVM_MIN_FREE_MMU_PAGES). */
 #define MIN_FREE_PAGES	5
 
-/* Where L1 touches pages: far from each other and from what L2 touches. */
+/* The chunk in which a vCPU of L1 touches pages; no other vCPU uses it. */
 #define L1_CHUNK(vcpu)	(NR_SHADOWED + 4 + (vcpu))
 
-/* Where the first is held: the second must not get to zap or map meanwhile. */
+/* Where the first fault is held; the second must neither zap nor map meanwhile. */
 enum place {
 	ZAPS,		/* before it looks for something to zap */
 	ZAPS_EARLY,	/* the same, with room for a few pages left */
 	ZAPS_PAGE,	/* with a shadow page in hand that the second will free */
 	ZAPS_CHILD,	/* the same, of a page below another one */
 	UNLISTS,	/* with an entry of such a page in hand, which is still in its list */
-	MAPS,		/* when it has made room; here the second may map, too */
+	MAPS,		/* after it has made room; the second may map then, too */
 };
 
 struct rg;
@@ -68,7 +68,7 @@ struct race {
 	enum place place;
 	uint64_t limit;		/* of shadow pages, if limit_shadow_pages() set it */
 	struct rg *rg;
-	/* Gates: where the first is held; what the second passes. */
+	/* Gates that hold the first fault, and gates that record the second. */
 	int first_zap, first_map;
 	int second_fault, second_zap, second_map;
 };
@@ -76,18 +76,18 @@ struct race {
 /* touch - called by a guest: write to @page of @chunk of the memslot */
 void touch(uint64_t chunk, uint64_t page);
 
-/* run_vcpu - run @vcpu until its guest has done one more step; fails the test if it does not */
+/* run_vcpu - one KVM_RUN, which must end with a GUEST_SYNC() */
 void run_vcpu(struct kvm_vcpu *vcpu);
 
 /*
  * set_tdp_mmu - set the module parameter tdp_mmu to @value, 'Y' or 'N'
  *
- * Leaves the value from before in *@old.  Returns NULL, or the reason why it cannot be set.
+ * Stores the previous value in *@old.  Returns NULL, or the reason why it cannot be set.
  */
 const char *set_tdp_mmu(char value, char *old);
 
 /*
- * create_vm - give @race a VM with NR_SHADOWED and a few shadow pages
+ * create_vm - give @race a VM with NR_SHADOWED shadow pages and a few more
  *
  * Each vCPU has run up to its first GUEST_SYNC().  Returns NULL, or the reason why this host
  * cannot have it.
@@ -98,7 +98,7 @@ const char *create_vm(struct race *race, bool tdp_mmu);
 uint64_t limit_shadow_pages(struct kvm_vm *vm, unsigned int room);
 
 /*
- * starve_of_shadow_pages - set a limit with which every fault looks for room, and always finds some
+ * starve_of_shadow_pages - set a limit so low that each fault makes room, though some is left
  *
  * Returns NULL, or the reason why this kernel does not have such a limit.
  */
