@@ -209,6 +209,36 @@ function add_run(r, n,   i, p)
 	return n
 }
 
+# by_caller() - the lines of each task and CPU together, where the kernel names them (PRINTK_CALLER):
+# two that print at once each have an event
+function by_caller(   i, at, n, c, line_at, who, nr_callers, with, caller, first, next_of, last)
+{
+	for (i = 1; i <= nr_order; i++) {
+		at = order[i]
+		if (match(raw[at], /\[ *[0-9]+\.[0-9]+\](<[0-9]+>)? ?\[ *[TC][0-9]+\]/)) {
+			who = substr(raw[at], RSTART, RLENGTH)
+			sub(/.*\[ */, "", who)
+			with++
+		}
+		# What has none is the rest of the line before it.
+		if (!(who in caller)) {
+			caller[who] = ++nr_callers
+			first[nr_callers] = i
+		} else {
+			next_of[last[who]] = i
+		}
+		last[who] = i
+		line_at[i] = at
+	}
+	if (nr_callers < 2 || with * 2 < nr_order)
+		return
+	for (c = 1; c <= nr_callers; c++) {
+		first_of_caller[line_at[first[c]]] = 1
+		for (i = first[c]; i; i = next_of[i])
+			order[++n] = line_at[i]
+	}
+}
+
 # unwrap() - lines as the kernel wrote them: of a console of so many columns, or a mail
 function unwrap(   i, at, text, width, with, lines, same, longest, before)
 {
@@ -368,6 +398,8 @@ function find_events(   i, text, kind, name, release, after)
 	closed = 1
 	for (i = 1; i <= nr; i++) {
 		text = msg[i]
+		if (line_of[i] in first_of_caller)
+			closed = 1
 		if (text ~ /[Tt]ainted|Linux version [0-9]|RELEASE: /) {
 			release = release_of(text)
 			if (release != "") {
@@ -808,8 +840,8 @@ function print_text(   f, s, e, i, race, verdict, patch, release, times)
 			printf "  but: %s\n", fold(field[s, "But"], "    ", 7)
 		if (verdict != "other" || (s, "Part") in field) {
 			patch = patch_for(s, release)
-			printf "  next: %s\n", fold("scripts/status TREE, or make status-host on the host: does it have " \
-				((s, "Part") in field ? field[s, "Part"] : race) "?", "    ", 8)
+			printf "  next: %s\n", fold("scripts/status --race " ((s, "Part") in field ? field[s, "Part"] : race) \
+				" TREE says whether a tree has it, make status-host whether this host does", "        ", 8)
 			if (verdict != "other")
 				printf "        make demo RACE=%s shows it; doc/races/%s.md describes it\n", race, race
 			printf "        scripts/apply TREE puts the fix in%s\n", patch == "" ? "" : ", " patch
@@ -889,6 +921,7 @@ END {
 			fail("signature " field[s, "Signature"] ": lacks Is or Source")
 	}
 	in_order()
+	by_caller()
 	unwrap()
 	find_events()
 	judge()
