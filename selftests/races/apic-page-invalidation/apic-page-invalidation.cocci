@@ -9,7 +9,7 @@
 // Closed-by: served: the vCPU serves the request before it runs
 // Closed-by: written: the vCPU writes the address to the VMCS
 
-// Up to 6.4 a function is called when the page tables have changed ...
+// Up to 6.4 .invalidate_range is called when the page tables have changed ...
 @ops@
 identifier o = kvm_mmu_notifier_ops;
 identifier hook;
@@ -31,7 +31,7 @@ hook(struct mmu_notifier *N, struct mm_struct *mm, unsigned long start, unsigned
 	srcu_read_unlock(&K->srcu, i);
 }
 
-// ... which old kernels do before that.
+// ... but old kernels make the request before that.
 @early@
 identifier f = kvm_mmu_notifier_invalidate_range_start;
 identifier request = { kvm_arch_mmu_notifier_invalidate_range, kvm_mmu_notifier_invalidate_range };
@@ -44,7 +44,7 @@ f(...)
 	...+>
 }
 
-// That is well if the reload is tried again while a notifier is under way.
+// An early request is right if the reload is repeated while a notifier is under way.
 @retried depends on early@
 identifier f = kvm_vcpu_reload_apic_access_page;
 identifier V, K, page, seq;
@@ -91,7 +91,7 @@ T f(struct kvm *K, unsigned long start, unsigned long end, ...)
 }
 
 // Since 6.5 the request comes with the unmapping of the guest's pages, and the
-// reload is tried again while a notifier is under way.
+// reload is repeated while a notifier is under way.
 @gfn@
 identifier f = kvm_unmap_gfn_range;
 identifier K, range;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where KVM has mapped the APIC access page; see apic_page.h.
+ * Finds the APIC access page in this process; see apic_page.h.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -63,8 +63,8 @@ void *apic_page_add_vcpu(struct kvm_vm *vm, uint32_t id, void *guest_code,
 		if (j < nr_before)
 			continue;
 		/*
-		 * Where the CPU has no unrestricted guest there is a second
-		 * one, with page tables in it.  Nobody writes to ours.
+		 * On a CPU without unrestricted guest, KVM maps a second page,
+		 * which holds page tables.  The APIC access page is all zero.
 		 */
 		if (READ_ONCE(*(uint32_t *)after[i]))
 			continue;

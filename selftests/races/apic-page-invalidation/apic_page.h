@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The APIC access page: memory that KVM maps into the process for a memslot of its own,
- * and whose address no interface gives.
+ * and whose address no ioctl returns.
  */
 #ifndef APIC_PAGE_H
 #define APIC_PAGE_H
@@ -10,12 +10,12 @@
 
 #include "kvm_util.h"
 
-/* apic_page_missing - NULL, or why this host has no such page */
+/* apic_page_missing - NULL, or the reason why this host has no such page */
 const char *apic_page_missing(void);
 
 /*
  * apic_page_add_vcpu - add the VM's first vCPU, and find the page that KVM maps for it
- * @vcpu: out
+ * @vcpu: set to the new vCPU
  *
  * Returns the page's address, or NULL if it is not in /proc/self/maps.
  */

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Test that a vCPU does not keep the APIC access page in its VMCS when that page
- * is taken away: KVM_REQ_APIC_PAGE_RELOAD against the unmapping in the host.
+ * is unmapped: KVM_REQ_APIC_PAGE_RELOAD against the unmapping in the host.
  *
  * The page is shared memory that KVM maps into this process for a memslot of
  * its own.  A thread takes it away and is held between the mmu_notifier's
- * invalidate_range_start and the unmapping.  The vCPU, which reads its xAPIC all
- * the time, comes by on its way into the guest a few times meanwhile and does
- * what it was requested to do; then the unmapping goes on.
+ * invalidate_range_start and the unmapping.  The vCPU, which keeps reading its
+ * xAPIC, enters the guest a few times meanwhile and serves its requests; then the
+ * unmapping goes on.
  *
- * A vCPU that reloaded the page while it was held got the page that is about to
- * go.  The CPU tells an access to the APIC by the page in the VMCS, so that from
- * then on it takes the guest's accesses, for which the EPT get the new page, for
- * accesses to plain memory.
+ * A vCPU that reloads the page during the hold gets the page that is about to be
+ * unmapped.  The CPU recognises an APIC access by the page in the VMCS, but the EPT
+ * then map the new page, so that it treats the guest's accesses as accesses to
+ * plain memory.
  *
- * Every vCPU has to get the new page, one that is in L2 at that time, too: when it is back in
- * L1.  And KVM keeps no reference to the page, or the host could not migrate it.
+ * Every vCPU must get the new page; one that is in L2 at that time, when it is back in L1.
+ * And KVM must not keep a reference to the page, or the host could not migrate it.
  *
- * Oracle: the version and the ID that the guest reads from its xAPIC must be
- * what they were before.  Plain memory has 0 there.
+ * Oracle: the version and the ID that the guest reads from its xAPIC must not change.
+ * Plain memory has 0 there.
  */
 #define _GNU_SOURCE /* for vmsplice() */
 
@@ -41,33 +41,33 @@
 #include "vcpu_run.h"
 #include "vmx.h"
 
-/* Not 0: the ID has to differ from what plain memory has in its place. */
+/* Not 0, which the guest would read as the ID from plain memory. */
 #define VCPU_ID		1
 #define MAX_VCPUS	2
 
-/* Far above what it takes in Bochs; a lost release must not last. */
+/* Bounds a hold whose release is lost; far longer than a hold takes in Bochs. */
 #define HOLD_US		(10 * 1000 * 1000)
 
 /*
- * How often the vCPU must come by on its way into the guest: the first time it
- * may have looked at its requests before the other thread was held, the second
- * time it has not.
+ * How often the vCPU must enter the guest during a hold: before the first entry it
+ * may have checked its requests before the other thread was held, but not before
+ * the second.
  */
 #define PASSES		3
 
-/* The vCPU may be out of the guest by chance. */
+/* Tries of leaves_guest: the vCPU may happen to be out of the guest in one. */
 #define EXIT_TRIES	5
 
-/* How often the invalidator is held while it takes the page once. */
+/* How often the invalidator is held at most while it takes the page away once. */
 #define MAX_HOLDS	16
 
-/* How often the guest reads both registers after all is over. */
+/* How often the guest reads both registers after guest_over is set. */
 #define ROUNDS_AFTER	100
 
-/* In a stress loop: up to this long the vCPU is left alone. */
+/* The longest delay between two tries of "stress". */
 #define STRESS_DELAY_US	200
 
-/* What a vCPU has seen; in the guest's memory, and the host looks at its own view of it. */
+/* The registers as a vCPU has read them, in guest memory, where the host reads them too. */
 struct seen {
 	uint32_t version, id;
 	uint32_t wrong_version, wrong_id;
@@ -86,7 +86,7 @@ static void look(struct seen *seen)
 	if (version != seen->version || id != seen->id) {
 		seen->wrong_version = version;
 		seen->wrong_id = id;
-		/* While the host looks on, too. */
+		/* The host reads it at the same time. */
 		WRITE_ONCE(seen->wrong_rounds, seen->wrong_rounds + 1);
 	}
 	WRITE_ONCE(seen->rounds, seen->rounds + 1);
@@ -95,7 +95,7 @@ static void look(struct seen *seen)
 static void first_look(struct seen *seen)
 {
 	xapic_enable();
-	/* As guests run; with interrupts off Bochs keeps the host's out, too. */
+	/* With the guest's interrupts disabled, Bochs keeps out the host's, too. */
 	asm volatile("sti");
 	seen->version = xapic_read_reg(APIC_LVR);
 	seen->id = xapic_read_reg(APIC_ID);
@@ -115,7 +115,7 @@ static void guest_code(uint64_t index)
 	GUEST_DONE();
 }
 
-/* Does not look at its APIC before all is over: only what others do makes it exit. */
+/* Does not access its APIC before guest_over is set: only other threads make it exit. */
 static void spinning_code(void)
 {
 	struct seen *seen = &guest_seen[0];
@@ -129,7 +129,7 @@ static void spinning_code(void)
 	GUEST_DONE();
 }
 
-/* Goes round in L2, and looks at L1's APIC when it is back in L1. */
+/* Counts rounds until guest_over is set; nested_code() then reads L1's APIC. */
 static void l2_code(void)
 {
 	asm volatile("sti");
@@ -160,21 +160,21 @@ struct race {
 	struct kvm_vcpu *vcpu;
 	void *page;		/* where KVM mapped the APIC access page */
 	const struct cause *cause;
-	bool taken;		/* the attempt is over */
-	const char *why;	/* it failed, or NULL */
+	bool taken;		/* cause->take() has returned */
+	const char *why;	/* the reason why it failed, or NULL */
 	pthread_t runner, invalidator;
 	pid_t runner_tid, invalidator_tid;
 	sem_t runner_ready, invalidator_ready, invalidator_go, invalidator_end;
 	struct rg *rg;
 };
 
-/* One way for userspace to take the page away; returns 0 or -1 with errno. */
+/* One way for userspace to take the page away; take() returns 0, or -1 with errno. */
 struct cause {
 	const char *name;
 	int (*take)(void *page);
 };
 
-/* As a VMM's host does under memory pressure: nothing is left of the page. */
+/* Frees the page, as the host does under memory pressure. */
 static int take_by_hole(void *page)
 {
 	struct iovec iov = { .iov_base = page, .iov_len = PAGE_BYTES };
@@ -182,30 +182,30 @@ static int take_by_hole(void *page)
 	int pipe_fd[2], ret;
 
 	/*
-	 * A reference of our own keeps the page out of the allocator's hands,
-	 * or the next page that is taken from there might well be the same.
+	 * A reference keeps the old page allocated, or else the new page might
+	 * well be the same one.
 	 */
 	if (pipe(pipe_fd))
 		return -1;
 	ret = vmsplice(pipe_fd[1], &iov, 1, 0) == PAGE_BYTES ? 0 : -1;
 	if (!ret)
 		ret = madvise(page, PAGE_BYTES, MADV_REMOVE);
-	/* The pipe stays open until the next one: it has the reference. */
+	/* The pipe holds the reference; it stays open until the next call. */
 	close(last_fd[0]);
 	close(last_fd[1]);
 	memcpy(last_fd, pipe_fd, sizeof(last_fd));
 	return ret;
 }
 
-/* As memory hot-unplug and compaction do; the old page is never used again. */
+/* Migrates the page, as compaction does; the kernel never uses the old one again. */
 static int take_by_migration(void *page)
 {
 	int node = 0, status, ret, tries = 3;
 
 	do {
 		/*
-		 * Per-CPU lists may refer to the page, and one that is in use
-		 * is not migrated.  This moves nothing; it empties them.
+		 * The kernel does not migrate a page with extra references, which
+		 * per-CPU lists may hold.  move_pages() drains them; it moves nothing.
 		 */
 		syscall(SYS_move_pages, 0, 1, &page, &node, &status,
 			MPOL_MF_MOVE);
@@ -217,7 +217,7 @@ static int take_by_migration(void *page)
 static const struct cause hole = { "MADV_REMOVE", take_by_hole };
 static const struct cause migration = { "MADV_SOFT_OFFLINE", take_by_migration };
 
-/* What that vCPU has seen, as it is now. */
+/* The host's view of that vCPU's struct seen. */
 static volatile struct seen *seen_by(struct race *race, unsigned int index)
 {
 	return addr_gva2hva(race->vm, (vm_vaddr_t)&guest_seen[index]);
@@ -272,12 +272,12 @@ static void *invalidator_thread(void *arg)
 		race->why = strerror(errno);
 	rg_mark(race->rg, race->why ? race->why : "done: the page is gone");
 	WRITE_ONCE(race->taken, true);
-	/* The end of a thread is an invalidation, too, and no part of the race. */
+	/* An exiting thread causes an invalidation as well, which is not part of the race. */
 	sem_wait(&race->invalidator_end);
 	return NULL;
 }
 
-/* Waits until that vCPU has gone round @nr times more. */
+/* Waits until that vCPU has done @nr more rounds; polls every @us microseconds. */
 static void wait_for_rounds_of(struct race *race, unsigned int index, unsigned int nr,
 			       unsigned int us)
 {
@@ -300,7 +300,7 @@ static void start_runner(struct race *race)
 	sem_wait(&race->runner_ready);
 }
 
-/* The guest runs, and has read its APIC often enough for the EPT to have it. */
+/* Starts the threads; the guest reads its APIC until the EPT surely map the page. */
 static void start(struct race *race)
 {
 	start_runner(race);
@@ -314,15 +314,15 @@ static void start(struct race *race)
 	wait_for_rounds(race, 10, 1000);
 
 	/*
-	 * Copying a page that is shared since the harness forked is an invalidation,
-	 * too: that must be over before a thread is held in one.  A hole cannot be
-	 * punched into what is locked.
+	 * Copy-on-write after the harness's fork() causes invalidations, too; mlockall()
+	 * gets that over with before a thread is held in one.  The APIC access page is
+	 * unlocked, as MADV_REMOVE refuses locked memory.
 	 */
 	TEST_ASSERT(!mlockall(MCL_CURRENT) && !munlock(race->page, PAGE_BYTES),
 		    "mlockall: %s", strerror(errno));
 }
 
-/* Lets the guest have a last look at its APIC, and waits for its end. */
+/* Has the guest read its APIC a last time, and waits for its end. */
 static void finish(struct race *race)
 {
 	struct seen seen;
@@ -347,7 +347,7 @@ static unsigned int arrivals(struct rg *rg, int gate)
 	return rg_status(rg, gate, &status) ? 0 : status.arrivals;
 }
 
-/* Waits until the vCPU has come by often enough; returns NULL, or why not. */
+/* Waits for PASSES guest entries of the vCPU; returns NULL, or the reason why that failed. */
 static const char *let_vcpu_pass(struct rg *rg, int pass)
 {
 	struct rg_status status;
@@ -366,7 +366,7 @@ static const char *let_vcpu_pass(struct rg *rg, int pass)
 	return NULL;
 }
 
-/* Waits for the @nth hold; false if the page was taken without one. */
+/* Waits for the @nth hold; false if the page was taken away without it. */
 static bool wait_for_hold(struct race *race, int gate, unsigned int nth)
 {
 	while (rg_wait(race->rg, gate, nth, 10 * 1000))
@@ -376,10 +376,10 @@ static bool wait_for_hold(struct race *race, int gate, unsigned int nth)
 }
 
 /*
- * Lets the invalidator go, and holds it before the unmapping until the vCPU has
- * come by.  It may unmap the page more than once: the kernel tries to migrate
- * again while others use the page, and punching a hole unmaps what was mapped
- * meanwhile.  Returns NULL, or why that could not be forced.
+ * Starts the invalidator, and holds it before the unmapping until the vCPU has
+ * entered the guest.  There may be several unmappings: the kernel retries a
+ * migration while the page is in use, and punching a hole unmaps again a page that
+ * was mapped meanwhile.  Returns NULL, or the reason why this could not be forced.
  */
 static const char *force(struct race *race)
 {
@@ -407,7 +407,7 @@ static const char *force(struct race *race)
 		.label = "invalidate_range_end()",
 		.tid = race->invalidator_tid, .max_hits = MAX_HOLDS });
 
-	/* What says that the page is out of the EPT, or its reload requested. */
+	/* Events that show that the page was zapped from the EPT, or its reload requested. */
 	reload = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm_intel:vmx_set_apic_access_page_addr",
 		.label = "vmx_set_apic_access_page_addr()",
@@ -416,7 +416,7 @@ static const char *force(struct race *race)
 		.symbol = "kvm:kvm_mmu_page_fault",
 		.label = "kvm_mmu_page_fault()",
 		.tid = race->runner_tid, .max_hits = 2 });
-	/* Only to count: the ladder would be full of them. */
+	/* Only counts hits: as events they would fill the ladder. */
 	pass = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm_intel:vmx_prepare_switch_to_guest",
 		.tid = race->runner_tid, .skip = UINT32_MAX });
@@ -447,7 +447,7 @@ static const char *force(struct race *race)
 	return why;
 }
 
-/* That vCPU has read its own APIC all the time. */
+/* Checks that this vCPU has always read its own APIC. */
 static void expect_apic(struct __test_metadata *_metadata, struct race *race,
 			unsigned int index)
 {
@@ -506,7 +506,7 @@ TEST(migrated)
 	run_race(_metadata, &migration);
 }
 
-/* Nothing is held here: a vCPU that does not learn that the page is gone keeps it. */
+/* No thread is held here: a vCPU that gets no request keeps the old page. */
 TEST(both_vcpus)
 {
 	struct kvm_vcpu *other;
@@ -556,8 +556,8 @@ static bool exits_for_request(struct rg *rg, int request, int exits)
 }
 
 /*
- * A vCPU may use the page as long as it is in the guest: it has to come out before the page is
- * freed.  What it comes out for besides, a timer's tick, is rare.
+ * A vCPU may use the page as long as it is in the guest, so it must exit before the page is
+ * freed.  Other exits, for a timer tick, are rare.
  */
 TEST(leaves_guest)
 {
@@ -604,7 +604,7 @@ TEST(leaves_guest)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The page is taken away while L2 runs: L1 has to have the new one when it is back. */
+/* The page is taken away while L2 runs: L1 must have the new one when L2 exits. */
 TEST(taken_in_l2)
 {
 	vm_vaddr_t vmx_gva;
@@ -620,7 +620,7 @@ TEST(taken_in_l2)
 	vcpu_alloc_vmx(race.vm, &vmx_gva);
 	vcpu_args_set(race.vcpu, 1, vmx_gva);
 	start_runner(&race);
-	/* Only L2 goes round before that. */
+	/* Until guest_over is set only L2 counts rounds. */
 	wait_for_rounds(&race, 10, 1000);
 	ASSERT_EQ(0, take_by_hole(race.page));
 	wait_for_rounds(&race, 10, 1000);
@@ -630,7 +630,7 @@ TEST(taken_in_l2)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The VMCS has the page's address, and there is no reference to the page. */
+/* The VMCS has the page's address, but KVM must not keep a reference to the page. */
 TEST(not_referred_to)
 {
 	struct race race;
@@ -644,7 +644,7 @@ TEST(not_referred_to)
 	RACEFIX_LOG_MARK();
 	start_runner(&race);
 	wait_for_rounds(&race, 10, 1000);
-	/* Every reload takes the page anew, and has to put it. */
+	/* Every reload gets the page again, and must put it. */
 	ASSERT_EQ(0, take_by_hole(race.page));
 	wait_for_rounds(&race, 10, 1000);
 	finish(&race);
@@ -658,7 +658,7 @@ TEST(not_referred_to)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* Takes the page away while the vCPU runs; does the guest read another one since? */
+/* Takes the page away while the vCPU runs; returns whether the guest reads plain memory since. */
 static bool stress_once(struct race *race)
 {
 	uint64_t wrong;
@@ -666,7 +666,7 @@ static bool stress_once(struct race *race)
 	stress_delay(STRESS_DELAY_US);
 	TEST_ASSERT(!take_by_hole(race->page), "%s: %s", hole.name,
 		    strerror(errno));
-	/* Not what the guest has had of the try before, nor a look under way. */
+	/* Leave out wrong reads of the try before, and a round that is under way. */
 	wait_for_rounds(race, 3, 50);
 	wrong = seen_by(race, 0)->wrong_rounds;
 	wait_for_rounds(race, 3, 50);
