@@ -21,7 +21,7 @@ vmx_refresh_apicv_exec_ctrl(struct kvm_vcpu *V)
 	...
 }
 
-// Newer: vmcs01 is loaded for the time being.
+// Newer kernels load vmcs01 for the change.
 @in_vmcs01@
 identifier V, X;
 @@
@@ -60,8 +60,8 @@ pin_controls_set@p(...);
 vmcs_write32@p(...);
 )
 
-// Nothing is done for a vCPU that has the wanted state already, and it has: that
-// is set before vmx_refresh_apicv_exec_ctrl() is called.
+// kvm_vcpu_update_apicv() does nothing for a vCPU that already has the wanted state, which
+// is set before vmx_refresh_apicv_exec_ctrl() is called: a second request has no effect.
 @early_out@
 identifier f = { kvm_vcpu_update_apicv, __kvm_vcpu_update_apicv };
 expression A;
@@ -134,7 +134,7 @@ if (X->nested.later) {
 	kvm_make_request(KVM_REQ_APICV_UPDATE, V);
 }
 
-// Put off for ever
+// The change is deferred, but never made.
 @taken depends on defer@
 identifier f = { nested_vmx_vmexit, __nested_vmx_vmexit };
 identifier X, defer.later;

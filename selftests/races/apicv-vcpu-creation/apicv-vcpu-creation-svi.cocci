@@ -8,8 +8,8 @@
 // Closed-by: vmcs01: SVI is not written to vmcs02 if L2 is active
 // Closed-by: redo: the change reaches vmcs01, at the latest when L2 exits
 
-// Up to 5.14 SynIC as such inhibits APICv, and nothing lifts that; VMX knows no
-// other inhibit that changes.
+// Up to 5.14 SynIC as such inhibits APICv, which is never dropped; VMX has no other
+// inhibit that changes.
 @for_good@
 expression K;
 @@
@@ -80,7 +80,7 @@ kvm_apic_update_hwapic_isr(struct kvm_vcpu *V)
 	F(V, apic_find_highest_isr(L));
 }
 
-// Newer: along with what KVM itself remembers of the ISR
+// Newer kernels update SVI together with KVM's own state of the ISR.
 @along@
 identifier V, L;
 expression F;
@@ -199,7 +199,7 @@ f(...)
 	... when any
 }
 
-// Put off for ever
+// The change is deferred, but never made.
 @taken_up depends on vmcs01@
 identifier f = { nested_vmx_vmexit, __nested_vmx_vmexit };
 identifier X, vmcs01.later;
@@ -222,8 +222,8 @@ vmx_hwapic_isr_update(struct kvm_vcpu *V, ...)
 	...+>
 }
 
-// What is found first in the ISR may be a cache, which is not kept up while APICv is
-// active: an activation must forget it, or the next one takes SVI from it.
+// apic_find_highest_isr() may use a cache, which KVM does not update while APICv is
+// active: an activation must reset it, or the next one takes SVI from it.
 @cached@
 expression A;
 @@

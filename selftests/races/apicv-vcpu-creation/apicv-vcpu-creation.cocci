@@ -7,8 +7,8 @@
 // Closed-by: looks: kvm_vcpu_update_apicv() evaluates the inhibits
 // Closed-by: sends: a change of the inhibits makes the request of all vCPUs
 
-// A new vCPU is not online yet: whatever it concludes from the inhibits can be
-// out of date when it is, so it has to make the request, whatever they are now.
+// A new vCPU is not online yet: its state may be out of date by the time that it is,
+// so it has to make the request, with or without inhibits at its creation.
 @asks@
 expression V;
 identifier r, l;
@@ -75,7 +75,7 @@ kvm_create_lapic(struct kvm_vcpu *V, ...)
 	...
 }
 
-// Nobody asks
+// No request is made.
 @silent depends on !asks_unless_disabled exists@
 identifier f = { kvm_arch_vcpu_create, kvm_create_lapic };
 expression A;
@@ -96,7 +96,7 @@ position silent.p;
 + /* racefix vulnerable: a new vCPU does not evaluate the inhibits again */
 A =@p true;
 
-// or only if it need not
+// The request is made only with inhibits, or only without.
 @@
 identifier f = { kvm_arch_vcpu_create, kvm_create_lapic };
 expression K, V;
@@ -156,7 +156,7 @@ f(...)
 	... when any
 }
 
-// A loop of one's own may leave one out.
+// The request must go out by one of these functions: an open-coded loop may miss a vCPU.
 @@
 identifier f = { kvm_request_apicv_update, __kvm_request_apicv_update, __kvm_set_or_clear_apicv_inhibit };
 expression K;

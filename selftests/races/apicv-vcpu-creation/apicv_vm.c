@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VM whose vCPUs tell how they take their interrupts; see apicv_vm.h.
+ * A VM whose vCPUs report how they take their interrupts; see apicv_vm.h.
  */
 #define _GNU_SOURCE /* for program_invocation_name */
 #include <errno.h>
@@ -14,18 +14,18 @@
 #include "vmx.h"
 
 /*
- * Vectors of different priority classes: a stuck one must not block the others, but
- * for HELD_VECTOR, which blocks them all while it is in service.
+ * Vectors of different priority classes: of those in service only HELD_VECTOR is to block
+ * the others.
  */
 #define HELD_VECTOR	0x85
 #define L2_VECTOR	0x75
 #define IPI_VECTOR	0x65
 #define AUTOEOI_VECTOR	0x55
 
-/* The in-service register, which the library does not know; 32 vectors in 16 bytes. */
+/* The in-service register, which the library lacks; 32 vectors in each 16 bytes. */
 #define APIC_ISR	0x100
 
-/* Far more than vm_create() gives a VM of these vCPUs, and what KVM's I/O APIC has. */
+/* Far more pages than vm_create() gives a VM of these vCPUs; as many pins as KVM's I/O APIC. */
 #define SPLIT_VM_PAGES	1024
 #define IOAPIC_PINS	24
 
@@ -36,7 +36,7 @@
 #define HV_SINT_MASKED		BIT_ULL(16)
 #define HV_SINT_AUTO_EOI	BIT_ULL(17)
 
-/* What a guest says with UCALL_SYNC. */
+/* The first argument of a guest's UCALL_SYNC. */
 enum { SYNC_DONE, SYNC_L2 };
 
 #define GUEST_SEND_IPIS		1
@@ -82,7 +82,7 @@ static void guest_ipi_handler(struct ex_regs *regs)
 	guest_apic_write(APIC_EOI, 0);
 }
 
-/* Of an AutoEOI interrupt, and of one that is to stay in service. */
+/* For AutoEOI interrupts, and for HELD_VECTOR, which is to stay in service. */
 static void guest_handler_without_eoi(struct ex_regs *regs)
 {
 	guest_count_irq();
@@ -93,7 +93,7 @@ static void l2_irq_handler(struct ex_regs *regs)
 	l2_irqs++;
 }
 
-/* Sends itself @nr interrupts, one after the other; how many came? */
+/* Sends itself @nr interrupts, one after the other; returns how many arrived. */
 static uint64_t guest_send(uint64_t id, uint8_t vector, unsigned int nr)
 {
 	uint64_t before = guest_irqs[id];
@@ -162,7 +162,7 @@ static void l2_guest_code(void)
 	asm volatile("vmcall");
 }
 
-/* Virtual-interrupt delivery for L2, with an interrupt pending. */
+/* Gives L2 virtual-interrupt delivery, with an interrupt pending. */
 static void l1_give_vid(uint8_t *vapic, uint64_t vapic_gpa)
 {
 	uint32_t control;
@@ -271,7 +271,7 @@ void apicv_vm_create_split(struct apicv_vm *vm)
 	populate(vm);
 }
 
-/* Prints what a vCPU stopped for instead of a sync. */
+/* Prints why KVM_RUN ended without a sync. */
 static void print_exit(int id, struct kvm_vcpu *vcpu, const struct ucall *uc)
 {
 	struct kvm_run *run = vcpu->run;

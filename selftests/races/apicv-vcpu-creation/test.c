@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test that an APICv inhibit which changes reaches a vCPU that is not where KVM
- * expects it: being created, or in L2.
+ * Test that a change of APICv inhibits reaches a vCPU that is being created, or is
+ * in L2.
  *
  * While a vCPU is being created, kvm_arch_vcpu_create() races with
  * kvm_make_all_cpus_request().  The creating thread is held when the former is
- * about to return: it has judged the inhibits, and the vCPU is not online.  This
- * thread then raises or drops an inhibit through another vCPU, and lets the
- * creator go on.
+ * about to return: it has evaluated the inhibits, and the vCPU is not online yet.
+ * This thread then raises or drops an inhibit through another vCPU, and releases
+ * the creator.
  *
  * While a vCPU is in L2, its next KVM_RUN services KVM_REQ_APICV_UPDATE with
- * vmcs02 loaded.  Nothing has to be held: L2 stops in userspace, this thread
+ * vmcs02 loaded.  No thread has to be held: L2 exits to userspace, this thread
  * toggles the inhibit, and L2 runs on before it exits to L1.
  *
- * While APICv is off KVM does not keep up SVI, which is the CPU's idea of what is in
- * service; when APICv comes back SVI must say what the ISR says.  Nothing is held
- * there, either: an interrupt is in service on one side of the inhibit only.
+ * While APICv is inhibited KVM does not update SVI, the CPU's copy of the highest
+ * vector in service; when APICv is activated again SVI must match the ISR.  No
+ * thread is held there, either: an interrupt is in service only before or only
+ * after the change.
  *
- * Oracle: the vCPU must take its interrupts, all of them, and in the same way as
- * a witness that existed all along: injected by KVM where APICv is inhibited.
- * What a guest suffers is looked at too: an AutoEOI SINT, which KVM must complete
- * by software, has to be delivered more than once, and L2 must keep the
- * virtual-interrupt delivery that L1 gave it.  And the kernel must not warn, as
- * vcpu_enter_guest() of 5.17 and later does.
+ * Oracle: the vCPU must take all of its interrupts, and in the same way as a
+ * witness that existed all along, that is, injected by KVM if APICv is inhibited.
+ * The test also checks effects on a guest: an AutoEOI SINT, whose interrupt KVM
+ * must complete in software, has to be delivered more than once, and L2 must keep
+ * the virtual-interrupt delivery that L1 configured.  And the kernel must not warn,
+ * as vcpu_enter_guest() of 5.17 and later does.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -35,15 +36,15 @@
 #include "racefix.h"
 #include "racegate_client.h"
 
-/* Far above what toggling takes in Bochs; a lost release must not last. */
+/* Bounds a hold whose release is lost; far longer than toggling takes in Bochs. */
 #define HOLD_US		(10 * 1000 * 1000)
 #define LOOK_US		20000
-/* The same, of a creation; since 7.3, which holds kvm->lock over it, it waits for the other. */
+/* The hold during a second creation, which since 7.3 waits for kvm->lock of the held one. */
 #define CREATE_US	(HOLD_US / 10)
 
 struct race {
 	struct apicv_vm vm;
-	bool toggler_last;	/* it is created while the creation of the other is held */
+	bool toggler_last;	/* create TOGGLER while the creation of RACED is held */
 	pthread_t creator;
 	pid_t creator_tid;
 	sem_t creator_ready, creator_go, raised, witness_done;
@@ -60,7 +61,7 @@ static void *creator_thread(void *arg)
 	return NULL;
 }
 
-/* What the ladders are made of; not every kernel has all of them. */
+/* The functions in the ladders; not every kernel has all of them. */
 static const struct rg_point landmarks[] = {
 	{ .symbol = "kvm:kvm_arch_vcpu_create" },
 	{ .symbol = "kvm:kvm_arch_vcpu_postcreate",
@@ -77,7 +78,7 @@ static const struct rg_point landmarks[] = {
 
 static struct rg *rg;
 
-/* Without a session force() says what rg_strerror() has kept. */
+/* On failure rg stays NULL, and force() returns the error in rg_strerror(). */
 static void arm_landmarks(void)
 {
 	if (!hostfacts_need_apicv() && !racefix_is_named("stress"))
@@ -85,8 +86,8 @@ static void arm_landmarks(void)
 }
 
 /*
- * Forces the race: the inhibit is @on only after the creator judged it to be
- * !@on.  Returns NULL, or why that could not be forced.
+ * Forces the race: sets the inhibit to @on after the creator has seen it as !@on.
+ * Returns NULL, or the reason why that could not be forced.
  */
 static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 			 bool on)
@@ -139,21 +140,21 @@ static const char *force(struct race *race, const struct apicv_inhibit *inhibit,
 	return why;
 }
 
-/* The raced vCPU against the VM's inhibits, by its own and a witness's word. */
+/* Checks that APICv is in use on the raced vCPU if @apicv, as on the witness. */
 static void expect_agreement(struct __test_metadata *_metadata,
 			     struct race *race, bool apicv)
 {
-	/* Until now it was the witness that ran. */
+	/* So far the witness has run. */
 	rg_mark(rg, "now vCPU 2:");
 	EXPECT_EQ(apicv, apicv_vm_in_use(&race->vm, RACED)) {
 		TH_LOG("APICv is %s for the VM, and the new vCPU missed that",
 		       apicv ? "active" : "inhibited");
 	}
-	/* Down to how the new vCPU fared when it first ran. */
+	/* Print the ladder after the new vCPU's first run, so that it includes that. */
 	rg_ladder(rg, stdout);
 }
 
-/* What the guest on the raced vCPU is in for while the inhibit stands. */
+/* Checks the effects on the raced vCPU's guest while the inhibit is raised. */
 static void expect_no_harm(struct __test_metadata *_metadata,
 			   struct apicv_vm *vm,
 			   const struct apicv_inhibit *inhibit)
@@ -176,7 +177,7 @@ static void expect_no_harm(struct __test_metadata *_metadata,
 	}
 }
 
-/* Nothing inhibits APICv, so that it must be in use; without it most cases have nothing to try. */
+/* Without inhibits APICv must be in use; if it is not, most cases have nothing to test. */
 TEST(in_use)
 {
 	struct apicv_vm vm;
@@ -218,9 +219,10 @@ TEST(autoeoi_raised)
 }
 
 /*
- * The new vCPU has been judged to have APICv, so that what is sent to it before it
- * first runs is posted.  Its first KVM_RUN turns APICv off, after which nobody looks
- * at what was posted; before that, vcpu_scan_ioapic() does if the I/O APIC is KVM's.
+ * The new vCPU was created with APICv active, so that an interrupt sent to it before
+ * its first run is posted.  Its first KVM_RUN deactivates APICv, and must take the
+ * vector from the PIR, which KVM reads no more afterwards.  With an I/O APIC in KVM
+ * vcpu_scan_ioapic() would sync the PIR before, hence the split irqchip.
  */
 TEST(autoeoi_raised_posted)
 {
@@ -245,8 +247,8 @@ TEST(autoeoi_raised_posted)
 }
 
 /*
- * Raises an inhibit, for a test that is to drop it.  Returns NULL, or why there
- * is nothing to test: what can only be raised cannot miss being dropped.
+ * Raises an inhibit, for a test that drops it.  Returns NULL, or the reason why there
+ * is nothing to test, such as an inhibit that this kernel never drops.
  */
 static const char *raise_droppable(struct apicv_vm *vm,
 				   const struct apicv_inhibit *inhibit)
@@ -297,7 +299,7 @@ static void *toggling_thread(void *arg)
 	return NULL;
 }
 
-/* NULL when the thread that raises the inhibit is at the gate, or why it does not come. */
+/* Waits for the thread that raises the inhibit; returns NULL, or why it does not arrive. */
 static const char *arrives(struct race *race, int gate)
 {
 	unsigned int us;
@@ -316,8 +318,8 @@ static void *witness_thread(void *arg)
 	struct race *race = arg;
 
 	/*
-	 * Its counters cannot be read: those of the other vCPU are in the way, which is in an
-	 * ioctl.
+	 * apicv_vm_in_use() would read the counters of all vCPUs, and block on that of the
+	 * vCPU that is in an ioctl.
 	 */
 	apicv_vm_nr_taken(&race->vm, WITNESS);
 	sem_post(&race->witness_done);
@@ -353,7 +355,7 @@ static void race_half_way(struct __test_metadata *_metadata, unsigned int where)
 			 "all of online_vcpus are to get the request",
 		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
 		.tid = race.creator_tid, .max_hits = 1 });
-	/* Where it is not in one piece, and the first is inlined, the second takes the lock. */
+	/* If the compiler has inlined the first, the second takes apicv_update_lock. */
 	update = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm:kvm_vcpu_update_apicv", .label = "kvm_vcpu_update_apicv()" });
 	if (update == -ENOENT)
@@ -375,7 +377,7 @@ static void race_half_way(struct __test_metadata *_metadata, unsigned int where)
 		if (sem_timedwait(&race.witness_done, &end))
 			why = "the witness waits before it has a request";
 	}
-	/* Through with it, or waiting. */
+	/* The witness has served the request by now, or waits for the lock. */
 	usleep(20000);
 	rg_mark(rg, "lets it go on");
 	if (gate >= 0)
@@ -396,15 +398,15 @@ static void race_half_way(struct __test_metadata *_metadata, unsigned int where)
 }
 
 /*
- * The inhibit has been sent to a vCPU and is not in force yet: what answers the request
- * has to wait for apicv_update_lock, or it answers by what was before.
+ * The vCPU has the request, but the inhibit is not set yet: serving the request must wait
+ * for apicv_update_lock, or the vCPU evaluates the old inhibits.
  */
 TEST(autoeoi_raised_half_way)
 {
 	race_half_way(_metadata, RG_RETURN);
 }
 
-/* Nor is it in force before it is sent: the kernel would warn of a vCPU that does not heed it. */
+/* The inhibit must not be set before the request is sent: a vCPU that runs then would warn. */
 TEST(autoeoi_raised_unsent)
 {
 	race_half_way(_metadata, RG_ENTRY);
@@ -423,8 +425,8 @@ TEST(blockirq_raised)
 }
 
 /*
- * As it was reported: a split irqchip, two creations at once, KVM_SET_GUEST_DEBUG on the
- * vCPU whose creation is over, and KVM_RUN of the other.
+ * The race as reported upstream: a split irqchip, two creations at once, KVM_SET_GUEST_DEBUG
+ * on the vCPU that is created first, and KVM_RUN of the other.
  */
 TEST(blockirq_raised_two_creations)
 {
@@ -457,7 +459,7 @@ static void mark(const char *text)
 		rg_mark(rg, text);
 }
 
-/* Begins the ladder of a case in which this thread does everything. */
+/* Begins the ladder of a case in which this thread makes all calls. */
 static void begin_ladder(const char *name)
 {
 	if (!rg) {
@@ -568,7 +570,7 @@ TEST(autoeoi_dropped_in_l2_in_service)
 	race_in_l2(_metadata, &apicv_autoeoi, false, APICV_L2_VID | APICV_L1_HOLDS);
 }
 
-/* APICv is on, nothing is in service: the raced vCPU must take its interrupts. */
+/* With APICv active and nothing in service the raced vCPU must take its interrupts. */
 static void expect_irqs(struct __test_metadata *_metadata, struct apicv_vm *vm)
 {
 	struct apicv_irqs irqs = apicv_vm_send_ipis(vm, RACED);
@@ -584,7 +586,7 @@ static void expect_irqs(struct __test_metadata *_metadata, struct apicv_vm *vm)
 	}
 }
 
-/* SVI is set by userspace, and what it stands for ends while APICv is off. */
+/* Userspace sets SVI, and the guest ends that interrupt while APICv is inhibited. */
 TEST(autoeoi_dropped_after_eoi)
 {
 	struct apicv_irqs irqs;
@@ -615,7 +617,7 @@ TEST(autoeoi_dropped_after_eoi)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* An interrupt is delivered while APICv is off, and ends when it is on again. */
+/* An interrupt is delivered while APICv is inhibited, and the guest ends it afterwards. */
 TEST(autoeoi_dropped_in_service)
 {
 	struct apicv_vm vm;
@@ -641,7 +643,7 @@ TEST(autoeoi_dropped_in_service)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* All interrupts come, and KVM injects them. */
+/* Checks that all interrupts arrive, and that KVM injects them. */
 static void expect_injected(struct __test_metadata *_metadata, struct apicv_vm *vm)
 {
 	struct apicv_irqs irqs = apicv_vm_send_ipis(vm, WITNESS);
@@ -655,9 +657,9 @@ static void expect_injected(struct __test_metadata *_metadata, struct apicv_vm *
 }
 
 /*
- * Where the module has APICv off it is inhibited for good: no other inhibit that goes makes it
- * active, and the one of KVM_GUESTDBG_BLOCKIRQ is not even set.  The race cannot be there, so
- * that a pass must not read as "does not show".
+ * A module parameter that disables APICv inhibits it for good: dropping another inhibit must not
+ * activate it, and that of KVM_GUESTDBG_BLOCKIRQ is not even set.  Such a host cannot have the
+ * race, so a pass must not count as "does not show".
  */
 TEST(off)
 {
@@ -717,8 +719,8 @@ static void *stress_creator_thread(void *arg)
 }
 
 /*
- * Raises the inhibit at some moment below @max_us after the creation has begun; does
- * the new vCPU miss it?  A VM is good for one try: 5.10 never drops that inhibit.
+ * Raises the inhibit at a random time below @max_us after the creation has begun; returns
+ * whether the new vCPU misses it.  Each try needs a new VM: 5.10 never drops that inhibit.
  */
 static bool stress_once(struct stress_creator *creator, unsigned long long max_us)
 {
@@ -753,7 +755,7 @@ TEST(stress)
 	stress_begin(&stress, racefix_seconds);
 	while (stress_goes_on(&stress)) {
 		stress_count(&stress, stress_once(&creator, max_us));
-		/* Nearly all creations take as long as the fastest. */
+		/* Most creations take about as long as the fastest one. */
 		if (!max_us || creator.took_us < max_us)
 			max_us = creator.took_us;
 	}
