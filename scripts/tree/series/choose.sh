@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2004,SC2034 # arrays go by name, and what is set the caller uses
+# shellcheck disable=SC2004,SC2034 # arrays are passed by name; the caller uses the variables
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of apply: which patches a tree needs, and of which line.
+# Part of apply: choose the patches that a tree needs, and the lines to take them from.
 
-# read_status FILE ARRAY [ARRAY2] - rows of scripts/status, by slug; evidence in ARRAY2
+# read_status FILE ARRAY [ARRAY2] - read rows of scripts/status: ARRAY gets the status by slug,
+# ARRAY2 the evidence
 read_status()
 {
 	local slug status evidence
@@ -19,10 +20,10 @@ read_status()
 	done <"$1"
 }
 
-# find_wanted VERSION - set WANTED: vulnerable parts of the races asked for, in
-# the order that their patches have in the nearest series of a whole release (those of
-# a stable release have what differs, and not what that comes after); and UNSURE: races
-# of which a part is not known, for which nothing is done
+# find_wanted VERSION - set WANTED, the vulnerable parts of the selected races, and UNSURE, the
+# races of which a part is unknown, for which nothing is done. WANTED has the order of the
+# nearest series of an X.Y: the series of an X.Y.Z has only the patches that differ, which
+# does not tell their order among all
 find_wanted()
 {
 	local line slug race order=() whole='[0-9]+\.[0-9]+'
@@ -53,20 +54,20 @@ find_wanted()
 	done
 }
 
-# usable PATCH - is it there, and not known to close nothing in this tree?
+# usable PATCH - does the patch exist, and is it not banned, as one that closes nothing here?
 usable()
 {
 	[ -e "$1" ] && [ -z "${BANNED[$1]-}" ]
 }
 
-# fits PATCH DIR - does it apply there at some offset, but with no fuzz?
+# fits PATCH DIR - does the patch apply in DIR, perhaps with an offset, but without fuzz?
 fits()
 {
 	patch -d "$2" -p1 -F0 -N -f -s --dry-run <"$1" >/dev/null 2>&1
 }
 
-# header_missing PATCH DIR - print the first header that PATCH includes and DIR has not;
-# the result would apply, and not compile. Fails if there is none.
+# header_missing PATCH DIR - print the first header that PATCH includes and DIR lacks: PATCH
+# would apply, and the result would not compile. Fails if there is none.
 header_missing()
 {
 	local file header dir
@@ -83,8 +84,8 @@ header_missing()
 	return 1
 }
 
-# declared_twice PATCH DIR - print the first declaration that PATCH, which fits, would put
-# beside one that a structure of DIR's headers has already. Fails if there is none.
+# declared_twice PATCH DIR - print the first declaration that PATCH, which fits, would add to a
+# structure of DIR's headers that has it already. Fails if there is none.
 declared_twice()
 {
 	local file headers
@@ -111,8 +112,8 @@ declared_twice()
 	return 1
 }
 
-# breaks PATCH DIR - print why PATCH, which fits, would not compile there. Fails if nothing
-# is known to stand against it.
+# breaks PATCH DIR - print why DIR would not compile with PATCH, which fits. Fails if no reason
+# is found.
 breaks()
 {
 	local header
@@ -126,8 +127,8 @@ breaks()
 	fi
 }
 
-# find_candidates VERSION - set CANDIDATES, by slug of WANTED: the files to try, in that
-# order, a line each; what is one file by a link is tried once
+# find_candidates VERSION - set CANDIDATES: for each slug of WANTED the files to try in this
+# order, one on each line; a file with several links is tried once
 find_candidates()
 {
 	local slug line lines
@@ -142,9 +143,9 @@ find_candidates()
 	done
 }
 
-# try_all - patch a fresh copy of SCRATCH/before with what WANTED needs, of the first
-# of its candidates that fits, and what fits only with others in place after those; set
-# CHOSEN, and STUCK to what none fits
+# try_all - patch a fresh copy of SCRATCH/before: each slug of WANTED gets the first of its
+# candidates that fits; those that fit only on top of others come after them. Set CHOSEN to the
+# patches, and STUCK to the slugs for which none fits
 try_all()
 {
 	local slug file rest=("${WANTED[@]}")
@@ -172,8 +173,8 @@ try_all()
 	done
 }
 
-# choose VERSION - set CHOSEN to patches that close all of WANTED, as status judges
-# the result; fails with STUCK set if there are none
+# choose VERSION - set CHOSEN to patches with which status calls all of WANTED fixed; if there are
+# none, set STUCK and fail
 choose()
 {
 	local file slug bad
@@ -209,7 +210,7 @@ choose()
 	done
 }
 
-# races_that_fit VERSION - after choose has failed: the races of WANTED whose patches
+# races_that_fit VERSION - after choose has failed, print the races of WANTED whose patches
 # all fit without those of the races that are stuck
 races_that_fit()
 {
@@ -230,8 +231,8 @@ races_that_fit()
 	printf '%s\n' "${races[@]}"
 }
 
-# closest FILE - where FILE has most lines of what stdin holds, and how that differs.
-# Lines that are rare in FILE weigh more than braces.
+# closest FILE - print the range of FILE that has most of the lines on stdin, as "FROM,TO", or
+# that it has none. Lines that are rare in FILE weigh more than common ones.
 closest()
 {
 	awk -v name="$1" '
@@ -258,7 +259,7 @@ closest()
 		from = end - size + 1
 		if (from < 1)
 			from = 1
-		# Begin and end at what is common.
+		# Begin and end at a line that is in both.
 		while (from < end && !(have[from] in is))
 			from++
 		to = end
@@ -268,7 +269,7 @@ closest()
 	}' - "$1"
 }
 
-# is_in HUNK FILE - does FILE have already what HUNK makes of it?
+# is_in HUNK FILE - is HUNK applied in FILE already?
 is_in()
 {
 	{
@@ -278,8 +279,8 @@ is_in()
 	patch -R -f -s -F0 --dry-run -o /dev/null "$2" "$SCRATCH/one-hunk" >/dev/null 2>&1
 }
 
-# explain_rejects PATCH DIR - each hunk of PATCH that DIR does not take, where it was
-# looked for, and what is there instead
+# explain_rejects PATCH DIR - print each hunk of PATCH that does not apply in DIR, and the lines of
+# the file that come nearest to it
 explain_rejects()
 {
 	local file hunk range missing=''
@@ -287,10 +288,10 @@ explain_rejects()
 	rm -rf "$SCRATCH/reject" "$SCRATCH/rejects" "$SCRATCH/hunks"
 	cp -a "$2" "$SCRATCH/reject"
 	mkdir "$SCRATCH/hunks"
-	# Not -N: it leaves out a whole file whose first hunk is in.
+	# No -N here: it skips all of a file whose first hunk is applied already.
 	patch -d "$SCRATCH/reject" -p1 -F0 -f -s --no-backup-if-mismatch \
 		-r "$SCRATCH/rejects" <"$1" >"$SCRATCH/patch.log" 2>&1
-	# patch has no rejects for what is not there.
+	# patch writes no rejects for files that do not exist.
 	while IFS= read -r file; do
 		[ ! -e "$2/$file" ] || continue
 		printf '  there is no %s in this tree\n' "$file"
@@ -327,7 +328,7 @@ explain_rejects()
 	done
 }
 
-# rejected_share PATCH DIR - what percentage of PATCH's hunks DIR does not take
+# rejected_share PATCH DIR - print the percentage of PATCH's hunks that do not apply in DIR
 rejected_share()
 {
 	local hunks
@@ -339,7 +340,7 @@ rejected_share()
 			END { printf "%d\n", n * 100 / all }'
 }
 
-# explain_stuck - for a person, why nothing was done; sets MISFITS, the patches to blame
+# explain_stuck - print why nothing was done; set MISFITS to the patches that are the reason
 explain_stuck()
 {
 	local slug file why share best least lines

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of apply: a patch as it goes into a tree, a series or a mail.
+# Part of apply: bring a patch into the form for a tree, a series or a mail.
 
-# full_release DIR - its version as people write it: 5.17-rc5, 6.1.20, 5.19.0
+# full_release DIR - print the version of a tree, such as 5.17-rc5, 6.1.20 or 5.19.0
 full_release()
 {
 	local extra
@@ -12,8 +12,9 @@ full_release()
 	printf '%s%s\n' "${extra:+$(tree_version "$1")}" "${extra:-$(tree_release "$1")}"
 }
 
-# runs_on PATCH - the releases that its Tested-on says it was run on. What stands in
-# brackets is about all releases before it; where it is not about a run, none was.
+# runs_on PATCH - print the releases on which PATCH was run, by its Tested-on. A remark in
+# brackets is about the releases before it; if it has "not run", "applies" or "compiled",
+# they are left out.
 runs_on()
 {
 	sed -n '/^diff /q;s/^Tested-on: *//p' "$1" | awk '
@@ -39,22 +40,22 @@ runs_on()
 		}'
 }
 
-# is_run PATCH - was it run on the release that DIR is, which is of no distro that numbers
-# its trees by what they began with?
+# is_run PATCH - was PATCH run on DIR's release? The trees of RHEL do not count, which keep the
+# version that they were forked from
 is_run()
 {
 	is_own_line "$(line_of "$1")" && [ ! -e "$DIR/Makefile.rhelver" ] &&
 		grep -qxF -- "$RELEASE" < <(runs_on "$1")
 }
 
-# origin_note PATCH - where it is from, as a note that goes before the signatures
+# origin_note PATCH - print the note on PATCH's origin that goes before the signatures
 origin_note()
 {
 	local text='' others=''
 
 	if [ -n "$STABLE" ]; then
 		text=", fitted to it and with a log of its own"
-		# One author is the commit's own, where there is a commit.
+		# If there is a commit, the first author is the commit's, and in From: already.
 		others=$(trailer "$1" Originally-by | awk -v skip="$(commits "$1")" '
 			NR > (skip != "") { printf "%s%s", sep, $0; sep = ", " }')
 		text+=${others:+, after work of $others}
@@ -63,7 +64,7 @@ origin_note()
 	printf '[ %s: from patches/%s%s ]\n' "$NAME" "$(line_of "$1")" "$text"
 }
 
-# signed PATCH - stdin, its text or what was made of it, with the note and the signature
+# signed PATCH - copy stdin, the patch in its new form, and add the note and the signature
 signed()
 {
 	awk -v note="$(origin_note "$1")" -v signoff="${SIGNOFF:+Signed-off-by: $SIGNOFF}" '
@@ -81,13 +82,13 @@ signed()
 		}'
 }
 
-# trailer PATCH NAME - what it has for it, a line each
+# trailer PATCH NAME - print the values of this trailer, one on each line
 trailer()
 {
 	sed -n "/^diff /q;s/^$2: *//p" "$1"
 }
 
-# commits PATCH - those of upstream that it is a backport of; whole where DIR knows them
+# commits PATCH - print the upstream commits that it backports; full hashes if DIR has them
 commits()
 {
 	local sha
@@ -98,8 +99,8 @@ commits()
 	done
 }
 
-# stable_form PATCH - the form of stable-kernel-rules: upstream's commit first, from its
-# author, without trailers that only this project reads
+# stable_form PATCH - print PATCH in the form of stable-kernel-rules: upstream's commit first, from
+# its author, without trailers that only this project reads
 stable_form()
 {
 	local shas author
@@ -116,7 +117,7 @@ stable_form()
 		!text && /^$/ { text = 1; print first "\n" }' "$1"
 }
 
-# form_patch PATCH - all of it, as it is to go out
+# form_patch PATCH - print PATCH in its final form
 form_patch()
 {
 	if [ -n "$STABLE" ]; then
@@ -126,7 +127,7 @@ form_patch()
 	fi | signed "$1"
 }
 
-# form_all - SCRATCH/form gets all of CHOSEN in that form; set FORMED to the files
+# form_all - write all of CHOSEN to SCRATCH/form in that form, and set FORMED to the files
 form_all()
 {
 	local file
@@ -139,7 +140,7 @@ form_all()
 	done
 }
 
-# stable_needs - what a person has to do yet before those are sent
+# stable_needs - print the steps that remain before the patches can be sent to stable
 stable_needs()
 {
 	local file shas

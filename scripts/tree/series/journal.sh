@@ -1,19 +1,19 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what these functions set, their caller uses
+# shellcheck disable=SC2034 # the caller uses the variables that these functions set
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Part of apply: change several files of a tree, all of them or none.
 #
-# TREE/.racefix-apply holds, while a change is under way:
-#	new.N	what target N will be
-#	old.N	a second name of what it was, if it was there
+# While a change is under way, TREE/.racefix-apply has these files:
+#	new.N	the new file for target N
+#	old.N	a hard link to the old file, or a copy; none if there was no file
 #	list	"N<TAB>new|changed<TAB>TARGET", "-<TAB>dir<TAB>TARGET"; TARGET is
 #		relative to TREE, or absolute (git's own files)
-#	refs	"OLD NEW": the change is done if git's HEAD is NEW
-#	index	where git's index is; index.lock beside it is ours
-# Each file is replaced by a rename. As long as list is there, the change is not
-# done, and journal_recover puts everything back; that it goes is what makes the
-# change good. A kill at any moment thus leaves a tree that the next run mends.
+#	refs	"OLD NEW": the change is complete if git's HEAD is NEW
+#	index	the path of git's index; index.lock beside it is ours
+# Each file is replaced by a rename. As long as list exists, the change is not
+# complete, and journal_recover undoes it; the removal of list completes the
+# change. So after a kill at any moment the next run can repair the tree.
 
 # journal_begin TREE - fails if TREE cannot be written to
 journal_begin()
@@ -25,7 +25,7 @@ journal_begin()
 	: >"$JOURNAL/list.new"
 }
 
-# journal_add TARGET FILE - TARGET is to hold what FILE holds, and keep its mode and owner
+# journal_add TARGET FILE - let the change replace TARGET's contents by FILE's; mode and owner stay
 journal_add()
 {
 	local target=$1 new old dir kind=new
@@ -39,7 +39,7 @@ journal_add()
 			die "$EX_USAGE" "$target is not a regular file; nothing was changed"
 		fi
 		kind=changed
-		# A name more costs nothing; not every file system has them.
+		# Some file systems have no hard links.
 		{ ln "$target" "$old" 2>/dev/null || cp -p "$target" "$old"; } &&
 			cp -p --attributes-only "$target" "$new"
 	else
@@ -55,8 +55,8 @@ journal_add()
 		printf '%s\t%s\t%s\n' "$JOURNAL_N" "$kind" "$1" >>"$JOURNAL/list.new"
 }
 
-# journal_commit [COMMAND...] - make the change; COMMAND is its last step, and if
-# it fails nothing has happened
+# journal_commit [COMMAND...] - make the change, with COMMAND as its last step. If it fails,
+# journal_recover undoes the change
 journal_commit()
 {
 	local n kind target
@@ -72,7 +72,7 @@ journal_commit()
 	journal_end
 }
 
-# journal_end - drop the journal, and the lock of git's index with it
+# journal_end - remove the journal, and our lock of git's index
 journal_end()
 {
 	local index
@@ -85,8 +85,8 @@ journal_end()
 	JOURNAL=''
 }
 
-# journal_recover TREE - put back what a change that did not end has done. Succeeds
-# with RECOVERED set if there was one, and can itself be killed and run again.
+# journal_recover TREE - undo a change that was not completed. Sets RECOVERED if there was
+# one. It can itself be killed and run again.
 journal_recover()
 {
 	local n kind target old new
@@ -108,7 +108,7 @@ journal_recover()
 			old=$JOURNAL/old.$n
 			case $kind in
 			changed)
-				# Of two names for one file mv says so, and leaves both.
+				# mv fails for two links of one file, and leaves both.
 				if [ -e "$old" ] && [ ! "$old" -ef "$target" ]; then
 					mv -f "$old" "$target" || return
 				fi

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what these functions set, their caller uses
+# shellcheck disable=SC2034 # the caller uses the variables that these functions set
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of apply: kinds of trees. For each: what of it is judged, what would stand
-# in the way, and what the change to it is. All of it is made in SCRATCH.
+# Part of apply: kinds of trees. For each kind: the source that is judged, the conditions for
+# a change, and the change itself. All of it is prepared in SCRATCH.
 
-# Ours have a folder of their own among patches of other origin.
+# The folder of our patches among those of other origin.
 SUBDIR=kvm-racefix
 
-# in_git DIR - is its KVM in a git tree? (Not: a tree that somebody unpacked within one.)
+# in_git DIR - does git track KVM in DIR? A tree that was unpacked within a git tree does not count.
 in_git()
 {
 	if [ -e "$1/.git" ] && ! git -C "$1" rev-parse --git-dir >/dev/null 2>"$SCRATCH/error"; then
@@ -17,7 +17,7 @@ in_git()
 	git -C "$1" ls-files --error-unmatch arch/x86/kvm/x86.c >/dev/null 2>&1
 }
 
-# find_kind DIR - set KIND, and for those with a series QUILT_PATCHES
+# find_kind DIR - set KIND, and QUILT_PATCHES for kinds with a series
 find_kind()
 {
 	local dir=$1
@@ -42,7 +42,7 @@ find_kind()
 	[ "$KIND" != quilt ] || QUILT_PATCHES=${QUILT_PATCHES:-patches}
 }
 
-# kind_text - for people
+# kind_text - print a description of KIND
 kind_text()
 {
 	case $KIND in
@@ -54,7 +54,7 @@ kind_text()
 	esac
 }
 
-# run_quilt COMMAND... - in SCRATCH/quilt, whatever the user's .quiltrc says
+# run_quilt COMMAND... - run quilt in SCRATCH/quilt, without the user's .quiltrc
 run_quilt()
 {
 	(
@@ -63,7 +63,7 @@ run_quilt()
 	) >"$SCRATCH/quilt.log" 2>&1
 }
 
-# copy_series DIR - SCRATCH/quilt gets the patches of DIR and what quilt knows of them
+# copy_series DIR - copy the patches of DIR, and quilt's state, to SCRATCH/quilt
 copy_series()
 {
 	local name
@@ -82,7 +82,7 @@ copy_series()
 	done
 }
 
-# copy_files DIR PATCH... - SCRATCH/quilt gets the files of DIR that the patches are about
+# copy_files DIR PATCH... - copy the files of DIR that the patches change to SCRATCH/quilt
 copy_files()
 {
 	local dir=$1 file
@@ -95,8 +95,8 @@ copy_files()
 		done || die "$EX_USAGE" "cannot copy files of $dir to $SCRATCH (is the disk full?)"
 }
 
-# judged DIR - copy what is to be judged to SCRATCH/before, and set APPLIED: of a
-# Debian tree, whether its patches are
+# judged DIR - copy the source that is to be judged to SCRATCH/before, and set APPLIED: empty for
+# a Debian tree whose patches are not applied
 judged()
 {
 	local series=$1/debian/patches/series name patches=()
@@ -105,8 +105,8 @@ judged()
 	copy_kvm "$1" "$SCRATCH/before"
 	APPLIED=yes
 	[ "$KIND" = debian ] && [ -s "$series" ] && [ ! -s "$1/.pc/applied-patches" ] || return
-	# What dpkg-source -x has unpacked has .pc; in git trees of packages the
-	# patches are not applied, and what will be built is judged.
+	# A tree from dpkg-source -x has .pc. In git trees of packages the patches are not
+	# applied; the patched source is judged, as a build applies them.
 	APPLIED=''
 	copy_series "$1"
 	while read -r name _; do
@@ -123,13 +123,13 @@ judged()
 		xargs -0 cp --parents -p -t "$SCRATCH/before" --)
 }
 
-# changed_by PATCH... - the files that they change or add
+# changed_by PATCH... - print the files that the patches change or add
 changed_by()
 {
 	sed -nE 's,^\+\+\+ b/([^[:space:]]+).*,\1,p' "$@" | sort -u
 }
 
-# ready_for DIR - die if something in DIR stands in the way of CHOSEN
+# ready_for DIR - die if the state of DIR does not allow CHOSEN to be applied
 ready_for()
 {
 	local dir=$1 file state changes
@@ -168,13 +168,13 @@ ready_for()
 	esac
 }
 
-# git_path DIR NAME - where git keeps NAME, absolute
+# git_path DIR NAME - print the absolute path of git's file NAME
 git_path()
 {
 	git -C "$1" rev-parse --path-format=absolute --git-path "$2"
 }
 
-# change_plain DIR - the files as patched
+# change_plain DIR - add the patched files to the change
 change_plain()
 {
 	local file
@@ -184,7 +184,7 @@ change_plain()
 	done
 }
 
-# add_fields FORMED - a patch for a series; in Debian it gets DEP-3's fields
+# add_fields FORMED - in a Debian tree, add the fields of DEP-3 to a formed patch
 add_fields()
 {
 	local sha date
@@ -204,12 +204,12 @@ add_fields()
 			print "Last-Update: " date
 			done = 1
 		}
-		# git'"'"'s separator line is no field.
+		# The From line of git format-patch is no field.
 		NR == 1 && /^From 0* / { next }
 		{ print }' "$1" >"$1.dep3" && mv "$1.dep3" "$1"
 }
 
-# change_quilt DIR - import and push them, on top of what is applied
+# change_quilt DIR - import and push the patches, on top of the applied ones
 change_quilt()
 {
 	local dir=$1 file name
@@ -230,7 +230,7 @@ change_quilt()
 	done < <(cd "$SCRATCH/quilt" && find . -type f | sed 's,^\./,,' | sort)
 }
 
-# change_debian DIR - the same, or where patches are not applied just add them
+# change_debian DIR - the same; only add the patches to the series if the others are not applied
 change_debian()
 {
 	local dir=$1 file
@@ -240,7 +240,7 @@ change_debian()
 		return
 	fi
 	{
-		# Somebody's last line may lack its end.
+		# The last line may lack its newline.
 		awk 1 "$dir/debian/patches/series"
 		for file in "${CHOSEN[@]}"; do
 			printf '%s/%s\n' "$SUBDIR" "${file##*/}"
@@ -252,8 +252,8 @@ change_debian()
 	done
 }
 
-# change_git DIR - git am in a repository of our own that borrows DIR's objects; what
-# came out of it (objects, index, files) is the change, and the new HEAD its end
+# change_git DIR - run git am in a repository of our own that borrows DIR's objects. The new
+# objects, the index and the files become the change, and its last step sets HEAD
 change_git()
 {
 	local dir=$1 repo=$SCRATCH/git prefix file old new index value key
@@ -268,7 +268,7 @@ change_git()
 	git_path "$dir" objects >"$repo/.git/objects/info/alternates"
 	file=$(git_path "$dir" shallow)
 	[ ! -e "$file" ] || cp "$file" "$repo/.git/shallow"
-	# The committer, and whether to sign, is for the user to choose.
+	# The user's settings decide on the committer and on signing.
 	while IFS= read -r -d '' value; do
 		key=${value%%$'\n'*}
 		git -C "$repo" config --add "$key" "${value#*$'\n'}" || return

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of apply and modules-build: what a kernel tree is, and what it lacks.
+# Part of apply and modules-build: the kernel tree, the series of patches, and the parts that
+# the tree lacks.
 
-# What apply looks at and changes: KVM and its headers, relative to the tree.
+# The files that apply reads and changes: KVM and its headers, relative to the tree.
 KVM_PARTS=(
 	Makefile 'arch/x86/kvm' 'virt/kvm' 'include/kvm'
 	'include/linux/kvm*' 'include/uapi/linux/kvm*' 'include/trace/events/kvm.h'
@@ -12,7 +13,7 @@ KVM_PARTS=(
 	'arch/x86/include/uapi/asm/svm.h' 'arch/x86/include/uapi/asm/vmx.h'
 )
 
-# tree_version DIR - VERSION.PATCHLEVEL of the tree's Makefile, or nothing
+# tree_version DIR - print VERSION.PATCHLEVEL of the tree's Makefile, or nothing
 tree_version()
 {
 	awk '$1 == "VERSION" && $2 == "=" { v = $3 }
@@ -20,7 +21,7 @@ tree_version()
 		"$1/Makefile" 2>/dev/null
 }
 
-# tree_release DIR - the same with SUBLEVEL, for what a stable release changed
+# tree_release DIR - print the same with SUBLEVEL, by which stable releases differ
 tree_release()
 {
 	awk '$1 == "SUBLEVEL" && $2 == "=" { s = $3; exit } END { print s == "" ? 0 : s }' \
@@ -50,7 +51,7 @@ check_tree()
 	done
 }
 
-# copy_kvm FROM TO - copy what of FROM is KVM's, times and all
+# copy_kvm FROM TO - copy KVM's files, with their modification times
 copy_kvm()
 {
 	(
@@ -70,7 +71,7 @@ copy_kvm()
 		die "$EX_USAGE" "cannot copy KVM of $1 to $2 (unreadable, or is the disk full?)"
 }
 
-# all_slugs - every part that some series has a patch for
+# all_slugs - print every part that a series has a patch for
 all_slugs()
 {
 	local file
@@ -80,13 +81,13 @@ all_slugs()
 	done | sort -u
 }
 
-# patch_race PATCH - the race that it is about
+# patch_race PATCH - print the race in its trailer
 patch_race()
 {
 	sed -n 's/^Race: *//p;/^diff /q' "$1" | head -n 1
 }
 
-# slug_race SLUG - the race that this part belongs to
+# slug_race SLUG - print the race that this part belongs to
 slug_race()
 {
 	local file
@@ -97,7 +98,7 @@ slug_race()
 	done
 }
 
-# series_of LINE - the stems of its patches, in their order
+# series_of LINE - print the slugs of its patches, in their order
 series_of()
 {
 	local name opt
@@ -112,9 +113,9 @@ series_of()
 	done <"$TOP/patches/$1/series"
 }
 
-# form_of LINE SLUG - the file of its patch in that series, whether it is there or not. With
-# FORM=modules that is the form which keeps the layout of structures that modules of
-# others see, where the series has it as LINE/modules/SLUG.patch besides.
+# form_of LINE SLUG - print the path of the part's patch in that series, which need not exist.
+# With FORM=modules that is LINE/modules/SLUG.patch, if it exists, which keeps the layout of
+# structures that other modules see.
 form_of()
 {
 	local file=$TOP/patches/$1/modules/$2.patch
@@ -123,7 +124,7 @@ form_of()
 	printf '%s\n' "$file"
 }
 
-# line_of PATCH - the directory of patches/ that it is taken from
+# line_of PATCH - print the name of its directory in patches/
 line_of()
 {
 	local file=${1#"$TOP/patches/"}
@@ -131,7 +132,7 @@ line_of()
 	printf '%s\n' "${file%%/*}"
 }
 
-# all_lines - the directories that have a series, the oldest first
+# all_lines - print the directories of patches/ that have a series, the oldest line first
 all_lines()
 {
 	local file
@@ -143,10 +144,10 @@ all_lines()
 	done | sort -V
 }
 
-# lines_near RELEASE - the directories that have a series, in the order to try them. X.Y
-# has what X.Y takes from its first release on, X.Y.Z what it takes from X.Y.Z on: of
-# RELEASE's own line the last that is not later than it first, then the later ones,
-# then the lines beside it, the nearest first.
+# lines_near RELEASE - print the directories that have a series, in the order to try them. X.Y
+# has the patches for X.Y from its first release on, X.Y.Z those for X.Y.Z and later. Of
+# RELEASE's own line comes first the last directory that is not later than RELEASE, then those
+# before it, then the later ones; after that the neighbouring lines, the nearest first.
 lines_near()
 {
 	all_lines | awk -F . -v want="$1" '
@@ -168,8 +169,8 @@ lines_near()
 	' | sort -n -k 1,1 -k 2,2 -k 3,3 | awk '{ print $4 }'
 }
 
-# known_range - "OLDEST NEWEST": the lines that there are patches for, or that the
-# project's tests are run on
+# known_range - print "OLDEST NEWEST" of the lines that have patches, or on which the
+# project's tests are run
 known_range()
 {
 	local lines
@@ -181,7 +182,7 @@ known_range()
 	printf '%s %s\n' "${lines[0]}" "${lines[-1]}"
 }
 
-# is_known RELEASE - is it within that range?
+# is_known RELEASE - is RELEASE within that range?
 is_known()
 {
 	local oldest newest line
@@ -191,7 +192,8 @@ is_known()
 	[ "$(printf '%s\n' "$oldest" "$line" "$newest" | sort -V | sed -n 2p)" = "$line" ]
 }
 
-# tree_key DIR FILE... - differs if KVM's source in DIR does, or one of the FILES
+# tree_key DIR FILE... - print a key that changes with KVM's source in DIR and with the FILEs,
+# which may be directories
 tree_key()
 {
 	local dir=$1
@@ -206,7 +208,7 @@ tree_key()
 	} | sha256sum | cut -c 1-40
 }
 
-# keep NAME - stdin, an answer, as build/status/NAME; build may be unwritable, then not
+# keep NAME - save the answer on stdin as build/status/NAME, if build/ can be written
 keep()
 {
 	local part=$BUILD/status/.$1.$$
@@ -216,9 +218,8 @@ keep()
 	fi
 }
 
-# tree_parts DIR - what scripts/status says of each part, "SLUG<TAB>STATUS<TAB>EVIDENCE".
-# It depends on nothing but KVM's source and on how it is judged, so that an
-# answer once given is kept.
+# tree_parts DIR - print the result of scripts/status for each part, "SLUG<TAB>STATUS<TAB>EVIDENCE".
+# It depends only on KVM's source and on the rules and the script that judge it, and is saved.
 tree_parts()
 {
 	local key out
@@ -229,7 +230,7 @@ tree_parts()
 		return
 	fi
 	out=$("$TOP/scripts/tree/status" --tsv --parts "$1")
-	# 1 and 2 are answers, if there are rows.
+	# Exit codes 1 and 2 are answers, too, if there are rows.
 	[ -n "$out" ] || return
 	keep "$key" <<<"$out"
 	printf '%s\n' "$out"
