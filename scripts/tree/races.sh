@@ -3,40 +3,40 @@
 #
 # The races that this project has a test for. Sourced after lib.sh.
 #
-# A race is a folder, selftests/races/ID: test.c and what only that test uses, the
-# semantic patches that scripts/status judges a tree by (*.cocci, one for each part),
-# reopen/LINE/, patches that open it on a kernel that is closed as shipped; control/LINE/,
-# patches that add what cases need; mutations/LINE/, wrong fixes; cases.tsv, which cases
-# fail where a part of the fix is missing (scripts/patch-index); signatures, how logs look
-# (scripts/explain); about.md and ladder, for its page (scripts/race-pages); and the file
-# race, lines KEY = VALUE and comments:
+# A race is a folder, selftests/races/ID. It has these files: test.c, with the code that only
+# this test uses; *.cocci, a semantic patch for each part, by which scripts/status judges a
+# tree; reopen/LINE/, patches that put the race back into a kernel that is fixed as shipped;
+# control/LINE/, patches that add code which cases need; mutations/LINE/, wrong fixes;
+# cases.tsv, the cases that fail if a part of the fix is missing (scripts/patch-index);
+# signatures, the form of logs (scripts/explain); about.md and ladder, for its page
+# (scripts/race-pages); and race, with comments and lines KEY = VALUE:
 #
-#	summary	what goes wrong, in a few words
-#	hosts	the emulated hosts that can show it, the one to prefer first: bochs
+#	summary	the effect of the race, in a few words
+#	hosts	the emulated hosts that can show it, the preferred one first: bochs
 #		(Intel), qemu (AMD)
-#	vendor	the only module of a CPU's vendor that has it
-#	off_by	parameters, MODULE.NAME, with which nothing gets to it if one of a loaded module is
-#		off (N or 0); from the code
+#	vendor	the vendor module that has it, if only one does
+#	off_by	parameters, MODULE.NAME; the race cannot occur if one of a loaded module is
+#		off (N or 0), by the code
 #	lines	the kernel lines that have it, as shipped or reopened: those of the
 #		demo, and 6.6 and 6.18, of which Debian has no kernel
-#	forced	the case that shows it first, and leaves the host alive
-#	try	a try of the case "stress", for people
+#	forced	the first case to show it, which leaves the host alive
+#	try	a description of one try of the case "stress"
 #
-# and, after a line [CASE], what is known of that case:
+# and, after a line [CASE], facts about that case:
 #
 #	kills	the lines whose kernels die of it as shipped or reopened; it runs only if
 #		it is named
-#	ends	the same, of a case that is another end of one that kills: only a demo with ENDS=yes
+#	ends	the same for a case that is another end of one that kills: only a demo with ENDS=yes
 #		has it
-#	console	a regular expression: the console has a line like it then
-#	effect	what it does to them, for people
-#	must_fail  the lines on whose unfixed modules it failed, each time that it was run in
-#		an emulated host; a line of which a later release is known, or likely, to
-#		differ is given up to the release that was run
+#	console	a regular expression that matches a line of the console if the host dies of it
+#	effect	a description of its effect on these kernels
+#	must_fail  the lines on whose unfixed modules it failed in each run in an emulated
+#		host; if a later release of a line is known, or likely, to differ, the line is
+#		limited to releases up to the one that was run
 #
-# A list of lines has commas; X.Y<X.Y.Z is line X.Y before release X.Y.Z.
+# Lines are separated by commas; X.Y<X.Y.Z is line X.Y before release X.Y.Z.
 
-# race_ids - all of them
+# race_ids - print the ids of all races
 race_ids()
 {
 	local file
@@ -46,8 +46,8 @@ race_ids()
 	done
 }
 
-# race_facts ID - "CASE<TAB>KEY<TAB>VALUE" of its file, with an empty CASE for the race;
-# nothing for an unknown race
+# race_facts ID - print "CASE<TAB>KEY<TAB>VALUE" for each line of its file, with an empty CASE for
+# the race itself; nothing for an unknown race
 race_facts()
 {
 	awk -v OFS='\t' '
@@ -60,15 +60,15 @@ race_facts()
 		}' "$TOP/selftests/races/$1/race" 2>/dev/null
 }
 
-# race_field ID KEY [CASE] - the value, or nothing
+# race_field ID KEY [CASE] - print the value, or nothing
 race_field()
 {
 	race_facts "$1" | awk -F '\t' -v key="$2" -v name="${3-}" '$1 == name && $2 == key { print $3 }'
 }
 
-# race_hosts ID [HOST] - the emulated hosts that can show it, one a line, the one to
-# prefer first, or only HOST if it is one of them; nothing for an unknown race. With HOST=kvm:
-# kvm, if this machine's CPU is of the vendor whose emulated host can show it
+# race_hosts ID [HOST] - print the emulated hosts that can show it, one on each line, the
+# preferred one first; only HOST, if HOST is one of them; nothing for an unknown race. HOST=kvm
+# counts as one of them if this machine's CPU has the vendor of an emulated host that is
 race_hosts()
 {
 	local only=${2-}
@@ -79,7 +79,7 @@ race_hosts()
 		only != "" && $0 == only { print asked }'
 }
 
-# stands_for - the emulated host that has a CPU of the same vendor as this machine
+# stands_for - print the emulated host that has a CPU of the same vendor as this machine
 stands_for()
 {
 	case $(sed -n 's/^vendor_id[^:]*: *//p;T;q' /proc/cpuinfo) in
@@ -88,22 +88,21 @@ stands_for()
 	esac
 }
 
-# race_shows_in ID HOST - can that host show it?
+# race_shows_in ID HOST - can that host show the race?
 race_shows_in()
 {
 	[ -n "$(race_hosts "$1" "$2")" ]
 }
 
-# race_test ID - its built test
+# race_test ID - print the path of its built test
 race_test()
 {
 	printf '%s\n' "$BUILD/selftests/${1//-/_}_test"
 }
 
-# in_lines LIST KERNEL - does LIST, such as 5.10,6.1<6.1.177, have that kernel? Of a
-# line, an entry with < holds for releases before that one. KERNEL is a release, as
-# 6.1.176-1 or 6.1.20, or a line, which is the kernel of that line in build/kernels, and
-# newer than any release that an entry may name if there is none yet.
+# in_lines LIST KERNEL - does LIST, such as 5.10,6.1<6.1.177, have that kernel? KERNEL is a
+# release, such as 6.1.176-1 or 6.1.20, or a line, which stands for the kernel of that line in
+# build/kernels. If there is none, it counts as newer than all releases in LIST.
 in_lines()
 {
 	local kernel=$2
@@ -129,13 +128,13 @@ in_lines()
 		}'
 }
 
-# race_in_line ID KERNEL - does that line or release have it, as shipped or reopened?
+# race_in_line ID KERNEL - does that line or release have the race, as shipped or reopened?
 race_in_line()
 {
 	in_lines "$(race_field "$1" lines)" "$2"
 }
 
-# cases_where ID KEY KERNEL - the cases whose KEY is a list of lines that has the kernel
+# cases_where ID KEY KERNEL - print the cases whose KEY is a list of lines that has KERNEL
 cases_where()
 {
 	local name key value
@@ -145,25 +144,25 @@ cases_where()
 	done < <(race_facts "$1" | sed '/^\t/d')
 }
 
-# destructive_cases ID KERNEL - its cases that bring that line or release down
+# destructive_cases ID KERNEL - print its cases that bring that line or release down
 destructive_cases()
 {
 	cases_where "$1" kills "$2"
 }
 
-# other_ends ID KERNEL - those that do so in another way than one of these
+# other_ends ID KERNEL - print the cases that do so in another way than a destructive case
 other_ends()
 {
 	cases_where "$1" ends "$2"
 }
 
-# must_fail ID KERNEL - its cases that fail on unfixed modules of that line or release
+# must_fail ID KERNEL - print its cases that must fail on unfixed modules of that line or release
 must_fail()
 {
 	cases_where "$1" must_fail "$2"
 }
 
-# died_of ID CASE DIR - did the host whose results are in DIR die, and of that case?
+# died_of ID CASE DIR - did the host whose results are in DIR die of that case?
 died_of()
 {
 	local regex
@@ -173,14 +172,14 @@ died_of()
 		grep -aqE -- "$regex" "$3/console.log"
 }
 
-# patches_for DIR ID KERNEL - selftests/races/ID/DIR/LINE/*.patch of the kernel's line; an
-# ID of * is all races
+# patches_for DIR ID KERNEL - print selftests/races/ID/DIR/LINE/*.patch for the kernel's line; an
+# ID of * stands for all races
 patches_for()
 {
 	compgen -G "$TOP/selftests/races/$2/$1/$(kernel_line "$3")/*.patch"
 }
 
-# open_set RACE KERNEL - the modules that show the race on that kernel
+# open_set RACE KERNEL - print the set of modules that shows the race on that kernel
 open_set()
 {
 	if patches_for reopen "$1" "$2" >/dev/null; then
@@ -190,7 +189,7 @@ open_set()
 	fi
 }
 
-# fit KERNEL PATCH... - do these apply to its source in build/kernels, one upon the other?
+# fit KERNEL PATCH... - do these patches apply to its source in build/kernels, one after the other?
 fit()
 {
 	local source=$BUILD/kernels/$1/source copy rc=0 patch file
@@ -210,15 +209,15 @@ fit()
 	return $rc
 }
 
-# closes DIR ID - do the modules there say that they close that race? Which patches a
-# tree gets, and from which lines, only the building of it tells.
+# closes DIR ID - do the modules in DIR claim, in their version, to close that race? Only the
+# build knows the patches that it has used.
 closes()
 {
 	grep -qxF -- "$2" < <(modinfo -F version "$1/kvm.ko" | sed 's/^[^(]*(//; s/)$//; s/, /\n/g')
 }
 
-# cve_parts - "CVE<TAB>PART<TAB>RACE" for each that a patch of a part names, or a commit
-# that it is a backport of has
+# cve_parts - print "CVE<TAB>PART<TAB>RACE" for each CVE that a patch of a part names, or that
+# upstream.tsv has for a commit in its Upstream: trailers
 cve_parts()
 {
 	awk -F'\t' -v OFS='\t' '
