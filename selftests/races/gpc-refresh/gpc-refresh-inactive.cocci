@@ -20,8 +20,8 @@ f(...)
 	... when any
 }
 
-// ... which it never is either if a refresh is refused then, and its destruction unmaps it
-// before it leaves the list on which mmu_notifiers find it.
+// An inactive cache is never valid either if KVM refuses to refresh it, and deactivation
+// unmaps it before it leaves the list on which mmu_notifiers find it.
 @by_order@
 identifier f = { kvm_gfn_to_pfn_cache_destroy, kvm_gpc_deactivate };
 identifier unmap = { kvm_gfn_to_pfn_cache_unmap, gpc_unmap };

@@ -29,7 +29,7 @@ h(struct kvm *K, T old)
 	return \(K->s\|READ_ONCE(K->s)\) != old;
 }
 
-// Those counts are raised after the caches were invalidated.
+// These counts are raised after the caches were invalidated.
 @late@
 identifier f = { hva_to_pfn_retry, kvm_gfn_to_pfn_cache_refresh, __kvm_gpc_refresh, mmu_notifier_retry_cache };
 expression K;
@@ -193,7 +193,7 @@ h(...)
 + /* racefix closed publish: the cache is made valid with its lock still held */
 E->valid = true;
 
-// One at a time, by a mutex ...
+// Refreshes are serialized by a mutex ...
 @mutex@
 identifier f = { __kvm_gpc_refresh, kvm_gfn_to_pfn_cache_refresh };
 expression E;
@@ -246,7 +246,7 @@ f(struct gfn_to_pfn_cache *G)
 	WRITE_ONCE(G->m, true);
 }
 
-// That flag may say as well that a refresh waits, and has queued up to be woken.
+// The flag may also show that another refresh is queued, and waits to be woken.
 @waits@
 identifier w, G, m, W;
 expression Q;

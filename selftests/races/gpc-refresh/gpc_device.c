@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* Physical memory without a struct page; see gpc_device.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include "gpc_device.h"
 #include "gpc_facts.h"
 
-/* Where nothing is: no RAM, no device. */
+/* Returns the middle of a gap of at least 2 GiB above 4 GiB. */
 off_t device_find_hole(void)
 {
 	uint64_t start, end, hole = 1ull << 32;
@@ -21,7 +22,7 @@ off_t device_find_hole(void)
 
 	file = fopen("/proc/iomem", "re");
 	TEST_ASSERT(file, "/proc/iomem: %s", strerror(errno));
-	/* What is in others is indented. */
+	/* Resources inside another one are indented. */
 	while (fgets(line, sizeof(line), file)) {
 		if (*line == ' ' || sscanf(line, "%lx-%lx", &start, &end) != 2)
 			continue;
@@ -34,7 +35,6 @@ off_t device_find_hole(void)
 	return hole + size;
 }
 
-/* CPUID.1:ECX[31], which no CPU sets. */
 bool device_is_harmless(void)
 {
 	uint32_t eax, ebx, ecx, edx;
@@ -43,7 +43,6 @@ bool device_is_harmless(void)
 	return ecx & BIT(31);
 }
 
-/* One page of physical memory at @address; NULL, with errno, if that cannot be had. */
 void *device_map(off_t address)
 {
 	int fd = open("/dev/mem", O_RDWR);
@@ -55,7 +54,7 @@ void *device_map(off_t address)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* How often has the kernel mapped that page? */
+/* Each line of vmallocinfo is one mapping. */
 unsigned int device_nr_mapped(off_t address)
 {
 	char line[512], phys[32];
@@ -71,7 +70,7 @@ unsigned int device_nr_mapped(off_t address)
 	return nr;
 }
 
-/* The page is invalidated, and stays where it is. */
+/* Making the page read-only invalidates it for KVM. */
 void device_invalidate(void *page)
 {
 	TEST_ASSERT(!mprotect(page, PAGE, PROT_READ) &&

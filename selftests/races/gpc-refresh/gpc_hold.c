@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* Holds the threads of gpc_refresh_test; see gpc_hold.h. */
 #include <stdio.h>
 #include <string.h>
 
 #include "gpc_hold.h"
 
-/* A refresh that looks the page up that often waits for the invalidation. */
+/* A refresh that has looked the page up so often is waiting for the invalidation. */
 #define LOOKUPS		5
 
-/* "FUNCTION() TEXT" of @symbol, "MODULE:FUNCTION", as a label; good until the next call */
 const char *gpc_label(const char *symbol, const char *text)
 {
 	const char *colon = strchr(symbol, ':');
@@ -18,7 +18,6 @@ const char *gpc_label(const char *symbol, const char *text)
 	return label;
 }
 
-/* A landmark for the ladder, and a thing to wait for. */
 int gpc_record(struct race *race, struct worker *worker, const char *symbol,
 	       unsigned int where, const char *label, unsigned int max_hits)
 {
@@ -46,7 +45,6 @@ int gpc_record_refreshed(struct race *race)
 		      "", 0);
 }
 
-/* Has the writer write; NULL when it is at the gate, or why it does not come. */
 const char *gpc_arrives(struct race *race, int gate)
 {
 	int i;
@@ -64,7 +62,6 @@ const char *gpc_arrives(struct race *race, int gate)
 	return rg_strerror();
 }
 
-/* Was the thread held there until it was let go?  NULL, or why not. */
 const char *gpc_was_held(struct race *race, int gate)
 {
 	struct rg_status status;
@@ -77,7 +74,6 @@ const char *gpc_was_held(struct race *race, int gate)
 	return "a thread went on before it was let go";
 }
 
-/* Puts @page there in the mapper's thread; NULL, or why that took no end. */
 const char *gpc_replace(struct race *race, int page)
 {
 	race->next_page = page;
@@ -87,10 +83,6 @@ const char *gpc_replace(struct race *race, int page)
 	return "mmap() waits for the refresh: no invalidation can pass it";
 }
 
-/*
- * Forces a refresh between the notifier's look at the cache and its count, or
- * as far as the kernel lets it.  Returns NULL, or why it was not forced.
- */
 const char *gpc_force_before_count(struct race *race)
 {
 	int notifier, lookup, refreshed, i;
@@ -134,11 +126,6 @@ const char *gpc_force_before_count(struct race *race)
 	return why ?: gpc_was_held(race, notifier);
 }
 
-/*
- * Stops the writer inside a refresh, when it is about to take gpc->lock for the
- * second time: it has found the page, and everything that the kernel judges
- * without the lock is judged.  Returns NULL and the @gate, or why not.
- */
 const char *gpc_hold_before_publish(struct race *race, int *gate)
 {
 	struct rg *rg = race->rg;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* The VM of gpc_refresh_test; see gpc_vm.h. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
@@ -15,7 +16,7 @@
 #define XEN_PORTS	16
 #define NAP_US		1000
 
-/* Linux 6.9 has these, and the headers of the library lack them. */
+/* New in 6.9; the library's headers are older. */
 #define XEN_SHARED_INFO_HVA		0x6	/* KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA */
 #define XEN_CONFIG_SHARED_INFO_HVA	0x100	/* KVM_XEN_HVM_CONFIG_... */
 
@@ -23,7 +24,7 @@ static const struct gpc_names new_names = {
 	"kvm:kvm_gpc_refresh", "kvm:kvm_gpc_check", "kvm:kvm_gpc_activate",
 };
 
-/* 6.1 calls the last one as later kernels do. */
+/* In 6.1 only the last one has the name of later kernels. */
 static const struct gpc_names names_6_1 = {
 	"kvm:kvm_gfn_to_pfn_cache_refresh", "kvm:kvm_gfn_to_pfn_cache_check",
 	"kvm:kvm_gpc_activate",
@@ -73,7 +74,7 @@ static void clock_stop(struct race *race)
 	vcpu_set_msr(race->vcpu, KVMCLOCK_MSR, 0);
 }
 
-/* Has the vCPU's clock written anew. */
+/* Makes KVM write the vCPU's clock. */
 static void clock_write(struct race *race)
 {
 	vcpu_ioctl(race->vcpu, KVM_KVMCLOCK_CTRL, NULL);
@@ -85,7 +86,6 @@ const struct user user_kvmclock = {
 	"kvmclock", clock_setup, clock_stop, clock_write, 0,
 };
 
-/* Tells KVM where shared_info is, or that there is none. */
 void race_set_shared_info(struct race *race, bool on)
 {
 	struct kvm_xen_hvm_attr shinfo = {
@@ -94,7 +94,7 @@ void race_set_shared_info(struct race *race, bool on)
 	};
 
 	if (race->user->by_hva) {
-		/* The host address lies where the frame's number does. */
+		/* The host address shares a union with the gfn. */
 		shinfo.type = XEN_SHARED_INFO_HVA;
 		shinfo.u.shared_info.gfn = on ? (uint64_t)race->guest : 0;
 	}
@@ -113,7 +113,7 @@ static void xen_setup(struct race *race)
 	};
 	int i;
 
-	/* Masked, an event is only written down: no vCPU is kicked for it. */
+	/* With events masked, KVM only sets the pending bit, and kicks no vCPU. */
 	for (i = 0; i < NR_PAGES; i++) {
 		memset(race->pages + i * PAGE + XEN_MASK_32, 0xff, 8);
 		memset(race->pages + i * PAGE + XEN_MASK_64, 0xff, 8);
@@ -138,7 +138,7 @@ static void xen_stop(struct race *race)
 	race_set_shared_info(race, false);
 }
 
-/* Sends an event that was not sent before: the word gets another bit. */
+/* Sends an event on a new port, which sets another bit of the word. */
 static void xen_write(struct race *race)
 {
 	struct kvm_irq_level line = { .level = 1 };
@@ -168,10 +168,10 @@ static const char *need_xen(const struct user *user)
 	return NULL;
 }
 
-/* Is @symbol, "MODULE:FUNCTION", in this kernel?  /proc/kallsyms takes a second to read in QEMU. */
+/* Is @symbol, "MODULE:FUNCTION", in this kernel?  Reading /proc/kallsyms takes a second in QEMU. */
 static bool has_symbol(struct rg *rg, const char *symbol)
 {
-	/* A gate that holds no thread, for one that never comes. */
+	/* A gate that only records, for a thread that never calls it. */
 	int gate = rg_arm(rg, &(struct rg_point){ .symbol = symbol, .tid = 1 });
 
 	if (gate >= 0)
@@ -214,10 +214,6 @@ void worker_finish(struct worker *worker)
 		worker->busy = sem_wait(&worker->done);
 }
 
-/*
- * Waits a while for it; is it done?  Asks no clock: that could take the page
- * fault that race_create() speaks of.
- */
 bool worker_is_done(struct worker *worker, unsigned long us)
 {
 	for (; worker->busy; us -= NAP_US) {
@@ -259,7 +255,6 @@ const char *user_missing(const struct user *user)
 	return why;
 }
 
-/* A VM whose cache is in use, over page 0 of the memfd. */
 void race_create_vm(struct race *race)
 {
 	const struct user *user = race->user;
@@ -292,13 +287,12 @@ void race_create_vm(struct race *race)
 		    user->name);
 
 	/*
-	 * mmap() will be stopped with mmap_lock held for writing: no thread can take
-	 * a page fault then.
+	 * The cases hold mmap() with mmap_lock held for write, when no thread may
+	 * take a page fault.
 	 */
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
 }
 
-/* The same, to be raced with.  Returns NULL, or why this host has no such thing. */
 const char *race_create(struct race *race, const struct user *user)
 {
 	const char *why = user_missing(user);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test that a gfn_to_pfn_cache never stands for a page that userspace has taken
- * away: its refresh against mmu_notifiers and other users.
+ * Test that a gfn_to_pfn_cache never maps a page that userspace has replaced: its
+ * refresh against mmu_notifiers and other users.
  *
  * The memory behind a guest page is a page of a memfd.  One thread maps another
  * page of it over the first, as a VMM does that replaces guest memory; the old
@@ -10,29 +10,29 @@
  *
  *	clock	the vCPU's kvmclock (5.18 and later)
  *	xen	the event channels of Xen's shared_info (needs CONFIG_KVM_XEN)
- *	xen_hva	the same, known to KVM by its host address alone, where there is no
- *		memslot (6.9 and later)
+ *	xen_hva	the same, given to KVM by its host address, outside of all memslots
+ *		(6.9 and later)
  *
- *	before_count	the refresh gets its chance when the notifier has cleared
- *			the cache and not yet counted itself
- *	before_publish	a whole invalidation passes when the refresh has found the
- *			page and looked at the count, and not yet published it
- *	before_end	the refresh finds the page while an invalidation of it runs, and
- *			asks when that has ended
- *	before_seq	the same, and it asks when that is about to end
- *	after_lookup	a whole invalidation passes when the refresh has found the page
- *	retry_unlocked	the same as before_publish; the refresh puts the page, and tries again
- *	second_user	one thread is inside a refresh, another looks at the cache
- *	inactive	the cache has been taken out of use, and is used
- *	lock_made_anew	it is put to use again while another thread looks at it
- *	memslot_moved	the memslot has other memory by now, and nothing was invalidated
+ *	before_count	the refresh runs after the notifier has invalidated the cache
+ *			and before it raises mn_active_invalidate_count
+ *	before_publish	a whole invalidation passes after the refresh has found the
+ *			page and checked the count, and before it publishes the page
+ *	before_end	the refresh finds the page during an invalidation of it, and
+ *			checks after that has ended
+ *	before_seq	the same, but it checks when the invalidation is about to end
+ *	after_lookup	a whole invalidation passes after the refresh has found the page
+ *	retry_unlocked	as before_publish; the refresh puts the page, and tries again
+ *	second_user	one thread is inside a refresh, another uses the cache
+ *	inactive	the cache is used after its deactivation
+ *	lock_made_anew	the cache is activated again while another thread reads it
+ *	memslot_moved	the memslot gets other memory without an invalidation
  *	memslot_gone	there is no memory for a while
- *	moved		the guest has what KVM writes moved, in the page and to another
+ *	moved		the guest moves its clock, within the page and to another page
  *	in_device_memory	the page has no struct page
  *
- * Oracle: the old page must not change after mmap() has returned, and what KVM
- * writes then must be in the new one; no reference to a page may be left in the end, which a
- * seal of the memfd tells; and the kernel must not warn or oops.
+ * Oracle: the old page must not change after mmap() has returned, and later writes
+ * of KVM must be in the new one; no reference to a page may be left at the end, or
+ * the memfd cannot be sealed; and the kernel must not warn or oops.
  */
 #include <errno.h>
 #include <semaphore.h>
@@ -48,13 +48,13 @@
 #include "racefix.h"
 #include "racegate_client.h"
 
-/* A CPU may keep interrupts off that long; what a case does meanwhile takes 0.1 s. */
+/* A hold with interrupts disabled; the steps of a case during it take 0.1 s. */
 #define SPIN_US		RG_SPIN_MAX_US
 
-/* Below 4 GiB there is room for devices that firmware has not cached (MTRRs). */
+/* Below 4 GiB, where the MTRRs that firmware sets make device memory uncached. */
 #define UNCACHED_HOLE	0xfe000000
 
-/* When all is over.  Up to 5.19 a cache refers to its page for as long as it is in use. */
+/* To be called last: up to 5.19 a cache holds a reference to its page while it is active. */
 static void expect_released(struct __test_metadata *_metadata, struct race *race)
 {
 	int err;
@@ -69,7 +69,7 @@ static void expect_released(struct __test_metadata *_metadata, struct race *race
 	}
 }
 
-/* What is written when @old, which held @old_word then, is replaced by @new. */
+/* Checks that KVM writes to page @new, which has replaced @old, whose word was @old_word then. */
 static void expect_new_page(struct __test_metadata *_metadata,
 			    struct race *race, int old, int new,
 			    uint64_t old_word)
@@ -113,7 +113,7 @@ static void before_publish(struct __test_metadata *_metadata,
 	RACEFIX_REQUIRE(race_create(&race, user));
 	RACEFIX_LOG_MARK();
 
-	/* Without a race, for the cache to be in need of a refresh. */
+	/* Invalidate the cache without a race, so that the next write refreshes it. */
 	RACEFIX_REQUIRE(gpc_replace(&race, 1));
 	gpc_record_invalidation(&race);
 	gpc_record_lookups(&race, 0);
@@ -130,7 +130,7 @@ static void before_publish(struct __test_metadata *_metadata,
 	expect_new_page(_metadata, &race, 1, 2, old_word);
 }
 
-/* The refresh looks at the old page, and everything else is over when it asks. */
+/* The refresh finds the old page, and checks after the invalidation has ended. */
 static void before_end(struct __test_metadata *_metadata,
 		       const struct user *user)
 {
@@ -142,7 +142,7 @@ static void before_end(struct __test_metadata *_metadata,
 	RACEFIX_REQUIRE(race_create(&race, user));
 	RACEFIX_LOG_MARK();
 
-	/* Without a race, for the cache to be in need of a refresh. */
+	/* Invalidate the cache without a race, so that the next write refreshes it. */
 	RACEFIX_REQUIRE(gpc_replace(&race, 1));
 	gpc_record_invalidation(&race);
 	gpc_record_lookups(&race, 0);
@@ -190,8 +190,8 @@ TEST(clock_before_end)
 }
 
 /*
- * The refresh has the old page, and asks when the notifier is about to end: the count is the last
- * thing that it gives back.
+ * The refresh has the old page, and checks when the notifier is about to end, which must lower
+ * mn_active_invalidate_count last.
  */
 TEST(clock_before_seq)
 {
@@ -210,7 +210,7 @@ TEST(clock_before_seq)
 		.label = gpc_label("gfn_to_pfn_cache_invalidate_start", "returns"),
 		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
 		.timeout_us = HOLD_US, .tid = race.mapper.tid, .max_hits = 1 });
-	/* It takes mmu_lock when it begins, and when it ends. */
+	/* The notifier takes mmu_lock at the start and at the end of the invalidation. */
 	ends = rg_arm(race.rg, &(struct rg_point){
 		.symbol = "_raw_write_lock", .from = "kvm", .skip = 1,
 		.label = gpc_label("_raw_write_lock",
@@ -228,7 +228,7 @@ TEST(clock_before_seq)
 		why = rg_strerror();
 	if (gate >= 0)
 		rg_release(race.rg, gate);
-	/* It has published the page by then, or waits. */
+	/* The writer has published the page by then, or waits. */
 	worker_is_done(&race.writer, 20 * LOOK_US);
 	if (!why)
 		why = gpc_was_held(&race, ends);
@@ -240,7 +240,7 @@ TEST(clock_before_seq)
 	expect_new_page(_metadata, &race, 1, 2, old_word);
 }
 
-/* The number that the count is compared with must be older than the page. */
+/* The refresh must read the sequence before it looks the page up. */
 TEST(clock_after_lookup)
 {
 	struct race race;
@@ -270,8 +270,8 @@ TEST(clock_after_lookup)
 }
 
 /*
- * A refresh that tries again gives the cache's lock up before it puts the page that it had, which
- * may take long, and lets others run.
+ * A refresh that tries again must drop the cache's lock before it puts its page, which may take
+ * long or sleep.
  */
 TEST(clock_retry_unlocked)
 {
@@ -392,7 +392,7 @@ TEST(xen_second_user)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The cache is out of use: nothing is written to its page, now or later. */
+/* After its deactivation KVM must not write through the cache, now or later. */
 TEST(xen_inactive)
 {
 	struct race race;
@@ -431,11 +431,11 @@ static void give_shared_info(struct race *race)
 }
 
 /*
- * The reader holds the cache's lock, for reading and with interrupts off; does
- * the cache get a mapping meanwhile, which takes the same lock for writing?  If
- * so the lock has been made anew, and the reader is going to give up one that it
- * does not hold: what takes the lock for writing after that waits for ever.  Hence
- * the reader goes on only while another thread is about to make it once more.
+ * The reader holds the cache's lock for read, with interrupts disabled.  If another
+ * thread can give the cache a mapping meanwhile, for which it takes that lock for
+ * write, the lock was initialised again, and the reader will release a lock that it
+ * does not hold: a later writer would wait for ever.  Hence the reader is released
+ * only when another thread is about to initialise the lock once more.
  */
 TEST(xen_lock_made_anew)
 {
@@ -492,7 +492,7 @@ TEST(xen_lock_made_anew)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The memslot's memory is @to now, or none if that is NULL; nothing of the old is unmapped. */
+/* Gives the memslot the memory at @to, or none if that is NULL; no old memory is unmapped. */
 static void move_memslot(struct race *race, char *to)
 {
 	if (!race->no_memslot)
@@ -503,7 +503,7 @@ static void move_memslot(struct race *race, char *to)
 	rg_mark(race->rg, to ? "the memslot has other memory" : "there is no memslot");
 }
 
-/* Does the word of @page, of the memfd, change by the next write, and no other? */
+/* Checks that the next write changes the word in @page of the memfd, and in no other page. */
 static void expect_write_to(struct __test_metadata *_metadata, struct race *race,
 			    int page)
 {
@@ -522,8 +522,8 @@ static void expect_write_to(struct __test_metadata *_metadata, struct race *race
 }
 
 /*
- * A cache that is valid, and of a page that is not invalidated: only the memslots tell
- * that it is another one's now.
+ * The cache is valid, and its page is not invalidated: only the memslots' generation shows
+ * that the guest has another page now.
  */
 static void memslot_moved(struct __test_metadata *_metadata, const struct user *user)
 {
@@ -536,7 +536,7 @@ static void memslot_moved(struct __test_metadata *_metadata, const struct user *
 
 	move_memslot(&race, race.pages + PAGE);
 	expect_write_to(_metadata, &race, 1);
-	/* To the same memory: the mapping stays, and is used on. */
+	/* Moved to the same memory, KVM keeps the mapping and goes on using it. */
 	move_memslot(&race, race.pages + PAGE);
 	expect_write_to(_metadata, &race, 1);
 	move_memslot(&race, race.guest);
@@ -557,8 +557,8 @@ TEST(xen_memslot_moved)
 }
 
 /*
- * A refresh that fails leaves nothing behind, neither where there is no memslot nor where
- * there is nothing mapped; when there is memory again, KVM writes to it.
+ * A refresh that fails, for want of a memslot or of mapped memory, must leave nothing
+ * behind; when there is memory again, KVM writes to it.
  */
 TEST(clock_memslot_gone)
 {
@@ -584,7 +584,7 @@ TEST(clock_memslot_gone)
 	expect_released(_metadata, &race);
 }
 
-/* What the guest asks for while its cache is valid. */
+/* The guest moves its clock while the cache is valid. */
 TEST(clock_moved)
 {
 	volatile uint64_t *in_page, *other;
@@ -612,7 +612,7 @@ TEST(clock_moved)
 	EXPECT_NE(before, *other) {
 		TH_LOG("KVM does not write to the other page");
 	}
-	/* Across two pages there is no clock, and nothing is left behind. */
+	/* KVM refuses a clock across two pages, and must leave nothing behind. */
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (GPA + PAGE - 4) | 1);
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
 	expect_write_to(_metadata, &race, 0);
@@ -628,7 +628,7 @@ static void move_clock_to_device(struct race *race)
 	vcpu_set_msr(race->vcpu, KVMCLOCK_MSR, DEVICE_GPA | 1);
 }
 
-/* Holds that worker before it publishes the page, which is invalidated then. */
+/* Holds that worker before it publishes the page, and invalidates the page then. */
 static const char *invalidate_before_publish(struct race *race, struct worker *worker,
 					     unsigned int skip, void *page)
 {
@@ -653,9 +653,9 @@ static const char *invalidate_before_publish(struct race *race, struct worker *w
 }
 
 /*
- * Memory that has no struct page, such as that of a device, cannot be mapped by kmap(), and what
- * the kernel maps it by does not go away by itself.  Here nothing answers, which is harmless
- * where an emulator makes it so.
+ * KVM cannot kmap() memory without a struct page, such as that of a device; it uses memremap(),
+ * whose mapping must be unmapped again.  No device answers at the addresses that are used here,
+ * so that writes to them are harmless in an emulator.
  */
 TEST(clock_in_device_memory)
 {
@@ -683,7 +683,7 @@ TEST(clock_in_device_memory)
 	EXPECT_EQ(1, device_nr_mapped(hole)) {
 		TH_LOG("KVM does not map memory of a device as such");
 	}
-	/* The mapping that is there is used again, at the second try, too. */
+	/* The existing mapping is used again, on a second try as well. */
 	device_invalidate(device);
 	RACEFIX_REQUIRE(invalidate_before_publish(&race, &race.writer, 1, device));
 	worker_run(&race.writer);
@@ -693,12 +693,12 @@ TEST(clock_in_device_memory)
 	EXPECT_EQ(0, device_nr_mapped(hole)) {
 		TH_LOG("KVM keeps a mapping that it has no use for");
 	}
-	/* At each try of a new page there is another mapping. */
+	/* Each try with a new page makes another mapping, and must unmap that of the try before. */
 	RACEFIX_REQUIRE(invalidate_before_publish(&race, &mover, 1, device));
 	EXPECT_EQ(1, device_nr_mapped(hole)) {
 		TH_LOG("KVM keeps a mapping that it has no use for");
 	}
-	/* What the kernel cannot map as memory is nothing to write to. */
+	/* memremap() refuses uncached memory, so that KVM has nothing to write to. */
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (DEVICE_GPA + PAGE) | 1);
 	worker_run(&race.writer);
 	EXPECT_EQ(0, device_nr_mapped(hole));
@@ -710,8 +710,8 @@ TEST(clock_in_device_memory)
 }
 
 /*
- * Has KVM write all the time while mmap() replaces page @old; did the cache outlive
- * that page?
+ * Has KVM write all the time while mmap() replaces page @old; returns whether the cache
+ * still maps that page afterwards.
  */
 static bool stress_once(struct race *race, int old, int new)
 {
@@ -747,8 +747,8 @@ TEST(stress)
 }
 
 /*
- * To arm the first gate of a function takes up to a second on an emulated CPU, and a case has six:
- * all are armed once.
+ * Arming the first gate at a function takes up to a second on an emulated CPU, and a case arms six:
+ * so one gate is kept at each function.
  */
 static void keep_gates(void)
 {
