@@ -1,22 +1,22 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The Intel host: Bochs has VMX in software. For scripts/host-run, see there for
+# The Intel host: Bochs implements VMX in software. Sourced by scripts/host-run, which explains
 # the variables.
 
 # Seconds; 20 times what an idle machine needs.
 # shellcheck disable=SC2034 # for host-run
 BOOT_TIMEOUT=150
 
-# Ticks per second of the host's time; the CPUs execute a few instructions for
-# each. More make a second of waiting dearer, fewer make the CPUs look slow: with
-# this much, two seconds of work pass as one, and an hour asleep as seconds.
+# Ticks per second of the host's time; the CPUs execute a few instructions for each. A higher
+# rate makes a second of waiting more expensive, a lower one makes the CPUs look slow: with this
+# rate, two seconds of work pass as one, and an hour asleep as seconds.
 TICKS=100000000
-# With --icount the date when it is switched on, 2026-01-01: without, it is this machine's.
+# The date that the host starts at with --icount, 2026-01-01; without, it is this machine's.
 BOCHS_DATE=1767225600
 
-# tsc_early_khz: the TSC counts ticks, but CPUID says 3.5 GHz, and timers set by
-#	that fire far too early, again and again.
+# tsc_early_khz: the TSC counts ticks, but CPUID reports 3.5 GHz, and timers set by that fire
+#	far too early, again and again.
 # idle=halt: with MWAIT an idle CPU wakes up all the time.
 # shellcheck disable=SC2034 # for host-run
 HOST_ARGS="tsc_early_khz=$((TICKS / 1000)) idle=halt"
@@ -32,7 +32,7 @@ bochs_exec()
 {
 	local cd=$SCRATCH/cd
 
-	# Bochs takes no kernel: it has to boot from a disk.
+	# Bochs cannot load a kernel directly, so boot from a disk.
 	mkdir -p "$cd" &&
 	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$cd" &&
 	cp "$1" "$cd/vmlinuz" && mv "$2" "$cd/initrd" || exit "$EX_USAGE"
@@ -47,7 +47,7 @@ bochs_exec()
 	xorriso -as mkisofs -quiet -o "$SCRATCH/cd.iso" -b isolinux.bin -c boot.cat \
 		-no-emul-boot -boot-load-size 4 -boot-info-table "$cd" || exit "$EX_USAGE"
 	rm -rf "$cd"
-	# A triple fault or a reset ends the emulator: nothing here reboots.
+	# A triple fault or a reset ends the emulator: the host never reboots.
 	cat >"$SCRATCH/bochsrc" <<-END
 	display_library: nogui
 	romimage: file="$BUILD/bochs/BIOS-bochs-latest"

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# A Debian on a disk, in the AMD host: QEMU as in qemu.sh, but the kernel's own
-# initramfs and a root that is written to. For scripts/host-run, which
-# scripts/debian-host calls; the variables are host-run's.
+# A Debian on a disk, in the AMD host: QEMU as in qemu.sh, but with the distribution's initramfs
+# and a root file system that is written to. Sourced by scripts/host-run --host debian, which
+# scripts/debian-host calls; host-run explains the variables.
 
 # shellcheck source=scripts/lab/qemu.sh
 . "$TOP/scripts/lab/qemu.sh"
 
-# udev and a real initramfs come on top of what the small host does.
+# In addition to the small host, udev and a full initramfs run.
 # shellcheck disable=SC2034 # for host-run
 BOOT_TIMEOUT=400
 HOST_ARGS+=" root=/dev/vda rootfstype=ext4 rw init=/lib/host/init"
@@ -20,7 +20,7 @@ debian_prepare()
 	qemu_prepare
 	tar -C "$payload" --owner=0 --group=0 -cf "$SCRATCH/payload.tar" . ||
 		die "$EX_USAGE" "cannot write $SCRATCH/payload.tar (is the disk full?)"
-	# A disk is made of sectors.
+	# The size of a disk is a multiple of its sectors.
 	truncate -s %1M "$SCRATCH/payload.tar"
 }
 

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# A host of this machine's CPU, Intel's or AMD's: QEMU with KVM, and VMX or SVM for its guest.
-# What the tests do to that host's kernel, they do not to this machine's. For
-# scripts/host-run, see there for the variables.
+# A host with this machine's CPU, Intel or AMD: QEMU with KVM, and nested VMX or SVM. The tests
+# act on the kernel of that host, not on this machine's. Sourced by scripts/host-run, which
+# explains the variables.
 
 # shellcheck source=scripts/lab/nested.sh
 . "$TOP/scripts/lab/nested.sh"
@@ -17,7 +17,7 @@ QEMU_CPU=(-machine q35 -accel kvm -cpu host)
 
 kvm_prepare()
 {
-	# host-run sets it.
+	# host-run sets ICOUNT.
 	[ -z "$ICOUNT" ] || die "$EX_USAGE" "--icount is of an emulated CPU, and HOST=kvm has this machine's"
 	need_nested
 	qemu_prepare

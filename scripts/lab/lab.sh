@@ -2,14 +2,14 @@
 # shellcheck disable=SC2034 # those who source this use them
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The tables of the laboratory, and names for their columns. Sourced after lib.sh.
+# The tables of the laboratory, and functions to handle their columns. Sourced after lib.sh.
 #
-# A plan is a table of steps, made by scripts/lab/plan/*; one line each, separated by tabs:
+# A plan is a table of steps, printed by scripts/lab/plan/*: one line each, separated by tabs:
 #	BOOT	name of the boot; steps of one boot run in one host, in this order
 #	KERNEL	a name in build/kernels, or the directory of a tree that lab/kernel built
 #	HOST	bochs, qemu or kvm
 #	SET	the modules: stock (the kernel's own), or a variant of modules-build
-#	RACE	whose test runs; kvm-selftests are the kernel's own, each a case
+#	RACE	the race whose test runs; kvm-selftests: the kernel's own tests, each a case
 #	CASES	default (all but fatal ones and stress), every (all but stress), until-fail
 #		(the same, and none after the first that fails), the names of cases, separated by
 #		commas, or stress:SECONDS
@@ -19,27 +19,27 @@
 #	EXPECT	pass (every case that can be forced), fail or fail:CASE,... (at least one, or
 #		at least these), dies (the host, of this case), caught (a case does not end
 #		well, or the host dies), harm (the same, or the host or the modules hang), any
-#	SECONDS	of the host's time, after which the test is ended
-#	ARGS	what the boot adds to the kernel's command line, or -
+#	SECONDS	time limit of the test, in the host's time
+#	ARGS	additions to the kernel's command line, or -
 #
 # Results, made by scripts/lab/collect: a line for every case, and one for each step, whose
 # CASE is *:
 #	KERNEL RELEASE HOST SET RACE STAGE RUN CASE EXPECT RESULT SECONDS WALL REASON WHERE
-# SECONDS are the host's, of a case from where it begins to where the next one does. WALL is
-# this machine's, of steps only. WHERE is LOG:LINE.
+# SECONDS are in the host's time, of a case from its begin to that of the next. WALL is in this
+# machine's time, for steps only. WHERE is LOG:LINE.
 # RESULT of a case:
 #	pass, fail, skip
 #	unnamed		left out because it was not named with -t
-#	timeout, crash	the harness ended it, or it ended by a signal
-#	unfinished	the test ended before it
-#	dies, panic	the host did, of what the race's list of fatal cases says, or otherwise
-#	lost		it did not run
-# RESULT of a step: pass, skip; fail: a case did; timeout, crash: no case failed, but the
-# harness had to end one, or one ended by a signal; dies, panic, lost as above; and
+#	timeout, crash	the harness ended it, or a signal did
+#	unfinished	the test ended before this case
+#	dies, panic	the host died, as the list of fatal cases of the race says, or otherwise
+#	lost		the case did not run
+# RESULT of a step: pass, skip; fail: a case failed; timeout, crash: no case failed, but the
+# harness or a signal had to end one; dies, panic, lost as above; and
 #	unfinished	the test was ended after SECONDS
-#	error		it ended otherwise, without a case that says anything: crash, bad usage
+#	error		the test ended otherwise, without the result of a case: crash, bad usage
 #	setup		the modules did not load or unload
-#	oops, hang, killed, no-boot	as host-run says of the host
+#	oops, hang, killed, no-boot	the end of the host as host-run reports it
 
 # shellcheck source=scripts/modules/kernel-name.sh
 . "$TOP/scripts/modules/kernel-name.sh"
@@ -50,10 +50,10 @@
 # shellcheck source=scripts/lab/table.sh
 . "$TOP/scripts/lab/table.sh"
 
-# Tables are sorted, and sort(1) and awk(1) are to agree on how.
+# Tables are sorted, and sort(1) and awk(1) have to use the same order.
 export LC_ALL=C
 
-# plan_row VALUE... - a line of a plan
+# plan_row VALUE... - print a line of a plan
 plan_row()
 {
 	local IFS=$'\t'
@@ -61,9 +61,9 @@ plan_row()
 	printf '%s\n' "$*"
 }
 
-# fatal_rows BOOT KERNEL HOST SET RACE RELEASE EXPECT SECONDS [yes] - for each case of the race that ends
-# an unfixed host of that release: a boot of its own, BOOT-CASE, which the first oops ends; with yes the
-# other ends, too
+# fatal_rows BOOT KERNEL HOST SET RACE RELEASE EXPECT SECONDS [yes] - print rows for each case of
+# the race that crashes an unfixed host of that release: each has a boot of its own, BOOT-CASE,
+# which the first oops ends; with yes, also for each case that ends the host in another way
 fatal_rows()
 {
 	local case
@@ -73,14 +73,14 @@ fatal_rows()
 	done
 }
 
-# field FILE KEY - from a file of KEY=VALUE, such as host-run's result
+# field FILE KEY - print the value of KEY in a file of KEY=VALUE, such as host-run's result
 field()
 {
 	sed -n "s/^$2=//p" "$1" 2>/dev/null
 }
 
-# in_group COMMAND... - run it in a process group of its own, which is told to end when this
-# shell is: Ctrl-C then reaches this shell alone, and the group only through it
+# in_group COMMAND... - run COMMAND in a process group of its own, and end the group when a
+# signal ends this shell: Ctrl-C then reaches only this shell, and through it the group
 in_group()
 {
 	local rc=0 group
@@ -97,7 +97,7 @@ in_group()
 	return $rc
 }
 
-# only_one NAME - one of them at a time in build/, until this process ends; fd 8 holds the lock
+# only_one NAME - take the lock NAME in build/ (fd 8) until this process ends
 only_one()
 {
 	mkdir -p "$BUILD" || die "$EX_USAGE" "cannot create $BUILD"
@@ -106,8 +106,8 @@ only_one()
 		"another $1 runs in $BUILD; wait for it, or give this one a place of its own with O="
 }
 
-# report_all VIEW OUT - print what the view makes of OUT/results.tsv, and keep it in OUT/table, and
-# for programs in OUT/results.ktap and OUT/junit.xml; report's exit code
+# report_all VIEW OUT - print the view of OUT/results.tsv, write it to OUT/table and, for programs,
+# to OUT/results.ktap and OUT/junit.xml; return report's exit code
 report_all()
 {
 	local code=0
@@ -126,7 +126,7 @@ run_and_report()
 	report_all "$1" "$2"
 }
 
-# check_host HOST - refuse a host that there is not; nothing is any
+# check_host HOST - exit if there is no such host; an empty HOST stands for any
 check_host()
 {
 	case $1 in
@@ -136,9 +136,9 @@ check_host()
 	esac
 }
 
-# check_races HOST - refuse races that there are not, and such that none of them shows on HOST, if it is
-# given. They are those in only_races, or all, which it has then; plan_args gets arguments for a plan of
-# them.
+# check_races HOST - exit if one of only_races does not exist or, with a HOST, if none of them shows
+# there. Adds --race RACE to plan_args for each of only_races, or sets only_races to all races if
+# it is empty.
 check_races()
 {
 	local race
@@ -153,8 +153,8 @@ check_races()
 		die "$EX_USAGE" "--host $1: none of these races shows there: ${only_races[*]}"
 }
 
-# built_kernel DIR - of a kernel that lab/kernel built, set dir, name, release and the set of
-# patched modules, which is built; exits if it is none
+# built_kernel DIR - set dir, name, release and patched, the directory of patched modules, which are
+# built, for a kernel that lab/kernel built; exit if DIR has none
 # shellcheck disable=SC2034 # for the plans
 built_kernel()
 {
@@ -166,7 +166,7 @@ built_kernel()
 		exit "$EX_USAGE"
 }
 
-# to_file FILE COMMAND... - its output there, for in_group
+# to_file FILE COMMAND... - run COMMAND with its output in FILE, for in_group
 to_file()
 {
 	local file=$1
@@ -175,8 +175,8 @@ to_file()
 	"$@" >"$file"
 }
 
-# tree_lab NAME KERNEL-ARGUMENT... - have lab/kernel build a tree's kernel; set DIR to it, and
-# OUT to DIR/NAME, empty, for one process at a time until this one ends (fd 8)
+# tree_lab NAME KERNEL-ARGUMENT... - build a tree's kernel with lab/kernel; set DIR to its place,
+# and OUT to DIR/NAME, which is emptied and locked until this process ends (fd 8)
 tree_lab()
 {
 	local name=$1 where
@@ -194,10 +194,10 @@ tree_lab()
 	mkdir -p "$OUT" || die "$EX_USAGE" "cannot create $OUT"
 }
 
-# Where the demo leaves what it makes, in emulated hosts or on this machine.
+# The demo's output, from emulated hosts or from this machine.
 DEMO=$BUILD/demo
 
-# is_one_of WORD LIST... - is it?
+# is_one_of WORD LIST... - is WORD in LIST?
 is_one_of()
 {
 	local word=$1 one
@@ -235,7 +235,7 @@ demo_request()
 	fi
 }
 
-# step_text RACE RESULT REASON - how a step went, for a person who waits
+# step_text RACE RESULT REASON - print the result of a step in words
 step_text()
 {
 	case $2,$1 in
@@ -249,8 +249,8 @@ step_text()
 
 declare -A has_ladder=()
 
-# show_ladder DIR RACE - that of the first case of the race that failed in the boot in DIR, unless
-# one was printed
+# show_ladder DIR RACE - print the ladder of the first case of the race that failed in the boot in
+# DIR, unless a ladder of this race was already printed
 show_ladder()
 {
 	local where

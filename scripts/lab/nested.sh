@@ -1,13 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Whether this machine's KVM can give VMX or SVM to a guest, for HOST=kvm. Sourced after lib.sh.
+# Check whether this machine's KVM can give VMX or SVM to a guest, for HOST=kvm. Sourced after
+# lib.sh.
 
-# Tests have others.
+# Tests set other paths.
 KVM_DEVICE=/dev/kvm
 KVM_MODULES=/sys/module
 
-# nested_problem - why it cannot, in a sentence; nothing if it can
+# nested_problem - print the reason, as a sentence, if it cannot; nothing if it can
 nested_problem()
 {
 	local module nested
@@ -36,7 +37,7 @@ nested_problem()
 	fi
 }
 
-# need_nested - refuse to go on without
+# need_nested - exit if it cannot
 need_nested()
 {
 	local problem

@@ -1,13 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Results as rows of fields separated by tabs, and pages that show them as a table
-# and have what a person wrote below it. The first fields of a row, KEYS of them, say
-# what it is about: of two rows with the same ones, the new one stays. Sourced after
-# lib.sh.
+# Results as rows of fields separated by tabs, and pages that show them as a table, with text
+# below it that is written by hand. The first KEYS fields of a row identify it: a new row
+# replaces an old one with the same fields. Sourced after lib.sh.
 
-# table_others KEYS NEW OLD - the rows of file OLD that are about nothing in file NEW,
-# which has at least one
+# table_others KEYS NEW OLD - print the rows of file OLD whose keys are not in file NEW, which
+# has at least one row
 table_others()
 {
 	awk -F '\t' -v keys="$1" '
@@ -20,7 +19,7 @@ table_others()
 		!(key in new)' "$2" "$3"
 }
 
-# table_keep KEYS FILE - put rows of stdin into FILE; several may at once
+# table_keep KEYS FILE - put the rows of stdin into FILE; several processes may call it at once
 table_keep()
 {
 	local new
@@ -37,15 +36,15 @@ table_keep()
 	) 9>>"$2.lock" || die "$EX_USAGE" "cannot write $2"
 }
 
-# table_rows - of a page on stdin: those of its first table; a person may have others below it
+# table_rows - print the rows of the first table of the page on stdin
 table_rows()
 {
 	sed -n '/^| --- /,$!d; /^$/q; /^| --- /d; /^|/{s/^| //;s/ |$//;s/ | /\t/g;p}'
 }
 
-# table_write KEYS FILE PAGE [SORT-ARGUMENT]... - make PAGE anew: stdin, which ends in
-# the table's head; the rows of FILE and those of the old page that are about something
-# else; what is below the old table
+# table_write KEYS FILE PAGE [SORT-ARGUMENT]... - write PAGE again: stdin, which ends in the
+# table's head; the rows of FILE, and those of the old page with other keys; the text below the
+# old table
 table_write()
 {
 	local keys=$1 file=$2 page=$3 old=$3
