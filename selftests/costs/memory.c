@@ -10,10 +10,6 @@
 #include "costs.h"
 #include "gpc_facts.h"
 
-/* New in 6.9; the library's headers are older. */
-#define XEN_SHARED_INFO_HVA		0x6	/* KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA */
-#define XEN_CONFIG_SHARED_INFO_HVA	0x100	/* KVM_XEN_HVM_CONFIG_... */
-
 /* Each round touches a page at GPA that is present on the host, but not mapped for the guest. */
 static void guest_touches(void)
 {

@@ -19,5 +19,8 @@
 #define XEN_MASK_32	(2048 + 128)
 #define XEN_MASK_64	(2048 + 512)
 #define XEN_GSI		32		/* above the GSIs of the interrupt controllers */
+/* Linux 6.9 has these, and the headers of the library lack them. */
+#define XEN_SHARED_INFO_HVA		0x6	/* KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA */
+#define XEN_CONFIG_SHARED_INFO_HVA	0x100	/* KVM_XEN_HVM_CONFIG_... */
 
 #endif /* GPC_FACTS_H */

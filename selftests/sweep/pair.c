@@ -26,14 +26,19 @@ static const struct stage *stage_at(unsigned int i)
 
 const struct pair *pair_of_race(const char *race)
 {
-	const struct pair *pair;
+	const struct pair *pair, *found = NULL;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(races); i++)
-		for (pair = races[i]; pair->race; pair++)
-			if (!strcmp(pair->race, race))
+	for (i = 0; i < ARRAY_SIZE(races); i++) {
+		for (pair = races[i]; pair->race; pair++) {
+			if (strcmp(pair->race, race))
+				continue;
+			if (!pair->stage->missing())
 				return pair;
-	return NULL;
+			found = pair;
+		}
+	}
+	return found;
 }
 
 void pair_list(void)

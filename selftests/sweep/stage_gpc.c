@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VM with a guest page that KVM writes to through a gfn_to_pfn_cache, the vCPU's
- * kvmclock, and that userspace replaces by another page of the same memfd.
+ * A VM with a page that KVM writes to through a gfn_to_pfn_cache, and that userspace
+ * replaces by another page of the same memfd.  It is a guest page, with the vCPU's
+ * kvmclock in it; or it is in no memslot, KVM has its host address, and it is Xen's
+ * shared_info, in which an event that is sent sets a bit.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "gpc_facts.h"
 #include "hostfacts.h"
 #include "processor.h"
 #include "slot.h"
 #include "sweep.h"
 #include "vcpu_run.h"
 
-#define SLOT		10
-#define GPA		0x100000000ull
-#define KVMCLOCK_MSR	0x4b564d01	/* MSR_KVM_SYSTEM_TIME_NEW */
+/* A schedule sends three events at most, and each one is to set a bit of its own. */
+#define XEN_PORTS	16
 
 /* Whose thread has the vCPU. */
 #define VCPU_WORKER	1
@@ -25,6 +27,7 @@ struct gpc {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
 	struct slot slot;
+	unsigned int next_port;
 };
 
 static void guest_code(void)
@@ -36,6 +39,15 @@ static void guest_code(void)
 static const char *missing(void)
 {
 	return hostfacts_need_kvm();
+}
+
+static const char *missing_hva(void)
+{
+	const char *why = missing();
+
+	if (!why && !(kvm_check_cap(KVM_CAP_XEN_HVM) & XEN_CONFIG_SHARED_INFO_HVA))
+		why = "no shared_info by host address, which came with Linux 6.9";
+	return why;
 }
 
 static void replace(struct sweep *sweep)
@@ -54,6 +66,21 @@ static void write_clock(struct sweep *sweep)
 	vcpu_run_until(gpc->vcpu, UCALL_SYNC);
 }
 
+static void send_event(struct sweep *sweep)
+{
+	struct kvm_irq_level line = { .level = 1 };
+	struct gpc *gpc = sweep->stage;
+
+	line.irq = XEN_GSI + gpc->next_port++ % XEN_PORTS;
+	vm_ioctl(gpc->vm, KVM_IRQ_LINE, &line);
+}
+
+/* The operation that refreshes the cache, for the steering thread. */
+static void refresh(struct sweep *sweep)
+{
+	worker_call(&sweep->worker[VCPU_WORKER], sweep->pair->op[VCPU_WORKER]->run);
+}
+
 static void start_clock(struct sweep *sweep)
 {
 	struct gpc *gpc = sweep->stage;
@@ -62,7 +89,35 @@ static void start_clock(struct sweep *sweep)
 	write_clock(sweep);
 }
 
-static void create(struct sweep *sweep)
+static void start_events(struct sweep *sweep)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entries[XEN_PORTS];
+	} routing = { .head.nr = XEN_PORTS };
+	struct kvm_xen_vcpu_attr vcpu_info = { .type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO };
+	struct kvm_xen_hvm_attr shinfo = { .type = XEN_SHARED_INFO_HVA };
+	struct gpc *gpc = sweep->stage;
+	unsigned int i;
+
+	/* The host address lies where the frame's number does. */
+	shinfo.u.shared_info.gfn = (uint64_t)gpc->slot.guest;
+	vm_ioctl(gpc->vm, KVM_XEN_HVM_SET_ATTR, &shinfo);
+	vcpu_info.u.gpa = addr_gva2gpa(gpc->vm, vm_vaddr_alloc_page(gpc->vm));
+	vcpu_ioctl(gpc->vcpu, KVM_XEN_VCPU_SET_ATTR, &vcpu_info);
+	for (i = 0; i < XEN_PORTS; i++)
+		routing.entries[i] = (struct kvm_irq_routing_entry) {
+			.gsi = XEN_GSI + i,
+			.type = KVM_IRQ_ROUTING_XEN_EVTCHN,
+			.u.xen_evtchn.port = i,
+			.u.xen_evtchn.vcpu = gpc->vcpu->id,
+			.u.xen_evtchn.priority =
+				KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL,
+		};
+	vm_ioctl(gpc->vm, KVM_SET_GSI_ROUTING, &routing.head);
+}
+
+static struct gpc *create_vm(struct sweep *sweep)
 {
 	struct gpc *gpc = calloc(1, sizeof(*gpc));
 
@@ -70,9 +125,31 @@ static void create(struct sweep *sweep)
 	sweep->stage = gpc;
 	gpc->vm = vm_create_with_one_vcpu(&gpc->vcpu, guest_code);
 	slot_create(&gpc->slot, gpc->vm, SLOT, GPA);
-	worker_call(&sweep->worker[VCPU_WORKER], start_clock);
-	/* A thread that is held in mmap() holds mmap_lock: no page fault may come then. */
+	return gpc;
+}
+
+/* A thread that is held in mmap() holds mmap_lock: no page fault may come then. */
+static void lock_memory(void)
+{
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
+}
+
+static void create(struct sweep *sweep)
+{
+	create_vm(sweep);
+	worker_call(&sweep->worker[VCPU_WORKER], start_clock);
+	lock_memory();
+}
+
+static void create_hva(struct sweep *sweep)
+{
+	struct gpc *gpc = create_vm(sweep);
+	int ret;
+
+	ret = slot_set(&gpc->slot, 0, GPA, 0);
+	TEST_ASSERT(!ret, "the memslot stays: %s", strerror(ret));
+	worker_call(&sweep->worker[VCPU_WORKER], start_events);
+	lock_memory();
 }
 
 static unsigned int destroy(struct sweep *sweep)
@@ -92,8 +169,8 @@ static void fresh(struct sweep *sweep)
 {
 	struct gpc *gpc = sweep->stage;
 
-	worker_call(&sweep->worker[VCPU_WORKER], write_clock);
-	/* With the clock held the cache is stale, or no refresh is on its path. */
+	refresh(sweep);
+	/* With the refresh held the cache is stale, or none is on its path. */
 	if (sweep->first == VCPU_WORKER) {
 		slot_begin(&gpc->slot);
 		slot_replace(&gpc->slot);
@@ -101,12 +178,25 @@ static void fresh(struct sweep *sweep)
 	slot_begin(&gpc->slot);
 }
 
+/* Without an event, and all masked: one that is sent is only written down. */
+static void fresh_hva(struct sweep *sweep)
+{
+	struct gpc *gpc = sweep->stage;
+	int i;
+
+	for (i = 0; i < SLOT_PAGES; i++) {
+		memset(gpc->slot.pages + i * SLOT_PAGE + XEN_PENDING, 0, 8);
+		memset(gpc->slot.pages + i * SLOT_PAGE + XEN_MASK_32, 0xff, 8);
+	}
+	fresh(sweep);
+}
+
 static void probe(struct sweep *sweep)
 {
 	struct gpc *gpc = sweep->stage;
 
 	slot_sum_up(&gpc->slot, SUM_OPERATIONS);
-	worker_call(&sweep->worker[VCPU_WORKER], write_clock);
+	refresh(sweep);
 	slot_sum_up(&gpc->slot, SUM_AFTERWARDS);
 }
 
@@ -133,6 +223,12 @@ static const struct stage stage_gpc = {
 	.fresh = fresh, .probe = probe, .observe = observe,
 };
 
+static const struct stage stage_gpc_hva = {
+	.name = "a page behind a gfn_to_pfn_cache, by host address",
+	.missing = missing_hva, .create = create_hva, .destroy = destroy,
+	.fresh = fresh_hva, .probe = probe, .observe = observe,
+};
+
 static const struct op op_replace = {
 	.name = "mmap", .what = "replaces the page", .run = replace,
 };
@@ -141,7 +237,13 @@ static const struct op op_clock = {
 	.name = "kvmclock", .what = "refreshes the cache", .run = write_clock,
 };
 
+static const struct op op_event = {
+	.name = "xen-event", .what = "refreshes the cache", .run = send_event,
+};
+
+/* Where there are caches by host address, the race is theirs alone. */
 const struct pair gpc_pairs[] = {
+	{ "gpc-refresh", &stage_gpc_hva, { &op_replace, &op_event } },
 	{ "gpc-refresh", &stage_gpc, { &op_replace, &op_clock } },
 	{}
 };

@@ -3,7 +3,7 @@
  * The sweep of one pair of KVM operations; see sweep.h.
  *
  *	sweep -l	list the pairs: RACE, both operations, "alike" if it does not matter
- *			which one is held
+ *			which one is held; a race that kernels have in different places has several
  *	sweep -o	list the operations: which can be a pair, A B, is up to the stage
  *	sweep [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] [-k FILE] RACE|A B
  *		-r	hold the other operation of the pair, not A or the first that -l lists

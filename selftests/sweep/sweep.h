@@ -176,7 +176,10 @@ extern const struct stage stage_busy, stage_busy_l2, stage_newborn;
 
 /* pair.c */
 
-/* pair_of_race - or NULL; pair_list: "RACE A B alike", a line each */
+/*
+ * pair_of_race - of several, the first one that this host has; or NULL
+ * pair_list: "RACE A B alike", a line each
+ */
 const struct pair *pair_of_race(const char *race);
 void pair_list(void);
 

@@ -16,10 +16,6 @@
 #define XEN_PORTS	16
 #define NAP_US		1000
 
-/* New in 6.9; the library's headers are older. */
-#define XEN_SHARED_INFO_HVA		0x6	/* KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA */
-#define XEN_CONFIG_SHARED_INFO_HVA	0x100	/* KVM_XEN_HVM_CONFIG_... */
-
 static const struct gpc_names new_names = {
 	"kvm:kvm_gpc_refresh", "kvm:kvm_gpc_check", "kvm:kvm_gpc_activate",
 };
