@@ -338,7 +338,7 @@ static long rg_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct rg_visit *self;
 	long ret;
 
-	/* What this calls may have a gate, and it may hold locks then. */
+	/* Functions called from here, some under locks, may have gates: this visit skips them. */
 	self = rg_visit_new(RG_VISIT_SELF, 0, 0);
 	if (!self)
 		return -EBUSY;
