@@ -1,24 +1,23 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Which kvm modules this machine uses, from which files, with which parameters.
-# Nothing is changed. Sourced after lib.sh; KVER is set.
+# Find the kvm modules in use on this machine, their files and parameters. Nothing is
+# changed. Sourced after lib.sh; KVER is set.
 #
-# What was in use before the first load is remembered in /run, which a reboot
-# clears, as it does the modules:
-#	before    the record (record.sh) of what was in use before: there while modules
-#	          of ours are loaded
-#	now, last records of the set that load has put there, and of what the last
-#	          exchange took out
+# RUN has the state of loads. It is lost at a reboot, as the loaded modules are:
+#	before    the record (record.sh) of the modules from before the first load: exists
+#	          while modules of ours are loaded
+#	now, last records of the set that load has loaded, and of the modules that the last
+#	          exchange removed
 #	tinyvm    the VM for the proof, so that unload needs no compiler
-#	loaded    the directory of ours that load was given, for status-host
-#	swapping  is there while modules are being exchanged: if it is found by a
-#	          later run, the one that made it was killed
+#	loaded    the directory of the set that load was given, for status-host
+#	swapping  exists while modules are exchanged: if a later run finds it, the run that
+#	          made it was killed
 
 # shellcheck source=scripts/modules/module-set.sh
 . "$TOP/scripts/modules/module-set.sh"
 
-# vendor_module - kvm_intel or kvm_amd, whichever this machine's CPU is for
+# vendor_module - print the module for this machine's CPU, kvm_intel or kvm_amd
 vendor_module()
 {
 	if is_builtin; then
@@ -41,7 +40,7 @@ vendor_module()
 	fi
 }
 
-# other_vendors - modules that drive KVM and are neither kvm_intel nor kvm_amd
+# other_vendors - print the modules that use kvm and are neither kvm_intel nor kvm_amd
 other_vendors()
 {
 	local file
@@ -54,7 +53,7 @@ other_vendors()
 	done | sort -u
 }
 
-# unpacker_of FILE - the command that unpacks that module, and Debian's package of it
+# unpacker_of FILE - print the command that unpacks that module, and Debian's package of it
 unpacker_of()
 {
 	case $1 in
@@ -65,7 +64,7 @@ unpacker_of()
 	esac
 }
 
-# need_unpacker FILE - what unpacks that module is there
+# need_unpacker FILE - make the command that unpacks that module available
 need_unpacker()
 {
 	local cmd pkg
@@ -74,7 +73,7 @@ need_unpacker()
 	need_package "$cmd" "$pkg"
 }
 
-# loaded_modules - kvm's that are loaded, in the order of unloading
+# loaded_modules - print the kvm modules that are loaded, in the order of unloading
 loaded_modules()
 {
 	local module
@@ -86,7 +85,7 @@ loaded_modules()
 	done
 }
 
-# module_bytes FILE - the module, unpacked
+# module_bytes FILE - print the module, unpacked
 module_bytes()
 {
 	case $1 in
@@ -97,9 +96,8 @@ module_bytes()
 	esac
 }
 
-# loaded_id MODULE - the build id of a loaded one, in hexadecimal, which the last 20 bytes
-# of the note are. A file has it, too, and nothing else tells one build from another if
-# there is no version
+# loaded_id MODULE - print the build id of a loaded module, in hexadecimal: the last 20 bytes of
+# its note. The file has the id, too; nothing else distinguishes builds without a version
 loaded_id()
 {
 	local id
@@ -109,9 +107,9 @@ loaded_id()
 	printf '%s' "${id: -40}"
 }
 
-# holds_id FILE ID - does the module have that build id? A newline in it would end a line
-# of grep's, and a NUL a line of grep -z. A copy of the module with other bytes in their
-# place takes longer, and is made only for an id that has both.
+# holds_id FILE ID - does the module have that build id? A newline in an id would end a line
+# for grep, and a NUL for grep -z. If an id has both, grep reads a copy of the module with its
+# newlines replaced, which takes longer.
 holds_id()
 {
 	local i regex='' how=-qaP file=$1
@@ -131,20 +129,20 @@ holds_id()
 	esac
 }
 
-# is_loaded_from MODULE FILE
+# is_loaded_from MODULE FILE - is the loaded MODULE from FILE?
 is_loaded_from()
 {
 	[ -e "/sys/module/$1" ] && [ -f "$2" ] && holds_id "$2" "$(loaded_id "$1")"
 }
 
-# is_ours MODULE - is the one that is loaded from this project?
+# is_ours MODULE - is the loaded MODULE from this project?
 is_ours()
 {
 	grep -qs '^kvm-racefix ' "/sys/module/$1/version"
 }
 
-# origin_of MODULE - of the one that is loaded, for people: whose it is. What somebody has loaded from
-# a directory of their own is not the distro's.
+# origin_of MODULE - print a description of the loaded module's origin. A module that was loaded
+# from another directory is not the distro's.
 origin_of()
 {
 	local version file cmd
@@ -164,7 +162,7 @@ origin_of()
 	fi
 }
 
-# tell_loaded - what is in use, for people
+# tell_loaded - print the modules in use, for people
 tell_loaded()
 {
 	local module version races=''
@@ -185,15 +183,15 @@ tell_loaded()
 	[ -z "$races" ] || echo "  races closed by them: ${races%)}"
 }
 
-# value_of FILE - set REPLY to its first line, or nothing: there are many parameters, and
-# a process for each takes seconds on a slow machine
+# value_of FILE - set REPLY to its first line, or nothing, without a process: for the many
+# parameters that would take seconds on a slow machine
 value_of()
 {
 	REPLY=''
 	{ IFS= read -r REPLY <"$1"; } 2>/dev/null || :
 }
 
-# read_parameters - "param MODULE NAME VALUE" of all that are loaded
+# read_parameters - print "param MODULE NAME VALUE" for all loaded modules
 read_parameters()
 {
 	local module file
@@ -207,18 +205,18 @@ read_parameters()
 	done
 }
 
-# file_of MODULE - the file that a loaded module is from. It fails if that is not known.
-# BEFORE is a directory in which to look, too.
+# file_of MODULE - print the file of a loaded module; fails if it is not known. BEFORE is a
+# further directory to look in.
 file_of()
 {
 	local name=${1//_/-} file last='' id
 
 	id=$(loaded_id "$1")
-	# shellcheck disable=SC2153 # KVER is set by those who source this
+	# shellcheck disable=SC2153 # KVER is set by scripts that source this
 	for file in "$(modinfo -n "$1" 2>/dev/null)" "$(distro_module "$KVER" "$name")" "${BEFORE:-/nowhere}/$name".ko* \
 		"$(cat "$RUN/loaded" 2>/dev/null || echo /nowhere)/$name.ko" "$RUN"/{now,last,before}/"$1.ko" \
 		"$BUILD/modules/$KVER"/*/"$name.ko"; do
-		# Most of the time modprobe takes the distro's.
+		# modprobe usually takes the distro's module, which is the next in the list.
 		[ "$file" != "$last" ] || continue
 		last=$file
 		if [ -f "$file" ] && holds_id "$file" "$id"; then
@@ -229,9 +227,8 @@ file_of()
 	return 1
 }
 
-# unreachable RACE - what of the modules in use keeps it from being reached, as configured:
-# a parameter that is off, or a vendor's module that does not have it; nothing, and
-# failure, if nothing does
+# unreachable RACE - print the reason why the race cannot occur with the modules in use: a
+# parameter that is off, or a vendor module that does not have the race. Fails if there is none
 unreachable()
 {
 	local vendor setting sys=${SYS_MODULE:-/sys/module}

@@ -1,9 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Records of kvm modules that were in use, from which they can be loaded again whatever
-# becomes of the files that they are from, and of what goes with them: the access to
-# /dev/kvm, and what tracing was on. Sourced after lib.sh; KVER is set.
+# Records of kvm modules in use, from which they can be loaded again even if their files are
+# gone, with the access to /dev/kvm and the tracing of kvm. Sourced after lib.sh; KVER is set.
 #
 # A record is a directory in RUN:
 #	files		lines "MODULE PATH", in the order of loading
@@ -15,7 +14,7 @@
 # shellcheck source=scripts/host/loaded.sh
 . "$TOP/scripts/host/loaded.sh"
 
-# record_part DIR MODULE FILE - add the module to the record that is being made there
+# record_part DIR MODULE FILE - add the module to the incomplete record DIR
 record_part()
 {
 	module_bytes "$3" >"$1/$2.ko" && printf '%s %s\n' "$2" "$3" >>"$1/files" && return
@@ -23,7 +22,7 @@ record_part()
 	return 1
 }
 
-# record NAME - of what is in use now. It fails if that could not be loaded again.
+# record NAME - record the modules in use. Fails if they could not be loaded again.
 record()
 {
 	local dir=$RUN/.$1.new module file
@@ -45,7 +44,7 @@ record()
 		rm -rf "${RUN:?}/$1" && mv "$dir" "$RUN/$1"
 }
 
-# record_distro NAME - of the distro's modules, with the parameters of those in use. It fails
+# record_distro NAME - record the distro's modules, with the parameters of those in use. Fails
 # if they cannot be loaded in place of those.
 record_distro()
 {
@@ -69,21 +68,21 @@ record_distro()
 		rm -rf "${RUN:?}/$1" && mv "$dir" "$RUN/$1"
 }
 
-# copy_record NAME NEW
+# copy_record NAME NEW - copy a record
 copy_record()
 {
 	rm -rf "${RUN:?}/$2" "$RUN/.$2.new"
 	cp -r "$RUN/$1" "$RUN/.$2.new" && mv "$RUN/.$2.new" "$RUN/$2"
 }
 
-# record_vendor NAME - its vendor module
+# record_vendor NAME - print the record's vendor module
 record_vendor()
 {
 	sed -nE 's/^(kvm_(intel|amd)) .*/\1/p' "$RUN/$1/files"
 }
 
-# record_file NAME MODULE - the file that it is from if that is as it was, or the copy;
-# nothing if it has no such module
+# record_file NAME MODULE - print the file of the module if it is unchanged, else the copy;
+# nothing if the record has no such module
 record_file()
 {
 	local path
@@ -97,7 +96,7 @@ record_file()
 	fi
 }
 
-# is_in_use NAME - is what is loaded just that set?
+# is_in_use NAME - are exactly the modules of this record loaded?
 is_in_use()
 {
 	local module
@@ -108,7 +107,7 @@ is_in_use()
 	done
 }
 
-# drop_records NAME...
+# drop_records NAME... - remove these records
 drop_records()
 {
 	local name
@@ -118,7 +117,7 @@ drop_records()
 	done
 }
 
-# device_access - mode, owner and group of /dev/kvm, and its ACL if it has one
+# device_access - print mode, owner and group of /dev/kvm, and its ACL if it has one
 device_access()
 {
 	local acl
@@ -133,7 +132,7 @@ device_access()
 	fi
 }
 
-# tracing_dir - where tracefs is
+# tracing_dir - print the directory of tracefs
 tracing_dir()
 {
 	local dir
@@ -143,8 +142,8 @@ tracing_dir()
 	done
 }
 
-# tracing_state - "FILE VALUE" of kvm's events that are on, filtered or have triggers, and of
-# kvm's functions that are picked for tracing; all of it goes with the modules
+# tracing_state - print "FILE VALUE" for kvm's events that are on, filtered or have triggers, and
+# for kvm's functions in ftrace's filters; the kernel drops all of these with the modules
 tracing_state()
 {
 	local dir top file
@@ -152,7 +151,7 @@ tracing_state()
 	top=$(tracing_dir)
 	[ -n "$top" ] || return 0
 	for dir in "$top" "$top"/instances/*; do
-		# They are hundreds: one process looks at all of them.
+		# There are hundreds of files: one process reads all of them.
 		grep -sHZvE '^(none|#.*|0.*|)$' "$dir"/events/kvm*/*/{filter,trigger,enable} | sed 's,\x00, ,; s,\*$,,'
 		for file in "$dir"/set_ftrace_{filter,notrace}; do
 			[ -r "$file" ] || continue
@@ -161,14 +160,14 @@ tracing_state()
 	done
 }
 
-# bring_surroundings NAME - the access to /dev/kvm and the tracing of that record; what cannot
-# be brought back is named
+# bring_surroundings NAME - restore the record's access to /dev/kvm and its tracing; warn of
+# settings that cannot be restored
 bring_surroundings()
 {
 	local dir=$RUN/$1 file value acl
 
 	[ -s "$dir/files" ] && [ -n "$(loaded_modules)" ] || return 0
-	# udev has its own idea of a device that has come, and is to have had it.
+	# udev sets the access of a new device: wait until it has done so.
 	! command -v udevadm >/dev/null || udevadm settle --timeout=10 2>/dev/null 9>&-
 	if [ -c /dev/kvm ] && [ -s "$dir/device" ] && [ "$(device_access 2>/dev/null)" != "$(cat "$dir/device")" ]; then
 		read -r value file <"$dir/device"

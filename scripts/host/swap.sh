@@ -1,27 +1,27 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Shared by load and unload: which processes use the kvm modules that are loaded, and how to put
-# others in their place with the same parameters, or go back. Sourced after lib.sh;
-# brings record.sh, loaded.sh and module-set.sh.
+# Shared by load and unload: find the users of the kvm modules in use, exchange the modules with
+# the parameters kept, or go back to a record. Sourced after lib.sh; it sources record.sh,
+# loaded.sh and module-set.sh.
 
 # shellcheck source=scripts/host/record.sh
 . "$TOP/scripts/host/record.sh"
 
-# Exit codes: no kvm is loaded; it is, and no VM proves that it works; what was to be
-# taken out is still in use
+# Exit codes: no kvm is loaded; it is loaded, and no VM proves that it works; the modules that were
+# to be unloaded are still in use
 EX_BROKEN=4
 EX_UNPROVEN=5
 EX_IN_USE=6
 PROOF_SECONDS=60
-# A program that opens /dev/kvm in between makes the kernel load the distro's.
+# A program that opens /dev/kvm during an exchange makes the kernel load the distro's modules.
 TRIES=3
 
 RCU_LAZY=/sys/module/rcutree/parameters/enable_rcu_lazy
 CMDLINE=/proc/cmdline
 
-# Parameters that modules are to have: WANT[MODULE.NAME]=VALUE. Those in EXPLICIT
-# ("MODULE.NAME") are given to insmod.
+# The parameters that the new modules are to have: WANT[MODULE.NAME]=VALUE. Those in EXPLICIT
+# ("MODULE.NAME") are passed to insmod.
 declare -A WANT=() EXPLICIT=()
 
 # want_parameters - set WANT from "param" lines on stdin
@@ -35,14 +35,14 @@ want_parameters()
 	done
 }
 
-# configured MODULE - its options in modprobe.d and on the kernel's command line
+# configured MODULE - print its options in modprobe.d and on the kernel's command line
 configured()
 {
 	modprobe --show-depends --ignore-install "$1" 2>/dev/null |
 		sed -nE "s,^insmod [^ ]*/${1//_/[-_]}\.ko(\.[a-z]+)? +,,p"
 }
 
-# insert MODULE FILE - insmod, with its parameters; a line of the kernel's why not
+# insert MODULE FILE - load the module with its parameters; after a failure print the kernel's log
 insert()
 {
 	local module=$1 file=$2 key out args=()
@@ -72,7 +72,7 @@ rcu_settles()
 	sleep "${RCU_SECONDS-$seconds}"
 }
 
-# unload_all - no kvm module is loaded any more
+# unload_all - unload all kvm modules
 unload_all()
 {
 	local module out
@@ -85,7 +85,7 @@ unload_all()
 	done
 }
 
-# load_once KVM-FILE VENDOR VENDOR-FILE - unload what is there and load these
+# load_once KVM-FILE VENDOR VENDOR-FILE - unload the modules in use and load these
 load_once()
 {
 	local try dep file
@@ -99,7 +99,7 @@ load_once()
 			done
 		done
 		insert kvm "$1" && insert "$2" "$3" && return
-		# Somebody else's modules in our place: once more.
+		# Try again only if another program has loaded other modules meanwhile.
 		is_loaded_from kvm "$1" && { [ ! -e "/sys/module/$2" ] || is_loaded_from "$2" "$3"; } && break
 		[ -n "$(loaded_modules)" ] || break
 		say "another program had kvm loaded in between; trying again"
@@ -107,8 +107,8 @@ load_once()
 	return 1
 }
 
-# lost_parameters - those of WANT that the loaded modules have with another value,
-# after setting what can be set now
+# lost_parameters - set the parameters of WANT that can be changed now, and print those that still
+# have another value
 lost_parameters()
 {
 	local key file mode
@@ -127,9 +127,9 @@ lost_parameters()
 	done
 }
 
-# swap_in KVM-FILE VENDOR VENDOR-FILE - put these in place of what is loaded, with
-# the parameters of WANT; all arguments empty: only unload. What was loaded is not
-# brought back after a failure.
+# swap_in KVM-FILE VENDOR VENDOR-FILE - replace the modules in use by these, with the
+# parameters of WANT; if all arguments are empty, only unload them. After a failure the old
+# modules are not loaded again.
 swap_in()
 {
 	local key file lost
@@ -138,7 +138,7 @@ swap_in()
 	[ -n "$1" ] || return 0
 	lost=$(lost_parameters)
 	if [ -n "$lost" ]; then
-		# Given to insmod by hand: only loading with them brings them back.
+		# These were passed to insmod by hand, and can only be set that way.
 		for key in $lost; do
 			EXPLICIT[$key]=1
 		done
@@ -159,7 +159,7 @@ swap_in()
 	return 1
 }
 
-# prove KVM-FILE VENDOR VENDOR-FILE - these are what is in use, and a VM runs on them
+# prove KVM-FILE VENDOR VENDOR-FILE - check that these modules are in use, and a VM runs on them
 prove()
 {
 	local out
@@ -177,7 +177,7 @@ prove()
 	return 1
 }
 
-# put_in RECORD - load that set, with its parameters
+# put_in RECORD - load the set of that record, with its parameters
 put_in()
 {
 	local kvm vendor file
@@ -194,7 +194,7 @@ put_in()
 		[ -z "$kvm" ] || insert kvm "$kvm"
 		return
 	fi
-	# What could not be unloaded is still there.
+	# A failed exchange may have unloaded the vendor module alone: then load only that again.
 	if is_loaded_from kvm "$kvm" && [ ! -e "/sys/module/$vendor" ] && insert "$vendor" "$file" &&
 	   [ -z "$(lost_parameters)" ]; then
 		return
@@ -202,7 +202,7 @@ put_in()
 	swap_in "$kvm" "$vendor" "$file"
 }
 
-# taken - is a module that is loaded in use?
+# taken - does anything use a loaded vendor module?
 taken()
 {
 	local module
@@ -214,12 +214,12 @@ taken()
 }
 
 # bring_back RECORD... - load the first of these sets that can be loaded, and prove that it
-# works; BACK is its name. Status: 0, EX_BROKEN, EX_UNPROVEN or EX_IN_USE.
+# works; set BACK to its name. Returns 0, EX_BROKEN, EX_UNPROVEN or EX_IN_USE.
 bring_back()
 {
 	local vendor rc=$EX_BROKEN
 
-	# It is what an interrupt should lead to; it needs no reader.
+	# An interrupt leads here, too, and must not stop it; nor must a closed output.
 	trap '' INT TERM HUP
 	trap : PIPE
 	for BACK; do
@@ -227,7 +227,7 @@ bring_back()
 		if put_in "$BACK"; then
 			vendor=$(record_vendor "$BACK")
 			rc=0
-			# Without one no VM could run before, so there is nothing to prove.
+			# Without a vendor module no VM ran before: there is nothing to prove.
 			[ -z "$vendor" ] ||
 				prove "$RUN/$BACK/kvm.ko" "$vendor" "$RUN/$BACK/$vendor.ko" || rc=$EX_UNPROVEN
 			break
@@ -242,7 +242,8 @@ bring_back()
 	return $rc
 }
 
-# end_broken - kvm is gone: say what is known, and end. The next load or unload tries again.
+# end_broken - print the state after no kvm could be loaded, and exit. The next load or unload tries
+# again.
 end_broken()
 {
 	die $EX_BROKEN "no kvm works now: neither set could be loaded, for the reasons above. Loaded is:" \
@@ -251,7 +252,7 @@ end_broken()
 		"nothing on the disk was changed"
 }
 
-# prove_now - a VM runs on what is in use, if anything is
+# prove_now - check that a VM runs on the modules in use, if there are any
 prove_now()
 {
 	local out
@@ -263,7 +264,7 @@ prove_now()
 	return 1
 }
 
-# recover - if an earlier run was killed half-way: go back to what it found
+# recover - if an earlier run was killed half-way, go back to the modules that it found
 recover()
 {
 	local rc=0
@@ -280,7 +281,7 @@ recover()
 	rm -f "$RUN/swapping"
 }
 
-# check_unused - no process and no module uses kvm; otherwise name those that do
+# check_unused - check that no process and no module uses kvm; print those that do
 check_unused()
 {
 	local module holder pid what seen='' bad=''
@@ -312,8 +313,8 @@ check_unused()
 	[ -z "$bad" ]
 }
 
-# open_state - the directory, and the lock: one change at a time. demo-local holds it for
-# all of its loads and unloads, which inherit it.
+# open_state - make RUN, and take the lock, which allows one change at a time. demo-local holds the
+# lock for all of its loads and unloads, which inherit it.
 open_state()
 {
 	[ "$(id -u)" -eq 0 ] || die "$EX_USAGE" "this needs root: sudo make $PROG"
@@ -322,8 +323,8 @@ open_state()
 	flock -n 9 || die "$EX_USAGE" "another load, unload or demo is at work; wait until it has ended (fuser -v $RUN/lock)"
 }
 
-# runnable FILE - set TINYVM to it, or to a copy where programs may be run: /run often is not
-# such a place
+# runnable FILE - set TINYVM to FILE, or to a copy in a directory where programs may be run: /run
+# often is mounted noexec
 runnable()
 {
 	local dir
@@ -341,7 +342,8 @@ runnable()
 	return 1
 }
 
-# have_tinyvm DIR - set TINYVM: DIR/tinyvm, what load has kept, or what is built already
+# have_tinyvm DIR - set TINYVM to DIR/tinyvm, the copy in RUN, or the one in build/; fails if there
+# is none
 have_tinyvm()
 {
 	local file
@@ -355,8 +357,8 @@ have_tinyvm()
 	return 1
 }
 
-# make_tinyvm - build it, and set TINYVM; for root only, outside of the checkout, which may be
-# another user's
+# make_tinyvm - build tinyvm, and set TINYVM. It is built in RUN, which only root can write, as the
+# checkout may be another user's
 make_tinyvm()
 {
 	if ! gcc -O2 -Wall -static -o "$RUN/tinyvm.new" "$TOP/src/tinyvm/tinyvm.c" ||

@@ -1,19 +1,19 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Shared by status-host and demo-local: the race tests on the machine that this runs
-# on. Sourced after lib.sh; KVER is set.
+# Shared by status-host and demo-local: run the race tests on this machine. Sourced after
+# lib.sh; KVER is set.
 
 # shellcheck source=scripts/modules/kbuild/linked.sh
 . "$TOP/scripts/modules/kbuild/linked.sh"
 # shellcheck source=scripts/tree/races.sh
 . "$TOP/scripts/tree/races.sh"
 
-# Seconds for one race's test.
-# shellcheck disable=SC2034 # for those who source this
+# The timeout of one race's test, in seconds.
+# shellcheck disable=SC2034 # for scripts that source this
 TEST_SECONDS=600
 
-# need_tests DIR RACE... - they are built there
+# need_tests DIR RACE... - exit unless DIR has the tests of these races
 need_tests()
 {
 	local dir=$1 race
@@ -25,7 +25,7 @@ need_tests()
 	done
 }
 
-# racegate_file DIR - set GATE: DIR/racegate.ko, or what is built for this kernel
+# racegate_file DIR - set GATE to DIR/racegate.ko; without it, build racegate for this kernel
 racegate_file()
 {
 	GATE=$1/racegate.ko
@@ -35,7 +35,7 @@ racegate_file()
 	until_told "$TOP/scripts/modules/modules-build" "${OPTIONS[@]}" --variant racegate >/dev/null || exit "$EX_USAGE"
 }
 
-# load_racegate - unless it is there; GATED says whether that was done
+# load_racegate - load racegate, unless it is loaded; set GATED if the caller has to unload it
 # shellcheck disable=SC2034
 load_racegate()
 {
@@ -45,16 +45,16 @@ load_racegate()
 	[ ! -e /sys/module/racegate ] || return 0
 	why=$(enforced_by)
 	[ -z "$why" ] || check_signature "$(dirname "$GATE")" "$GATE" "$why" || exit "$EX_USAGE"
-	# First, so that an interrupt from here on unloads it.
+	# Set before insmod, so that an interrupt from here on unloads it.
 	GATED=yes
 	out=$(insmod "$GATE" 2>&1) && return
 	GATED=''
 	die "$EX_USAGE" "$GATE does not load (${out#insmod: ERROR: }); see dmesg"
 }
 
-# source_dir [DIR] - the source of this kernel, if it is at hand: DIR, or Debian's of that very
-# version, or the tree that replacement modules were built from, or that the kernel's build
-# directory is of
+# source_dir [DIR] - print the source of this kernel, if it is at hand: DIR, or Debian's of exactly
+# that version, or the tree that replacement modules were built from, or the one that the
+# kernel's build directory leads to
 source_dir()
 {
 	local version dir
@@ -82,8 +82,8 @@ source_dir()
 	fi
 }
 
-# not_tried - from a test's output on stdin: why it skipped, by the first case that is
-# not left out unless it is named
+# not_tried - print why a test skipped, by its output on stdin. Cases that only run if they are
+# named do not count
 not_tried()
 {
 	sed -n '/name it with -t/d; s/.*# SKIP *//p' | head -n 1
