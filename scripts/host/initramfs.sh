@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of installed.sh: which kvm modules the initramfs of a kernel holds, and how to make it
-# anew, by initramfs-tools, dracut or mkinitcpio. Images inside of an EFI program (UKI), and
-# those that kernel-install has put beside a boot entry, are named and not made anew.
+# Part of installed.sh: find the kvm modules in the initramfs of a kernel, and rebuild it by
+# initramfs-tools, dracut or mkinitcpio. Images inside of an EFI program (UKI), and those that
+# kernel-install has put beside a boot entry, are only named in a warning.
 
-# own_images KVER - the images that belong to that kernel by their names
+# own_images KVER - print the images that belong to that kernel by their names
 own_images()
 {
 	local file base
@@ -16,8 +16,8 @@ own_images()
 	done | sort -u
 }
 
-# entry_images KVER - those of a boot entry: kernel-install's, and EFI programs that say that
-# they are of this kernel
+# entry_images KVER - print the images of boot entries: those of kernel-install, and EFI programs
+# that have the kernel's release in them
 entry_images()
 {
 	local dir file
@@ -31,7 +31,7 @@ entry_images()
 	done
 }
 
-# files_in IMAGE - the paths of what it holds; it fails if no tool here can tell
+# files_in IMAGE - print the paths of the files in it; fails if no tool here can list them
 files_in()
 {
 	local lister
@@ -39,14 +39,14 @@ files_in()
 	for lister in lsinitramfs lsinitrd lsinitcpio; do
 		case $lister:$1 in lsinitramfs:*.efi) continue ;; esac
 		command -v $lister >/dev/null || continue
-		# lsinitrd prints as ls -l does.
+		# lsinitrd prints lines like those of ls -l.
 		$lister "$1" 2>/dev/null 9>&- | awk '{ print $NF }'
 		return
 	done
 	return 1
 }
 
-# initramfs_kvm KVER - the paths of kvm's modules in the images that refresh_initramfs makes anew
+# initramfs_kvm KVER - print the paths of kvm's modules in the images of own_images
 initramfs_kvm()
 {
 	local file files
@@ -61,8 +61,8 @@ initramfs_kvm()
 	done < <(own_images "$1")
 }
 
-# name_entries KVER PATTERN - those that hold a kvm module whose path does not match, or may: they
-# go on with what they have
+# name_entries KVER PATTERN - warn of boot entries with a kvm module whose path does not match, or
+# which cannot be looked into: they keep the modules that they have
 name_entries()
 {
 	local file files how="kernel-install add $1 /lib/modules/$1/vmlinuz, or as it was made"
@@ -77,7 +77,7 @@ name_entries()
 	done < <(entry_images "$1")
 }
 
-# refresh_initramfs KVER - make those that have names of their own anew, with what modprobe takes now
+# refresh_initramfs KVER - rebuild these images, with the modules that modprobe takes now
 refresh_initramfs()
 {
 	local file base commands=()
@@ -101,14 +101,14 @@ refresh_initramfs()
 	done
 }
 
-# make_initramfs COMMAND - that command, whose words have no spaces
+# make_initramfs COMMAND - run COMMAND, whose words have no spaces
 make_initramfs()
 {
 	local log words
 
 	read -r -a words <<<"$1"
-	# What it says of firmware and the like is about other drivers.
-	# It may leave a daemon behind, which must not keep the lock.
+	# Its output is only printed after a failure: warnings of firmware are about other
+	# drivers. It may leave a daemon behind, which must not keep the lock (descriptor 9).
 	log=$("${words[@]}" 2>&1 9>&-) && return
 	tail -n 3 <<<"$log" >&2
 	say "error: $1 failed (is /boot full?)"

@@ -1,39 +1,38 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Shared by install, uninstall and the package: which modules modprobe takes for
-# a kernel, and how to change that so that at every instant, a power cut
-# included, it finds a whole set: the distro's or ours, never some of each.
+# Shared by install, uninstall and the package: find the modules that modprobe takes for
+# a kernel, and change them so that at every instant, also after a power cut, it finds a
+# complete set: the distro's or ours, never a mixture.
 #
-# modprobe goes by modules.dep, which depmod makes anew and renames into place.
-# While files below updates/ change, an override in /run tells depmod to take the
-# distro's modules; after a power cut the override is gone, and modules.dep
-# still says so.
+# modprobe goes by modules.dep, which depmod rebuilds and renames into place. While
+# files in updates/ change, an override in /run makes depmod choose the distro's
+# modules. A power cut removes the override, but modules.dep still names them.
 
 # shellcheck source=scripts/modules/module-set.sh
 . "$TOP/scripts/modules/module-set.sh"
 # shellcheck source=scripts/host/initramfs.sh
 . "$TOP/scripts/host/initramfs.sh"
 
-# place_of KVER - where install puts the modules
+# place_of KVER - print the directory into which install puts the modules
 place_of()
 {
 	printf '/lib/modules/%s/updates/kvm-racefix\n' "$1"
 }
 
-# override_of KVER - the file in /run for the time of a change
+# override_of KVER - print the path of the override, a file in /run that exists during a change
 override_of()
 {
 	printf '/run/depmod.d/kvm-racefix-%s.conf\n' "$1"
 }
 
-# taken KVER NAME - the file that modprobe takes
+# taken KVER NAME - print the file that modprobe takes
 taken()
 {
 	modinfo -k "$1" -n "$2" 2>/dev/null
 }
 
-# depmod_for KVER - make modules.dep and what goes with it; say why not
+# depmod_for KVER - rebuild modules.dep and the other files of depmod; print an error if that fails
 depmod_for()
 {
 	local out
@@ -45,7 +44,7 @@ depmod_for()
 	sync -f /lib/modules
 }
 
-# distro_sums KVER - checksums of the modules that came with the kernel
+# distro_sums KVER - print checksums of the modules in the kernel's package
 distro_sums()
 {
 	local name
@@ -55,7 +54,7 @@ distro_sums()
 	done | xargs -r sha256sum
 }
 
-# all_taken_from KVER DIR - does modprobe take the whole set from there?
+# all_taken_from KVER DIR - does modprobe take the whole set from DIR?
 all_taken_from()
 {
 	local name names
@@ -66,7 +65,7 @@ all_taken_from()
 	done
 }
 
-# prefer_distro KVER - have modprobe take the distro's modules, whatever is in updates/
+# prefer_distro KVER - let modprobe take the distro's modules, regardless of updates/
 prefer_distro()
 {
 	local file names release=${1//./[.]}
@@ -85,7 +84,7 @@ prefer_distro()
 	return 1
 }
 
-# prefer_default KVER - the usual order again: updates/ before the distro's
+# prefer_default KVER - return to the usual order: updates/ before the distro's modules
 prefer_default()
 {
 	rm -f "$(override_of "$1")"
@@ -93,15 +92,15 @@ prefer_default()
 }
 
 INSTALL_LOCK=$RUN/install.lock
-# Where the package keeps what it knows; scripts/host/package/lib.sh has more.
-# shellcheck disable=SC2034 # for those who source this
+# The directory of the package's state; scripts/host/package/lib.sh describes it.
+# shellcheck disable=SC2034 # for scripts that source this
 PACKAGE_STATE=/var/lib/kvm-racefix
-# Seconds that a person waits for another install, which may make an initramfs.
+# Seconds to wait for another install, which may build an initramfs.
 # shellcheck disable=SC2034
 INSTALL_SECONDS=600
 
-# lock_modules SECONDS - one change of what is installed at a time: wait that long for
-# another, and say so. A caller that has the lock passes it on as descriptor 9.
+# lock_modules SECONDS - take the lock of the installed modules, and wait so long if another run
+# has it. A caller that has the lock passes it on as descriptor 9.
 lock_modules()
 {
 	make_run || return
@@ -115,7 +114,8 @@ lock_modules()
 	return 1
 }
 
-# The caller of the hook when a kernel comes, changes or goes: Debian's packages, or kernel-install
+# The hooks that Debian's kernel packages, or kernel-install, run when a kernel is installed,
+# changed or removed
 HOOKS=(/etc/kernel/postinst.d/aa-kvm-racefix /etc/kernel/postrm.d/aa-kvm-racefix)
 OTHER_HOOKS=(/etc/kernel/install.d/10-kvm-racefix.install)
 if ! command -v dpkg >/dev/null; then
@@ -123,8 +123,8 @@ if ! command -v dpkg >/dev/null; then
 	! command -v kernel-install >/dev/null || HOOKS=("${OTHER_HOOKS[@]}")
 fi
 
-# set_hooks - have the kernel's package tell when it changes; the name comes before
-# initramfs-tools and dracut, which go by the alphabet, too
+# set_hooks - install the hooks for changes of a kernel. Their name sorts before initramfs-tools and
+# dracut, so that they run first
 set_hooks()
 {
 	local file
@@ -137,7 +137,7 @@ set_hooks()
 	done
 }
 
-# drop_hooks - away with them, once there is no kernel to care for
+# drop_hooks - remove the hooks, unless a kernel still has modules of ours
 drop_hooks()
 {
 	compgen -G '/lib/modules/*/updates/kvm-racefix' >/dev/null ||
