@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Not part of any module: compiled by layout.sh to learn how the types lie that
- * modules other than KVM's own can see.  What arch/x86/kvm keeps to itself is not
- * here, because its modules come and go together.
+ * Not part of any module: layout.sh compiles this to get the layout of the types
+ * that modules other than KVM's own can see.  Headers in arch/x86/kvm are left
+ * out, as only KVM's modules include them, which are replaced together.
  */
 #include <linux/kvm_host.h>
 #include <linux/kvm_irqfd.h>

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what these functions set, others use
+# shellcheck disable=SC2034 # the caller uses the variables that these functions set
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of modules-build: does what is built fit modules of others, that were built
-# against the distro's KVM? Two looks at it: versions of exported symbols, as
-# genksyms has them, in each build; and in --check the types of public headers as
-# they lie in memory, by pahole, which kernels without CONFIG_MODVERSIONS need.
+# Part of modules-build: check that the modules fit other modules, which were built
+# against the distro's KVM, in two ways: each build compares the CRCs of exported
+# symbols (genksyms); --check compares the layout of the types in public headers
+# (pahole), which is the only check for kernels without CONFIG_MODVERSIONS.
 #
-# A patch that has to change such a type says so, in a trailer of its header:
+# A patch that has to change such a type declares this in a trailer of its header:
 #	Layout: struct NAME[, struct NAME]... (WHY)
-# --check passes these types over, and finds it wrong if one did not change.
+# --check leaves these types out, and complains if one did not change.
 
-# changed_symbols - of the symbols that the distro's KVM exports, those which WORK's
-# lacks, or has with another type: one a line
+# changed_symbols - print the symbols of the distro's KVM which WORK's lacks, or exports with
+# another type, one on each line
 changed_symbols()
 {
 	awk -F '\t' '
@@ -23,8 +23,8 @@ changed_symbols()
 		"$KBUILD/Module.symvers" "$WORK/Module.symvers" | sort
 }
 
-# compare_symbols - tell of those symbols: modules that use them would not load. It
-# ends the build if that cannot be but the patches' doing, and they don't own up to it.
+# compare_symbols - warn of changed symbols: modules that use them would not load. The build
+# fails if only the patches can be the cause, and none has a Layout: trailer.
 compare_symbols()
 {
 	local names text
@@ -35,7 +35,7 @@ compare_symbols()
 	text+="; modules of others that use them would not load: ${names[*]:0:5}"
 	case $VARIANT in
 	patched|without-*)
-		# A tree that the user named may differ by itself.
+		# A tree that the user named may itself differ from the distro's.
 		[ -z "$OWN_SOURCE" ] || [ -n "$(allowed_types "${PATCHES[@]}")" ] ||
 			die "$EX_NO" "$VARIANT for $KVER: $text"
 		;;
@@ -43,7 +43,7 @@ compare_symbols()
 	warn "$text"
 }
 
-# layout_object DIR - make its layout.o, as kbuild() makes what WORK holds
+# layout_object DIR - make layout.o in DIR, by kbuild()
 layout_object()
 {
 	local WORK=$1 TARGETS=(layout.o) MAKE_ARGS=()
@@ -51,7 +51,7 @@ layout_object()
 	kbuild
 }
 
-# one_layout - prepare WORK; its public headers' types, as pahole prints them, to WORK.layout
+# one_layout - prepare WORK, and write the types of its public headers to WORK.layout, by pahole
 one_layout()
 {
 	local dir=$WORK/layout key=$WORK.layout.key
@@ -69,7 +69,7 @@ one_layout()
 		echo "racefix := $WORK"
 		cat "$TOP/scripts/modules/kbuild/kvm-head.mk"
 		echo 'obj-m := layout.o'
-		# All types, though the file uses none of them.
+		# Keep all types, though the file uses none of them.
 		echo 'CFLAGS_layout.o := -gdwarf-4 -fno-eliminate-unused-debug-types'
 	} >"$dir/Kbuild"
 	say "laying out the types of $VARIANT for $KVER"
@@ -82,13 +82,13 @@ one_layout()
 	mv "$key.new" "$key"
 }
 
-# changed_types OLD NEW - of the types in OLD, those which NEW lacks or has otherwise
+# changed_types OLD NEW - print the types in OLD that are missing or different in NEW
 changed_types()
 {
 	awk '
 		FNR == 1 { file++ }
 		/^(struct|union) .*\{$/ { name = $1 " " $2; text = "" }
-		# Remarks on gaps and cache lines follow from where the members lie.
+		# Skip comments on gaps and cache lines, which follow from the offsets of members.
 		name && (!/^[\t ]*\/\* / || /\/\* size: /) { text = text $0 "\n" }
 		/^}/ && name {
 			if (file == 1) old[name] = text; else new[name] = text
@@ -97,7 +97,7 @@ changed_types()
 		END { for (name in old) if (new[name] != old[name]) print name }' "$1" "$2" | sort
 }
 
-# allowed_types PATCH... - what their Layout: trailers name
+# allowed_types PATCH... - print the types in their Layout: trailers
 allowed_types()
 {
 	[ $# -eq 0 ] || awk '
@@ -111,14 +111,14 @@ allowed_types()
 		}' "$@" | sort -u
 }
 
-# one_type TYPE FILE - what pahole said of its members, without where they lie
+# one_type TYPE FILE - print the members of TYPE from pahole's output, without their offsets
 one_type()
 {
 	awk -v head="$1 {" '$0 == head { on = 1 } on; /^}/ { on = 0 }' "$2" | sed 's, */\*.*,,'
 }
 
-# compare_layouts OLD NEW PATCH... - complain of types that differ and of trailers that
-# are not true; fails if there are such
+# compare_layouts OLD NEW PATCH... - report types that differ without a trailer, and trailers
+# whose type does not differ; fails if there are any
 compare_layouts()
 {
 	local old=$1 new=$2 type bad=0
@@ -137,8 +137,8 @@ compare_layouts()
 	return $bad
 }
 
-# check_layout - is VARIANT laid out as the unpatched tree? For a process of its own: it
-# makes VARIANT that.
+# check_layout - compare the layout of VARIANT's types with the unpatched tree's. Call it in a
+# subshell: it sets VARIANT to unpatched.
 check_layout()
 {
 	local patched wanted=("${PATCHES[@]}")

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Shared by modules-build and status-host: the source that a build directory has by itself.
+# Shared by modules-build and status-host: find the source that a build directory leads to.
 
-# linked_source KBUILD - the tree that the kernel of that build directory was built from, by its
-# link "source" (O= builds, openSUSE), by that beside it in /lib/modules, or because it was
-# built in the tree; it fails if none of these has KVM, of the very version
+# linked_source KBUILD - print the tree from which the kernel of that build directory was built: by
+# its link "source" (O= builds, openSUSE), by the link beside it in /lib/modules, or the directory
+# itself, for a build in the tree. Fails if none of these has KVM of exactly this version
 linked_source()
 {
 	local dir kbuild want have
@@ -17,7 +17,7 @@ linked_source()
 		if ! [ -e "$dir/virt/kvm/kvm_main.c" ] || ! [ -e "$dir/arch/x86/kvm/x86.c" ]; then
 			continue
 		fi
-		# As version.h counts: a sublevel above 255 is 255 there.
+		# version.h has 255 for each sublevel above 255.
 		have=$(awk '$2 == "=" && /^(VERSION|PATCHLEVEL|SUBLEVEL) / { n[$1] = $3 }
 			END { printf "%d.%d.%d", n["VERSION"], n["PATCHLEVEL"], (n["SUBLEVEL"] > 255 ? 255 : n["SUBLEVEL"]) }' \
 			"$dir/Makefile" 2>/dev/null)

@@ -1,19 +1,19 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what these functions set, their caller uses
+# shellcheck disable=SC2034 # the caller uses the variables that these functions set
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of modules-build: where the kernel's build runs. On this machine if it can;
-# else in a root of the kernel's own Debian release, made by scripts/build-root.
+# Part of modules-build: the place where the kernel's build runs. That is this machine if its
+# tools will do, else a root of the kernel's own Debian release, made by scripts/build-root.
 
-# How many major versions newer than a kernel's own compiler one may be that builds for it
+# A kernel builds with compilers that are up to so many major versions newer than its own.
 GCC_NEWER=4
 
-# runs_here - can this machine build what goes with the headers package KBUILD?
+# runs_here - can this machine build with the headers package KBUILD?
 runs_here()
 {
 	local prog cc major
 
-	# Programs of a newer release ask for symbols that our C library lacks.
+	# Programs of a newer release need symbols that our C library lacks.
 	for prog in scripts/basic/fixdep scripts/mod/modpost tools/objtool/objtool; do
 		grep -q 'not found' < <(ldd "$KBUILD/$prog" 2>&1) && return 1
 	done
@@ -21,13 +21,13 @@ runs_here()
 	if [ -z "$cc" ] || command -v "$cc" >/dev/null; then
 		return 0
 	fi
-	# A newer compiler than the kernel's does, up to a point: 5.10, made by gcc 10, builds with
-	# gcc 12 and 14 and not with 16. An older one lacks options of the kernel's.
+	# A compiler may be somewhat newer than the kernel's: 5.10, made by gcc 10, builds with gcc
+	# 12 and 14 and not with 16. An older one lacks options that the kernel's build uses.
 	major=$(gcc -dumpversion)
 	[ "${major%%.*}" -ge "${cc#gcc-}" ] && [ "${major%%.*}" -le $((${cc#gcc-} + GCC_NEWER)) ]
 }
 
-# find_root - set ROOT to where the build runs: empty for this machine
+# find_root - set ROOT to the root directory that the build runs in; empty for this machine
 find_root()
 {
 	local dir
@@ -43,7 +43,7 @@ find_root()
 	done
 }
 
-# try_root - can we enter it at all?
+# try_root - check that ROOT can be entered
 try_root()
 {
 	local out
@@ -54,10 +54,10 @@ try_root()
 			"(be root, or allow user namespaces; a container needs CAP_SYS_ADMIN)"
 }
 
-# in_root COMMAND... - run it where the build runs, with nothing of the environment of the
-# caller but the path
+# in_root COMMAND... - run COMMAND in ROOT, or on this machine if there is none, with nothing of
+# the caller's environment but PATH and HOME
 #
-# Its view of the files is its own: nothing stays mounted, whatever ends it.
+# In ROOT it has a mount namespace of its own, so that nothing stays mounted however it ends.
 in_root()
 {
 	local user=()
@@ -69,7 +69,7 @@ in_root()
 	[ "$(id -u)" -eq 0 ] || user=(--map-root-user)
 	# shellcheck disable=SC2016 # that shell expands them
 	unshare --mount --propagation unchanged "${user[@]}" sh -e -c '
-		# In a chroot it takes the way to the true root to say so.
+		# In a chroot / is no mount point: enter the namespace anew, whose / is one.
 		mount --make-rprivate / 2>/dev/null ||
 			nsenter --mount=/proc/self/ns/mnt mount --make-rprivate /
 		root=$1 headers=$2 work=$3

@@ -1,22 +1,22 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what these functions set, their caller uses
+# shellcheck disable=SC2034 # the caller uses the variables that these functions set
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of modules-build: what kernel is meant, where its build directory and its
-# source are, and which line of patches goes with it.
+# Part of modules-build: find the kernel, its build directory and source, and the kernel line
+# whose patches are used.
 
 # shellcheck source=scripts/modules/kernel-name.sh
 . "$TOP/scripts/modules/kernel-name.sh"
 # shellcheck source=scripts/modules/module-set.sh
 . "$TOP/scripts/modules/module-set.sh"
 
-# kernel_release KBUILD - the release that modules built there are for
+# kernel_release KBUILD - print the kernel release of a build directory
 kernel_release()
 {
 	sed -n 's/^#define UTS_RELEASE "\(.*\)"$/\1/p' "$1/include/generated/utsrelease.h" 2>/dev/null
 }
 
-# find_kbuild - set KBUILD and KVER from what the caller gave
+# find_kbuild - set KBUILD and KVER from the command line
 find_kbuild()
 {
 	local dir release parts=''
@@ -54,7 +54,7 @@ find_kbuild()
 		die "$EX_USAGE" "$KBUILD has no Module.symvers: it was prepared, but no kernel was built in it"
 }
 
-# find_ksrc - set KSRC: the Debian source of the very version of the headers
+# find_ksrc - set KSRC, by default to the Debian source of exactly the version of the headers
 find_ksrc()
 {
 	local version dir
@@ -98,7 +98,7 @@ find_ksrc()
 	[ -d "$KSRC" ] || "$TOP/scripts/modules/kernel-source" "$version" "$KSRC" || exit
 }
 
-# find_line - set LINE, by which patches go
+# find_line - set LINE, the kernel line whose patches are used
 find_line()
 {
 	local built
@@ -113,8 +113,8 @@ find_line()
 		die "$EX_USAGE" "$KSRC is Linux $LINE and $KBUILD is for Linux $built"
 }
 
-# check_path DIR OPTION - refuse at once a path that kbuild, or make, would take for two, and
-# what would mean something in a makefile or in sed
+# check_path DIR OPTION - exit if DIR has characters at which make would split it, or which are
+# special in a makefile or in sed; OPTION sets it
 check_path()
 {
 	local path
@@ -125,14 +125,14 @@ check_path()
 			"._+@~=- is needed, without spaces; name another directory with $2"
 }
 
-# has_compiler NAME - is it there?
+# has_compiler NAME - is there a command of that name?
 has_compiler()
 {
 	command -v "$1" >/dev/null
 }
 
-# find_compiler - set COMPILER, OBJCOPY and MAKE_ARGS to what the kernel was built with; all
-# that a build takes is there then
+# find_compiler - set COMPILER, OBJCOPY and MAKE_ARGS to the toolchain that the kernel was built
+# with, and make all packages available that a build needs
 find_compiler()
 {
 	local need=() suffix='' version tool
@@ -141,11 +141,11 @@ find_compiler()
 	hash make 2>/dev/null || need+=(make)
 	hash patch 2>/dev/null || need+=(patch)
 	hash modinfo 2>/dev/null || need+=(kmod)
-	# For objtool of the headers package.
+	# objtool of the headers package needs libelf.
 	has_library libelf.so.1 || need+=(libelf1)
 	if grep -qs '^CONFIG_CC_IS_CLANG=y' "$KBUILD/.config"; then
 		version=$(sed -n 's/^CONFIG_CLANG_VERSION=//p' "$KBUILD/.config")
-		# The one of that kernel's, where there are several.
+		# Prefer the kernel's own version of clang, where there are several.
 		suffix=-$((${version:-0} / 10000))
 		if ! has_compiler "clang$suffix" || ! has_compiler "ld.lld$suffix"; then suffix=; fi
 		COMPILER=clang$suffix
@@ -166,7 +166,7 @@ find_compiler()
 	else
 		has_compiler gcc || need+=(gcc)
 	fi
-	# For what the source lacks, see find_lacking.
+	# scripts/apply needs them, which find_lacking calls.
 	case $VARIANT in
 	racegate|unpatched|mutation-*) ;;
 	*) hash spatch 2>/dev/null || need+=(coccinelle); hash ctags 2>/dev/null || need+=(universal-ctags) ;;

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what these functions set, their caller uses
+# shellcheck disable=SC2034 # the caller uses the variables that these functions set
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Part of modules-build: the copy of the source that is built.
 
-# base - what all objects depend on besides the contents of their source, as text:
-# a header that is new may hide another, which make does not see
+# base - print as text all that the objects depend on besides the contents of their sources. The
+# names of headers are part of it: a new one may hide another, which make does not notice
 base()
 {
 	local patch
@@ -30,7 +30,7 @@ base()
 	cat "$KBUILD/Module.symvers" "$KBUILD/.config" "$KBUILD"/.kernelvariables 2>/dev/null | sha256sum
 }
 
-# inputs - all that the modules are made from, as text that differs if one does
+# inputs - print a text that changes with anything that the modules are made from
 inputs()
 {
 	printf '%s\n' "$VERSION" "$CLAIM" "$WORK" "${TARGETS[*]}" "${FILES[@]}"
@@ -40,8 +40,8 @@ inputs()
 	(cd "$KSRC" && cat "${FILES[@]}" | sha256sum)
 }
 
-# sync_tree NEW OLD - make OLD hold the sources that NEW holds, and leave alone
-# what is the same: make goes by modification times, and OLD has objects
+# sync_tree NEW OLD - copy the sources of NEW to OLD, but leave equal files alone: make goes by
+# modification times, and OLD has objects
 sync_tree()
 {
 	local new=$1 old=$2 file
@@ -60,8 +60,8 @@ sync_tree()
 	mv "$new.list" "$old/.list"
 }
 
-# copy_files SOURCE DIR - FILES of it and their directories, and no links, writable whatever the
-# source's are
+# copy_files SOURCE DIR - copy FILES from SOURCE to DIR: links as the files that they lead to, all
+# writable by their owner
 copy_files()
 {
 	printf '%s\n' "${FILES[@]}" | tar -C "$1" -c -h --mode=u+rwX -T - | tar -C "$2" -x --no-same-owner &&
@@ -69,7 +69,7 @@ copy_files()
 	die "$EX_USAGE" "cannot copy the source from $1 to $2 (is the disk full?)"
 }
 
-# prepare_kvm DIR - the source of VARIANT, as it will lie in WORK
+# prepare_kvm DIR - make DIR the source of VARIANT, with the paths that it will have in WORK
 prepare_kvm()
 {
 	local dir=$1 patch out mod
@@ -82,7 +82,7 @@ prepare_kvm()
 		}
 	done
 
-	# Paths that mean the kernel's tree, and have to mean this one.
+	# Let paths into the kernel's tree lead to WORK.
 	# shellcheck disable=SC2016,SC2046
 	sed -i -E 's,\$\(srctree\)/(arch/x86/kvm|virt/kvm),$(racefix)/\1,g
 		s,-I ?arch/x86/kvm,-I $(racefix)/arch/x86/kvm,' \
@@ -103,14 +103,14 @@ prepare_kvm()
 	echo 'obj-m := arch/x86/kvm/' >"$dir/Kbuild"
 }
 
-# has_objects DIR - was anything compiled there? Not if it was only laid out, or prepared
+# has_objects DIR - does DIR have objects? A directory that was only prepared has none
 has_objects()
 {
 	[ -n "$(find "$1" -name '*.o' -print -quit 2>/dev/null)" ]
 }
 
-# seeds - the variants for this kernel whose objects will do, those first that the
-# fewest have to be made again of: a header costs more than all other files
+# seeds - print the variants of this kernel whose objects can be used, those first that need the
+# fewest recompiled: a changed header costs more than all other files
 seeds()
 {
 	local other
@@ -125,15 +125,15 @@ seeds()
 	done | sort -n | cut -f 2-
 }
 
-# seed - start with the objects of another variant: most are the same. They hold no
-# path of their place, only what kbuild notes of them does.
+# seed - start with the objects of another variant, most of which are the same. Objects do not hold
+# the path of their directory, only kbuild's .cmd files do.
 seed()
 {
 	local other name
 
 	while IFS= read -r other; do
 		name=${other##*/}
-		# Not one that is being built, or was when it was killed.
+		# Leave out a variant whose build is under way, or was killed.
 		if (
 			flock -n 8 && [ ! -e "$other/.building" ] && cp -a "$other" "$NEW.seed"
 		) 8>>"${other%/*}/.$name.new.lock"; then
@@ -147,11 +147,11 @@ seed()
 	done < <(seeds)
 }
 
-# prepare - bring WORK to what it should be
+# prepare - make WORK the up-to-date source of VARIANT
 prepare()
 {
-	# A build that was killed may have left half an object behind, and make does
-	# not see a new compiler, nor headers that are another version's but not younger.
+	# A build that was killed may have left half an object behind, and make does not notice
+	# a new compiler, nor headers of another version that are not newer.
 	if [ -e "$WORK/.building" ] || ! cmp -s "$NEW.base" "$WORK/.base"; then
 		rm -rf "$WORK"
 	fi

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what these functions set, their caller uses
+# shellcheck disable=SC2034 # the caller uses the variables that these functions set
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Part of modules-build: the patches of a variant, and the files that it is made of.
 
-# Headers that belong to KVM. The tree's win over those of the headers package,
-# so that a patch may change them.
+# Headers that belong to KVM. The tree's headers are used instead of those of the headers
+# package, so that a patch may change them.
 KVM_HEADERS=(
 	'arch/x86/include/asm/kvm*.h' 'arch/x86/include/uapi/asm/kvm*.h'
 	'arch/x86/include/asm/svm.h' 'arch/x86/include/uapi/asm/svm.h'
@@ -14,7 +14,7 @@ KVM_HEADERS=(
 	'include/trace/events/kvm.h'
 )
 
-# race_of PATCH - the race that PATCH is about
+# race_of PATCH - print the race in PATCH's trailer
 race_of()
 {
 	local id
@@ -24,13 +24,13 @@ race_of()
 	printf '%s\n' "$id"
 }
 
-# patched_files PATCH... - the files that they change or add
+# patched_files PATCH... - print the files that the patches change or add
 patched_files()
 {
 	sed -nE 's,^\+\+\+ b/([^[:space:]]+).*,\1,p' "$@"
 }
 
-# patches_of DIR STEM - selftests/races/*/DIR/LINE/STEM.patch and STEM-*.patch, if any
+# patches_of DIR STEM - print selftests/races/*/DIR/LINE/STEM.patch and STEM-*.patch, if any
 patches_of()
 {
 	local file
@@ -40,18 +40,18 @@ patches_of()
 	done
 }
 
-# find_lacking - set LACKING to the patches that KSRC lacks, as apply chooses them. Of a
-# race that status does not know in KSRC there is none, and nothing is claimed.
+# find_lacking - set LACKING to the patches that KSRC lacks, as apply chooses them. If status does
+# not know whether KSRC has a race, it gets no patch, and CLAIM does not name it.
 find_lacking()
 {
 	local key out rc=0
 
-	# Asked at each build, and the same as long as all that it depends on is.
+	# The answer is needed at each build; it is kept until something changes that it depends on.
 	key=$(tree_key "$KSRC" "$TOP/scripts/lib.sh" "$TOP/scripts/tree" "$TOP"/selftests/races/*/*.cocci "$TOP/patches").list
 	if [ -e "$BUILD/status/$key" ]; then
 		out=$(cat "$BUILD/status/$key")
 	else
-		# What has no answer to this question gets no patches by guess.
+		# Without these tools there is no answer: do not guess the patches.
 		need_package spatch coccinelle
 		need_package ctags universal-ctags
 		out=$("$TOP/scripts/tree/apply" --modules --list "$KSRC") || rc=$?
@@ -64,7 +64,7 @@ find_lacking()
 	esac
 }
 
-# find_patches - set PATCHES for VARIANT, and CLAIM, what its modules say of themselves
+# find_patches - set PATCHES for VARIANT, and CLAIM, the text in the version of its modules
 find_patches()
 {
 	local want=${VARIANT#*-} id closed="" left="" file control
@@ -129,7 +129,7 @@ find_patches()
 	CLAIM+="; without $left"
 }
 
-# find_files - set FILES, what is copied of KSRC, relative to it
+# find_files - set FILES, the files of KSRC that are copied, relative to it
 find_files()
 {
 	local patch pattern file
