@@ -22,7 +22,7 @@ A->get = g
 A.get = g
 )
 
-// The notification is found by ON, which is in the descriptor; not for VM-entries.
+// ON in the descriptor shows a pending notification; it is not checked at VM-entries.
 @taken@
 identifier op.g;
 expression N, V;
@@ -91,7 +91,7 @@ g(...)
 	...>
 }
 
-// One function for KVM_RUN and for VM-entries
+// KVM_RUN and VM-entries use the same function.
 @one@
 identifier op.g = nested_get_vmcs12_pages;
 @@

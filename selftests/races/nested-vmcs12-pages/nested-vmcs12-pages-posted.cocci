@@ -4,7 +4,7 @@
 // Absent: pi_pending: L2 has no posted interrupts
 // Closed-by: posted: a halted L2 that was notified of a posted interrupt is woken
 
-// To check whether a vCPU is running may be to process L2's posted interrupts.
+// The check whether a vCPU is running may already process L2's posted interrupts.
 @looks@
 expression V;
 @@
@@ -27,7 +27,7 @@ kvm_vcpu_running(...)
 	...+>
 }
 
-// Notified, ON, and the highest vector in the PIR comes before what L2 does now.
+// A notification is pending, ON is set, and the highest vector in the PIR is above L2's priority.
 @posted@
 identifier f = vmx_has_nested_events;
 expression X, I, P;
@@ -64,7 +64,7 @@ f(...)
 	...
 }
 
-// What L2 does not take now, by RFLAGS.IF or behind STI, is nothing to wake up for.
+// An interrupt that RFLAGS.IF or an STI shadow blocks must not wake L2.
 @exists@
 identifier f = vmx_has_nested_events;
 expression P;

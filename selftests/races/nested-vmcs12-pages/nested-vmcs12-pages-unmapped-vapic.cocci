@@ -5,7 +5,7 @@
 // Needs: CONFIG_KVM_INTEL
 // Closed-by: mapped: the virtual-APIC page is read only where it is mapped
 
-// The mapping's gfn says nothing, it stays when the page is unmapped; hva does not.
+// The mapping's gfn stays when the page is unmapped, hva does not.
 @map@
 identifier f = { vmx_guest_apic_has_interrupt, vmx_has_nested_events };
 identifier X, P;

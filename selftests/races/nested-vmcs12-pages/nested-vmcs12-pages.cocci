@@ -5,8 +5,8 @@
 // Absent: KVM_REQ_GET_VMCS12_PAGES KVM_REQ_GET_NESTED_STATE_PAGES nested_get_pages_pending: vmcs12's pages are not left to KVM_RUN to map
 // Closed-by: first: vmcs12's pages are mapped before KVM_RUN checks whether the vCPU can run, and again if that fails
 
-// Map them if that was put off, and leave KVM_RUN if that fails, with a reason and
-// with the request made again: in place ...
+// KVM maps the pages if that was deferred, and leaves KVM_RUN if that fails, with a reason
+// and with the request made again: in place ...
 @again@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 identifier get = { get_nested_state_pages, get_vmcs12_pages };
@@ -98,7 +98,7 @@ h(struct kvm_vcpu *V)
 )
 }
 
-// ... or in one that is called if the request was made, and says the same.
+// ... or in one with the same result that is called if the request was made.
 @taken@
 identifier h, V;
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
@@ -117,7 +117,7 @@ h(struct kvm_vcpu *V)
 	return \(0\|false\);
 }
 
-// To check whether a vCPU is running may be to look for L2's interrupts already.
+// The check whether a vCPU is running may already look for L2's interrupts.
 @looks@
 expression V;
 @@
@@ -228,7 +228,7 @@ for (;;) {
 }
 
 // Up to 6.0 kvm_vcpu_running() looks for the events of L2, and the pages are mapped before that;
-// if that fails, vcpu_block() and vcpu_enter_guest(), which look for the request again, say so.
+// if that fails, vcpu_block() and vcpu_enter_guest(), which check the request again, report it.
 @enters exists@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 identifier taken.h;
@@ -279,7 +279,7 @@ vcpu_block(...)
 	... when any
 }
 
-// Where the request is not made again the next KVM_RUN does not know of the pages.
+// If the request is not made again, the next KVM_RUN does not map the pages.
 @drops@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 identifier get = { get_nested_state_pages, get_vmcs12_pages };
@@ -570,7 +570,7 @@ vcpu_block(...)
 	...+>
 }
 
-// Not "exists": coccinelle 1.3 then finds no call below <+... that it finds without.
+// This rule is without "exists", with which coccinelle 1.3 misses calls below <+...
 @by_guest depends on in_vcpu_block && !in_loop && !in_loop_by_taken && !in_loop_of_l2@
 identifier req = { KVM_REQ_GET_VMCS12_PAGES, KVM_REQ_GET_NESTED_STATE_PAGES };
 expression V;

@@ -7,7 +7,7 @@
 #include "nested_guest.h"
 #include "processor.h"
 
-/* Of vmcs12's activity state. */
+/* vmcs12's activity state "HLT" */
 #define ACTIVITY_HLT	1
 
 #define L2_STACK_SIZE	512
@@ -57,7 +57,7 @@ void pend_in_vapic(uint8_t *vapic, uint8_t vector)
 static void l2_halts(void)
 {
 	GUEST_SYNC(SYNC_L2_HALTS);
-	/* L1's VMRESUME leaves L2 none of its registers. */
+	/* After L1's VMRESUME the registers have L1's values. */
 	asm volatile("sti; hlt; cli" ::: "rax", "rbx", "rcx", "rdx", "rsi", "rdi",
 		     "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 		     "memory");
@@ -71,7 +71,7 @@ static void l2_exits(void)
 		vmcall();
 }
 
-/* No compiler is to put anything before it. */
+/* In assembly, so that HLT is the function's first instruction. */
 void l2_halts_at_once(void);
 asm(".pushsection .text; l2_halts_at_once: hlt; ud2; .popsection");
 
@@ -80,7 +80,7 @@ static void set_controls(uint32_t field, uint32_t bits)
 	GUEST_ASSERT(!vmwrite(field, vmreadz(field) | bits));
 }
 
-/* Up to VMLAUNCH: an L2 with virtual-interrupt delivery. */
+/* Sets up an L2 with virtual-interrupt delivery, ready for VMLAUNCH. */
 static void l1_prepare(struct vmx_pages *vmx, struct l2_config *config, void *l2)
 {
 	x2apic_enable();
@@ -104,8 +104,8 @@ static void l1_prepare(struct vmx_pages *vmx, struct l2_config *config, void *l2
 }
 
 /*
- * Up to 6.11, a notification that was pending before L2 ran goes to L1, whose
- * part it then is to give L2 the interrupt that was posted.
+ * Up to 6.11, KVM delivers a notification that was pending before L2 ran to L1,
+ * which then has to inject the posted interrupt into L2.
  */
 static void l1_handle_notification(struct l2_config *config)
 {
@@ -127,11 +127,11 @@ void l1_halts_l2(struct vmx_pages *vmx, struct l2_config *config)
 	GUEST_ASSERT(!vmlaunch());
 	l1_handle_notification(config);
 	GUEST_ASSERT(!vmresume());
-	/* Only an exit that the test does not cause brings L1 back again. */
+	/* Only an unexpected exit gets here. */
 	GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
 }
 
-/* That exit is to bring L1 back. */
+/* Checks that L2 exited for @reason. */
 static void l1_goes_on(uint32_t reason)
 {
 	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == reason, vmreadz(VM_EXIT_REASON));
@@ -150,7 +150,7 @@ void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config)
 		     CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING);
 	GUEST_ASSERT(!vmwrite(VIRTUAL_APIC_PAGE_ADDR, UNBACKED_GPA));
 	GUEST_ASSERT(!vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_HLT));
-	/* Early kernels ask for it even if L1 intercepts interrupts. */
+	/* Early kernels require it even if L1 intercepts interrupts. */
 	GUEST_ASSERT(!vmwrite(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_IF));
 	GUEST_SYNC(SYNC_L1_UNBACKS);
 	GUEST_ASSERT(!vmresume());

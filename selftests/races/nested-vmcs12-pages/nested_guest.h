@@ -12,10 +12,10 @@
 #include "pi_desc.h"
 #include "vmx.h"
 
-/* L2's interrupt, and the notification vector that L1 chose; any would do. */
+/* L2's interrupt, and L1's notification vector; any vectors would do. */
 #define L2_VECTOR	0x55
 #define PI_NV		0xe3
-/* Another one of L2's, of a lower class, whose handler is not counted. */
+/* Another vector of L2, of a lower class, whose handler counts nothing. */
 #define L2_LOW_VECTOR	0x35
 
 #define X86_EFLAGS_IF	0x200
@@ -23,20 +23,20 @@
 /* A guest-physical page that no memslot backs. */
 #define UNBACKED_GPA	0xc0000000ull
 
-/* GUEST_SYNC()s */
+/* The arguments of GUEST_SYNC() */
 enum {
 	SYNC_L2_HALTS = 1,	/* L2 is about to execute HLT */
-	SYNC_L2_AWAKE,		/* it went on; args[2]: how often its handler ran */
+	SYNC_L2_AWAKE,		/* L2 went on; args[2]: how often its handler ran */
 	SYNC_L1_UNBACKS,	/* L1 is about to enter L2 without a virtual-APIC page */
-	SYNC_L1_GOES_ON,	/* an external interrupt, or what L1 asked for, ended L2 */
-	SYNC_L1_TRAPS,		/* L1 is about to enter an L2 that halts, and to trap it */
+	SYNC_L1_GOES_ON,	/* L2 exited for an external interrupt, or as L1 asked for */
+	SYNC_L1_TRAPS,		/* L1 is about to enter an L2 that halts, with a monitor trap */
 };
 
-/* How L2 is to be set up.  The guest reads it: addresses are the guest's. */
+/* How L1 sets up L2.  L1 reads it, so that the addresses are guest addresses. */
 struct l2_config {
 	uint64_t posted_intr;	/* L2 has posted interrupts */
-	uint64_t post_first;	/* L1 posts one before VM-entry, and sends no notification */
-	uint64_t timer;		/* of l1_times_l2: the VMX-preemption timer's first value */
+	uint64_t post_first;	/* L1 posts one before VM-entry, without a notification */
+	uint64_t timer;		/* for l1_times_l2: the VMX-preemption timer's start value */
 	uint64_t vapic_gpa;
 	uint64_t pi_desc_gpa;
 	uint8_t *vapic;
@@ -44,8 +44,8 @@ struct l2_config {
 };
 
 /*
- * l2_config_add - what L2 is made of, in the memory of a VM whose vCPU is to run one of
- * the guests below; returns the host's view of it
+ * l2_config_add - put L2's configuration into the memory of a VM whose vCPU is to run one
+ * of the guests below; returns its address on the host
  */
 struct kvm_vm;
 struct kvm_vcpu;
@@ -55,7 +55,7 @@ struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 /* pend_in_vapic - set @vector in VIRR of the page at @vapic */
 void pend_in_vapic(uint8_t *vapic, uint8_t vector);
 
-/* l2_irq_handler - of L2_VECTOR */
+/* l2_irq_handler - L2's handler of L2_VECTOR */
 struct ex_regs;
 void l2_irq_handler(struct ex_regs *regs);
 
@@ -70,10 +70,10 @@ void l1_halts_l2(struct vmx_pages *vmx, struct l2_config *config);
  */
 void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config);
 
-/* l1_times_l2 - as l1_halts_l2, and the VMX-preemption timer is to end L2 */
+/* l1_times_l2 - as l1_halts_l2, but the VMX-preemption timer is to end L2 */
 void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config);
 
-/* l1_traps_l2 - enter an L2 whose first instruction is HLT, behind which a trap is to end it */
+/* l1_traps_l2 - enter an L2 whose first instruction is HLT, after which a monitor trap ends it */
 void l1_traps_l2(struct vmx_pages *vmx, struct l2_config *config);
 
 #endif /* NESTED_GUEST_H */

@@ -23,37 +23,37 @@
 #define PI_NV		0xe3
 #define L2_STACK_SIZE	512
 
-/* Interrupts that L2 must have had before it is migrated again. */
+/* Interrupts that L2 must have taken before it is migrated again. */
 #define BATCH		3
 
-/* How many may follow before the VMM gets round to stop the vCPUs. */
+/* How many more L1 may post until the VMM stops the vCPUs. */
 #define MORE		1000
 
 /*
- * Of the host's time: what L2 gets for a batch, how often that is looked at, and
- * what L1 gets to post an interrupt and to send its notification.
+ * Host time: the limit for L2 to take a batch, the interval of polling, and the
+ * limit for L1 to post an interrupt and to send its notification.
  */
 #define WAKE_MS		400
 #define LOOK_US		500
 #define POST_US		50000
 
-/* In guest memory, which goes along. */
+/* In guest memory, which is migrated as well. */
 struct shared {
 	struct pi_desc pi_desc;
-	uint64_t allowed;	/* by the VMM: how many may have been posted */
-	uint64_t posted;	/* by L1's second vCPU */
-	uint64_t l2_runs;	/* by L2 */
-	uint64_t arrived;	/* by L2 */
+	uint64_t allowed;	/* set by the VMM: how many may have been posted */
+	uint64_t posted;	/* set by L1's second vCPU */
+	uint64_t l2_runs;	/* set by L2 */
+	uint64_t arrived;	/* set by L2 */
 };
 
-/* Where the guests find it; a guest's handler has no argument. */
+/* For the guests; an interrupt handler has no argument of its own. */
 static volatile struct shared *guest_shared;
 static uint64_t l2_stack[L2_STACK_SIZE];
 
 static void l2_irq_handler(struct ex_regs *regs)
 {
 	guest_shared->arrived++;
-	/* To the virtual APIC: L1 does not intercept it. */
+	/* The EOI goes to the virtual APIC: L1 does not intercept it. */
 	x2apic_write_reg(APIC_EOI, 0);
 }
 
@@ -97,7 +97,7 @@ static void l1_runs_l2(struct vmx_pages *vmx, volatile struct shared *shared,
 	GUEST_ASSERT(!vmwrite(POSTED_INTR_DESC_ADDR, pi_desc_gpa));
 
 	GUEST_ASSERT(!vmlaunch());
-	/* L2 does nothing that brings L1 back. */
+	/* L2 does nothing that causes an exit to L1. */
 	GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
 }
 
@@ -106,7 +106,7 @@ static void l1_posts(volatile struct shared *shared)
 	struct pi_desc *desc = (struct pi_desc *)&shared->pi_desc;
 
 	x2apic_enable();
-	/* Earlier notifications would reach L1, whose APIC may still be off. */
+	/* Before L2 runs, notifications would reach L1, whose APIC may still be off. */
 	while (!shared->l2_runs)
 		cpu_relax();
 
@@ -116,10 +116,10 @@ static void l1_posts(volatile struct shared *shared)
 
 		shared->posted++;
 		pi_post(desc, L2_VECTOR);
-		/* Once, to APIC ID 0. */
+		/* Send the notification once, to APIC ID 0. */
 		x2apic_write_reg(APIC_ICR, APIC_DM_FIXED | APIC_INT_ASSERT | PI_NV);
 
-		/* One at a time: two of one vector may become one. */
+		/* Post one at a time: two of the same vector may merge into one. */
 		while (shared->arrived < shared->posted)
 			cpu_relax();
 	}
@@ -139,7 +139,7 @@ static void kick_handler(int signum)
 {
 }
 
-/* KVM_RUN until a signal ends it; the guests have no exit of their own. */
+/* KVM_RUN until a signal ends it; the guests never exit to userspace themselves. */
 static void *vcpu_thread(void *arg)
 {
 	struct kvm_vcpu *vcpu = arg;
@@ -174,7 +174,7 @@ static void vcpu_stop(struct vm *vm, int which)
 {
 	if (!vm->running[which])
 		return;
-	/* In this order: it also ends a KVM_RUN that is only about to start. */
+	/* Set immediate_exit first, which also ends a KVM_RUN that is about to start. */
 	vm->vcpu[which]->run->immediate_exit = 1;
 	pthread_kill(vm->thread[which], SIGUSR1);
 	pthread_join(vm->thread[which], NULL);
@@ -215,7 +215,7 @@ static void vm_start(struct vm *vm)
 	vcpu_args_set(vm->vcpu[POSTS], 1, shared_gva);
 }
 
-/* To another host: nothing is left but the memory and what was saved. */
+/* Moves the memory and the saved state to a new VM, as to another host. */
 static void vm_migrate(struct vm *vm)
 {
 	struct vcpu_state *state[NR_VCPUS];
@@ -248,7 +248,7 @@ static bool wait_for_arrival(struct vm *vm, uint64_t nr)
 	return vm->shared->arrived >= nr;
 }
 
-/* Lets L2 get to its next HLT, now that nothing is posted. */
+/* Waits for L2's next HLT, now that nothing is posted. */
 static void wait_for_halt(struct vm *vm)
 {
 	for (;;) {
@@ -265,7 +265,7 @@ static bool is_under_way(struct vm *vm)
 	return pi_outstanding((struct pi_desc *)&vm->shared->pi_desc);
 }
 
-/* Lets L1 post one more, which no vCPU in KVM_RUN takes up. */
+/* Lets L1 post one more, which no vCPU takes: that of L2 is not in KVM_RUN. */
 static void let_post(struct vm *vm)
 {
 	unsigned int us;
@@ -273,11 +273,11 @@ static void let_post(struct vm *vm)
 	vm->shared->allowed += MORE;
 	for (us = 0; us < POST_US && !is_under_way(vm); us += LOOK_US)
 		usleep(LOOK_US);
-	/* The notification follows at once. */
+	/* Wait for the notification, which follows at once. */
 	usleep(LOOK_US);
 }
 
-/* How the VMM stops the vCPUs; migrations do so in turn. */
+/* How the VMM stops the vCPUs, in turn; see nested_migration.h. */
 enum stop { QUIET, POSTED, AS_THEY_COME, NR_STOPS };
 
 static void vm_stop(struct vm *vm, enum stop stop)

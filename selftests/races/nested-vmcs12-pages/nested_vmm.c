@@ -21,8 +21,8 @@
 #define SLOT		10
 
 /*
- * What a vCPU gets to block, which takes longer if the kernel warns on the way,
- * and how often its thread is looked at.
+ * The limit for a vCPU to block, which takes longer if the kernel warns on the way,
+ * and the interval of polling.
  */
 #define BLOCK_MS	1000
 #define LOOK_US		200
@@ -47,11 +47,11 @@ static struct kvm_run *kicked_run;
 
 static void kick_handler(int signum)
 {
-	/* Also ends a KVM_RUN that is only about to start. */
+	/* This also ends a KVM_RUN that is about to start. */
 	kicked_run->immediate_exit = 1;
 }
 
-/* Once more, if it is under way already: from now on.  0 or -1. */
+/* Starts or restarts the kick timer; returns 0 or -1. */
 static int kick_in(unsigned int ms)
 {
 	struct itimerspec when = {
@@ -62,7 +62,7 @@ static int kick_in(unsigned int ms)
 	return timer_settime(kick_timer, 0, &when, NULL);
 }
 
-/* KVM_RUN for at most @ms milliseconds of the host's time; 0 or -errno. */
+/* KVM_RUN for at most @ms milliseconds of the host's time; returns 0 or -errno. */
 static int run_bounded(struct kvm_vcpu *vcpu, unsigned int ms)
 {
 	struct sigevent event = {
@@ -127,7 +127,7 @@ void vmm_run_to_halt(struct vmm *vmm)
 	} while (mp_state(vmm->vcpu) != KVM_MP_STATE_HALTED);
 }
 
-/* Says what is behind OTHER, and REFUSED. */
+/* Prints the exit reason behind OTHER or REFUSED. */
 static void print_exit(struct kvm_run *run, struct ucall *uc)
 {
 	ksft_print_msg("exit reason %u (%s), suberror %u, ucall %lu\n",
@@ -146,7 +146,7 @@ enum outcome vmm_run(struct vmm *vmm, unsigned int ms)
 	struct ucall uc;
 	int ret;
 
-	/* What KVM_RUN does not set is to look wrong. */
+	/* Poison the fields, to see whether KVM_RUN sets them. */
 	run->internal.suberror = UINT32_MAX;
 	run->internal.ndata = UINT32_MAX;
 	ret = run_bounded(vmm->vcpu, ms);
@@ -279,7 +279,7 @@ void vmm_back_page(struct vmm *vmm)
 				    SLOT, 1, 0);
 }
 
-/* A vCPU's thread, for one that waits until it sleeps. */
+/* A vCPU's thread, and the data of the thread that waits until it sleeps. */
 struct sleeper {
 	struct vmm *vmm;
 	pid_t tid;
@@ -287,7 +287,7 @@ struct sleeper {
 	bool blocked;
 };
 
-/* Reads /proc/self/task/@tid/@name; an empty text if that can't be done. */
+/* Reads /proc/self/task/@tid/@name; returns an empty text on error. */
 static const char *read_task(pid_t tid, const char *name, char *text, size_t size)
 {
 	ssize_t n = -1;
@@ -305,8 +305,8 @@ static const char *read_task(pid_t tid, const char *name, char *text, size_t siz
 }
 
 /*
- * Does it sleep in kvm_vcpu_block()?  A stack says so only of a thread that does
- * not run; wchan needs no such care, but x86 had a working one only from 5.16 on.
+ * Does the thread sleep in kvm_vcpu_block()?  The stack is reliable only if the thread
+ * does not run.  wchan would not need that check, but works on x86 only from 5.16 on.
  */
 static bool is_blocked(pid_t tid)
 {
@@ -328,7 +328,7 @@ static void *post_to_sleeper(void *arg)
 			usleep(LOOK_US);
 			continue;
 		}
-		/* KVM_RUN may end before that, and take the timer along. */
+		/* Set the timer first: after the post KVM_RUN may end, and then deletes it. */
 		kick_in(sleeper->ms);
 		vmm_post_interrupt(sleeper->vmm);
 	}

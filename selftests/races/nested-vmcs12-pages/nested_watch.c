@@ -12,7 +12,7 @@
 #include "nested_watch.h"
 #include "racegate_client.h"
 
-/* A post is marked by the thread that makes it; only the ladder shows the end of the record. */
+/* The posting thread marks STEP_POSTS; the last point is for the ladder only. */
 static const struct rg_point landmarks[] = {
 	[STEP_SAVES] = { .symbol = "kvm_intel:vmx_get_nested_state",
 			 .label = "vmx_get_nested_state()" },
@@ -31,7 +31,7 @@ static const struct rg_point landmarks[] = {
 		       .label = "kvm_arch_vcpu_runnable()" },
 };
 
-/* The threads whose doing is of interest: the VMM's, and one that posts. */
+/* The most threads in a record: the VMM's, and one that posts. */
 #define MAX_THREADS	2
 
 static struct rg *watch;
@@ -39,7 +39,7 @@ static int gates[ARRAY_SIZE(landmarks)];
 static pid_t threads[MAX_THREADS];
 static unsigned int nr_threads;
 
-/* Events are of this process's threads only: other VMs may run on the host. */
+/* The events of this process's threads: other VMs may run on the host. */
 static struct rg_event *events;
 static size_t nr_events;
 static bool complete;
@@ -117,13 +117,13 @@ static const char *step_name(enum nested_step step)
 	return landmarks[step].label ?: "a post";
 }
 
-/* Was it armed?  A post needs no gate. */
+/* Was a gate armed for the step?  A post needs none. */
 static bool is_seen(enum nested_step step)
 {
 	return step == STEP_POSTS || gates[step] >= 0;
 }
 
-/* The record's only marks, until nested_watch_print(), are those of posts. */
+/* Until nested_watch_print() adds one, each mark in the record is a post. */
 static bool is_step(const struct rg_event *event, enum nested_step step)
 {
 	if (step == STEP_POSTS)

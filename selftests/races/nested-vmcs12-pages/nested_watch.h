@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a VMM and the kernel did on the way from a save to L2's wake-up, as
- * racegate recorded it: a ladder for the reader, and whether it was in the order
- * that a case is about.
+ * The steps of the VMM and the kernel between a save and L2's wake-up, as recorded
+ * by racegate: a ladder for the reader, and a check that their order was the one
+ * that a case needs.
  *
- * Nothing is held: a test does the same without racegate, and then has no record.
- * One watch per process.
+ * No thread is held: without racegate a test does the same, but has no record.
+ * There is one watch per process.
  */
 #ifndef NESTED_WATCH_H
 #define NESTED_WATCH_H
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* What may be in the record; each but STEP_POSTS is the entry of a function. */
+/* The steps in the record; each but STEP_POSTS is the entry of a function. */
 enum nested_step {
 	STEP_SAVES,		/* vmx_get_nested_state() */
 	STEP_RESTORES,		/* vmx_set_nested_state() */
@@ -27,36 +27,38 @@ enum nested_step {
 };
 
 /*
- * nested_watch_arm - once, before the harness forks: to arm takes a good part of a
- * second per function on an emulated CPU.  Says so if there will be no record.
+ * nested_watch_arm - arm the gates
+ *
+ * To be called once, before the harness forks: arming takes a good part of a second per
+ * function on an emulated CPU.  Prints the reason if there will be no record.
  */
 void nested_watch_arm(void);
 
-/* nested_watch_begin - a new record, of the calling thread */
+/* nested_watch_begin - begin a new record, of the calling thread */
 void nested_watch_begin(void);
 
-/* nested_watch_thread - of the calling thread, too */
+/* nested_watch_thread - record the calling thread, too, by that name */
 void nested_watch_thread(const char *name);
 
-/* nested_watch_post - the caller posts an interrupt to L2 now */
+/* nested_watch_post - record that the caller posts an interrupt to L2 now */
 void nested_watch_post(void);
 
 /*
- * nested_watch_lacks - NULL, or the first of @steps that the record does not
- * have, in that order
+ * nested_watch_lacks - NULL if the record has all @steps in that order, or the name of
+ * the first step that it lacks
  *
- * A step of a function that this kernel does not have under that name is passed
- * over, and without a complete record there is nothing that it lacks.
+ * A step whose function this kernel lacks is skipped.  Returns NULL as well if there is
+ * no complete record.
  */
 const char *nested_watch_lacks(const enum nested_step *steps, size_t nr);
 
 /*
- * nested_watch_says - the steps, as a list of names, to go behind "forced:";
+ * nested_watch_says - the steps as a list of names, for the line "forced: ...";
  * valid until the next call
  */
 const char *nested_watch_says(const enum nested_step *steps, size_t nr);
 
-/* nested_watch_print - the ladder, ending with @text; and a new record begins */
+/* nested_watch_print - print the ladder, with @text at its end, and begin a new record */
 void nested_watch_print(const char *text);
 
 #endif /* NESTED_WATCH_H */

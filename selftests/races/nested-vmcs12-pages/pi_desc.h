@@ -14,7 +14,7 @@ struct pi_desc {
 	uint64_t reserved[3];
 } __aligned(64);
 
-/* pi_post - what goes before the notification; for guests and for the VMM */
+/* pi_post - set @vector in the PIR, then ON; the caller sends the notification */
 static inline void pi_post(struct pi_desc *desc, uint8_t vector)
 {
 	__atomic_fetch_or(&desc->pir[vector / 64], 1ull << (vector % 64),
@@ -22,7 +22,7 @@ static inline void pi_post(struct pi_desc *desc, uint8_t vector)
 	__atomic_fetch_or(&desc->on, 1, __ATOMIC_SEQ_CST);
 }
 
-/* pi_take - what a hypervisor does that got the notification; was @vector posted? */
+/* pi_take - clear ON and @vector, as after a notification; returns whether it was posted */
 static inline int pi_take(struct pi_desc *desc, uint8_t vector)
 {
 	uint64_t bit = 1ull << (vector % 64);
@@ -32,7 +32,7 @@ static inline int pi_take(struct pi_desc *desc, uint8_t vector)
 				     __ATOMIC_SEQ_CST) & bit);
 }
 
-/* pi_outstanding - was an interrupt posted that no vCPU has taken up yet? */
+/* pi_outstanding - is ON set, that is, has no vCPU processed the last post yet? */
 static inline int pi_outstanding(struct pi_desc *desc)
 {
 	return __atomic_load_n(&desc->on, __ATOMIC_SEQ_CST) & 1;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Test that a vCPU restored as halted in L2 wakes up for L2's interrupts:
- * KVM_RUN must map vmcs12's pages before it asks whether the vCPU can run.
+ * KVM_RUN must map vmcs12's pages before it checks whether the vCPU can run.
  *
  * L1 gives L2 virtual-interrupt delivery and, in some cases, posted interrupts.
- * L2 halts; the VMM saves the vCPU, makes a new VM (or keeps this one), restores
+ * L2 halts; the VMM saves the vCPU, creates a new VM (or keeps this one), restores
  * the vCPU, and runs it.  An interrupt is pending at the restore, or arrives
- * before or after it.  Nothing has to be raced for: the order of the VMM's own
- * calls is the interleaving.  A case passes only if racegate, where it is loaded,
- * has recorded that order, and says so.
+ * before or after it.  No thread has to be held: the order of the VMM's own calls
+ * is the interleaving.  If racegate is loaded, a case passes only if the record has
+ * that order.
  *
  * Oracle: L2's interrupt handler ran, L2 slept where nothing was pending, and
  * the kernel neither warned nor oopsed.
@@ -28,12 +28,12 @@
 
 /* A priority class above that of L2_VECTOR. */
 #define HIGH_PRIORITY	0x60
-/* Below L2_VECTOR, and of its class: that holds it back as well. */
+/* Below L2_VECTOR, but of its class: that masks L2_VECTOR as well. */
 #define SAME_PRIORITY	(L2_VECTOR & 0xf0)
 /* A class above that of L2_LOW_VECTOR, and below that of L2_VECTOR. */
 #define BETWEEN		0x40
 
-/* Of L2's timer, from VM-entry on: more than L2 takes to halt, in Bochs, too. */
+/* L2's timer, from VM-entry on: longer than L2 takes to halt, even in Bochs. */
 #define TIMER_MS	500
 
 #define READS_NULL \
@@ -46,14 +46,14 @@ static void arm_watch(void)
 }
 
 /*
- * Judges vmm_run(); the steps, a list of enum nested_step, led there. A last STEP_BLOCKS
- * is the sleep that is wanted, and not forced by the VMM: without it a vCPU that did not
- * sleep fails.
+ * Checks the outcome of vmm_run(), and that the record has the steps, a list of enum
+ * nested_step.  A last STEP_BLOCKS is the expected sleep, which the VMM does not force: if
+ * the outcome is another one, the record need not have it, and the case fails.
  */
 #define EXPECT_OUTCOME(wanted, vmm, ...) \
 	EXPECT_OUTCOME_IS(wanted, vmm_run(vmm, WAKE_MS), __VA_ARGS__)
 
-/* The same of a vCPU that was saved and restored first. */
+/* The same for a vCPU that was saved and restored first. */
 #define EXPECT_RESTORED(wanted, vmm, ...) \
 	EXPECT_OUTCOME(wanted, vmm, STEP_SAVES, STEP_RESTORES, \
 		       STEP_SETS_MP_STATE, __VA_ARGS__)
@@ -78,7 +78,7 @@ static void arm_watch(void)
 			       outcome_name(__is)); \
 	} while (0)
 
-/* Up to where L2 is halted; vmm_save() is to follow. */
+/* Runs a new VM until L2 is halted; vmm_save() is to follow. */
 #define BEGIN(vmm, posted_intr) \
 	do { \
 		RACEFIX_REQUIRE(hostfacts_need_nested_vid()); \
@@ -135,7 +135,7 @@ TEST(posted_while_blocked)
 
 /*
  * The notification is sent once, to a vCPU that is not in KVM_RUN, before the vCPU
- * is saved.  It leaves no trace in what KVM saves; ON and the PIR go along.
+ * is saved.  KVM does not save it, but ON and the PIR are in memory.
  */
 TEST(posted_before_save)
 {
@@ -150,7 +150,7 @@ TEST(posted_before_save)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The same, of an L2 that is to go on behind its HLT. */
+/* The same, with an L2 that is restored as running, after its HLT. */
 TEST(posted_before_save_runnable)
 {
 	struct vmm vmm;
@@ -183,15 +183,15 @@ TEST(nothing_pending)
 	BEGIN_SAVED(&vmm, true);
 	vmm_restore_new_vm(&vmm);
 	EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
-	/* It was asleep, not dead. */
+	/* L2 still wakes up for an interrupt. */
 	vmm_post_interrupt(&vmm);
 	EXPECT_OUTCOME(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
 }
 
 /*
- * Once the pages are mapped only a notification counts: what is posted without one waits for it,
- * as it does where nothing was restored.
+ * Once the pages are mapped, KVM processes the PIR only after a notification, as in a VM that was
+ * not restored.
  */
 TEST(posted_unnotified)
 {
@@ -221,7 +221,7 @@ TEST(notified_of_nothing)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* Nor is a posted interrupt of a class that L2's priority holds back. */
+/* A posted interrupt of a class that L2's priority masks must not wake it, either. */
 static void posted_held_back(struct __test_metadata *_metadata, uint32_t priority)
 {
 	struct vmm vmm;
@@ -247,7 +247,7 @@ TEST(posted_at_priority)
 	posted_held_back(_metadata, SAME_PRIORITY);
 }
 
-/* What L2 has in service holds others back as well: then VPPR is above VTPR. */
+/* An interrupt in service masks others as well: then VPPR is above VTPR. */
 TEST(posted_below_service)
 {
 	struct vmm vmm;
@@ -262,7 +262,7 @@ TEST(posted_below_service)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The same of what is in RVI. */
+/* The same for a vector in RVI. */
 static void rvi_held_back(struct __test_metadata *_metadata, uint32_t priority)
 {
 	struct vmm vmm;
@@ -287,7 +287,7 @@ TEST(rvi_at_priority)
 	rvi_held_back(_metadata, SAME_PRIORITY);
 }
 
-/* Of what is in RVI and what is posted the higher one counts: here the one in RVI, */
+/* The higher one of the vector in RVI and a posted one counts, here that in RVI. */
 TEST(rvi_above_posted)
 {
 	struct vmm vmm;
@@ -301,7 +301,7 @@ TEST(rvi_above_posted)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* and here the other, which has to replace it. */
+/* Here the posted vector is higher, and must replace that in RVI. */
 TEST(posted_above_rvi)
 {
 	struct vmm vmm;
@@ -314,7 +314,7 @@ TEST(posted_above_rvi)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* ON is set, and the PIR is empty: there is nothing to wake up for, */
+/* With ON set and an empty PIR there is nothing to wake up for. */
 TEST(nothing_posted)
 {
 	struct vmm vmm;
@@ -328,7 +328,7 @@ TEST(nothing_posted)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* nor anything to take for an L2 that goes on. */
+/* With ON set and an empty PIR a running L2 takes no interrupt. */
 TEST(nothing_posted_runnable)
 {
 	struct vmm vmm;
@@ -341,7 +341,7 @@ TEST(nothing_posted_runnable)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* Is vmx_has_nested_events() in /proc/kallsyms?  That takes seconds to read on an emulated CPU. */
+/* Is vmx_has_nested_events() in /proc/kallsyms?  Reading it takes seconds on an emulated CPU. */
 static bool is_in_kallsyms(void)
 {
 	FILE *symbols = fopen("/proc/kallsyms", "r");
@@ -356,7 +356,7 @@ static bool is_in_kallsyms(void)
 	return is;
 }
 
-/* Does KVM ask for all events that wake L2?  6.1.176 and 6.12 have the function, 5.10 has not. */
+/* Does KVM check for all events that wake L2?  6.1.176 and 6.12 have the function, 5.10 has not. */
 static bool asks_for_events(void)
 {
 	struct rg *rg;
@@ -364,7 +364,7 @@ static bool asks_for_events(void)
 
 	if (rg_open(&rg) < 0)
 		return is_in_kallsyms();
-	/* A gate that lets everybody pass, for a thread that never comes. */
+	/* A gate that only records, for a thread that never calls it. */
 	gate = rg_arm(rg, &(struct rg_point){
 		.symbol = "kvm_intel:vmx_has_nested_events", .tid = 1 });
 	rg_close(rg);
@@ -372,8 +372,8 @@ static bool asks_for_events(void)
 }
 
 /*
- * Where KVM does not ask, an interrupt that L2 has masked wakes it up, restored or not.
- * That is not this race.
+ * If KVM does not check for such events, an interrupt that L2 has masked wakes it up,
+ * restored or not.  That is not this race.
  */
 static bool masked_one_wakes(void)
 {
@@ -393,7 +393,7 @@ static bool masked_one_wakes(void)
 	return wakes;
 }
 
-/* L2 that halted with interrupts off sleeps until it has them on. */
+/* An L2 that halted with interrupts disabled sleeps until they are enabled. */
 static void l2_masked(struct __test_metadata *_metadata, bool posted)
 {
 	struct vmm vmm;
@@ -431,8 +431,9 @@ TEST(rvi_while_masked)
 }
 
 /*
- * L1 posts before VM-entry; L2 gets it with the notification, not before.  Nothing is
- * migrated: this also fails where a posted interrupt to a halted L2 is lost at any time.
+ * L1 posts an interrupt before VM-entry; L2 must get it with the notification, not before.
+ * Nothing is migrated: this case also fails on kernels that lose any interrupt that is
+ * posted to a halted L2.
  */
 TEST(posted_without_notification)
 {
@@ -451,8 +452,8 @@ TEST(posted_without_notification)
 }
 
 /*
- * Controls: events besides interrupts that end an L2 which sleeps, here by VM-exits that L1 has
- * asked for.  Nothing is migrated.
+ * Controls: events other than interrupts must end a sleeping L2, here VM-exits that L1 asked for.
+ * Nothing is migrated.
  */
 TEST(timer_expires)
 {
@@ -503,12 +504,12 @@ TEST(unbacked_apic_access)
 	BEGIN_SAVED(&vmm, false);
 	vmm_unback_apic_access(&vmm);
 	vmm_restore_new_vm(&vmm);
-	/* KVM cannot go on without that page, and must say so; not sleep. */
+	/* KVM cannot go on without that page, and must report that instead of sleeping. */
 	EXPECT_RESTORED(REFUSED, &vmm, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The same of a vCPU that does not sleep. */
+/* The same for a vCPU that does not sleep. */
 TEST(unbacked_runnable)
 {
 	struct vmm vmm;
@@ -522,7 +523,7 @@ TEST(unbacked_runnable)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The same; then the VMM does what it can about it, and goes on. */
+/* The same; then the VMM adds the missing memslot, and runs the vCPU again. */
 TEST(mended_apic_access)
 {
 	struct vmm vmm;
@@ -537,7 +538,7 @@ TEST(mended_apic_access)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* Of the pages of vmcs12 only L2's PDPTEs, with PAE paging, are as indispensable. */
+/* KVM cannot go on without L2's PDPTEs, with PAE paging, either. */
 TEST(unbacked_pdptes)
 {
 	struct vmm vmm;
@@ -547,7 +548,7 @@ TEST(unbacked_pdptes)
 	if (vmm_restore_without_pdptes(&vmm))
 		SKIP(return, "KVM_SET_NESTED_STATE reads the PDPTEs here, and refuses already");
 	EXPECT_RESTORED(REFUSED, &vmm, STEP_RUNS);
-	/* Nothing was mended. */
+	/* The page still is missing. */
 	EXPECT_OUTCOME(REFUSED, &vmm, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
 }
@@ -572,7 +573,7 @@ TEST(migration_loop)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* A migration that ends with L2 asleep is one that shows the race. */
+/* A migration shows the race if L2 stays asleep after it. */
 TEST(stress)
 {
 	struct nested_migration is, all = {};
@@ -612,12 +613,12 @@ TEST(unbacked_vapic)
 	BEGIN_SAVED(&vmm, false);
 	vmm_set_vmcs12(&vmm, VMCS12_VIRTUAL_APIC_PAGE_ADDR, &gpa, sizeof(gpa));
 	vmm_restore_same_vm(&vmm);
-	/* There is no interrupt to be found, and nothing to trip over. */
+	/* Without that page KVM finds no interrupt, and must not oops. */
 	EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
 }
 
-/* By the guest's doing alone: nothing is saved or restored. */
+/* The guest alone causes it: nothing is saved or restored. */
 TEST(unbacked_vapic_by_guest)
 {
 	struct vmm vmm;
@@ -629,7 +630,7 @@ TEST(unbacked_vapic_by_guest)
 	vmm_run_to_sync(&vmm, SYNC_L1_UNBACKS);
 	nested_watch_begin();
 	EXPECT_OUTCOME(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
-	/* L1 does not post interrupts here: it gets this one itself. */
+	/* L2 has no posted interrupts here, so that the vector goes to L1. */
 	vmm_notify(&vmm);
 	EXPECT_OUTCOME(L1_RUNS, &vmm, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();

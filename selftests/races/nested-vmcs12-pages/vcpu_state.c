@@ -7,7 +7,7 @@
 #include "test_util.h"
 #include "vcpu_state.h"
 
-/* One MSR a call: KVM_GET_MSRS and KVM_SET_MSRS stop at the first that fails. */
+/* One MSR per call: KVM_GET_MSRS and KVM_SET_MSRS stop at the first that fails. */
 struct one_msr {
 	struct kvm_msrs header;
 	struct kvm_msr_entry entry;
@@ -35,7 +35,7 @@ static void load_msrs(struct kvm_vcpu *vcpu, const struct vcpu_state *state)
 	struct one_msr one = { .header.nmsrs = 1 };
 	unsigned int i;
 
-	/* What reads but does not write (a capability) is the same anyway. */
+	/* Ignore errors: an MSR that is read-only (a capability) has this value anyway. */
 	for (i = 0; i < state->msrs->nmsrs; i++) {
 		one.entry = state->msrs->entries[i];
 		__vcpu_ioctl(vcpu, KVM_SET_MSRS, &one.header);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A vCPU's whole state, saved and restored as a VMM does that migrates a VM.
+ * A vCPU's whole state, saved and restored as a VMM does when it migrates a VM.
  *
- * The selftest library has vcpu_save_state(), but it insists on every MSR that
- * KVM lists (5.10 lists some that it will not read) and leaves out the local
- * APIC, without which no interrupt reaches the vCPU again.
+ * The selftest library has vcpu_save_state(), but it fails if an MSR that KVM
+ * lists cannot be read (5.10 has such ones), and it leaves out the local APIC,
+ * without which no interrupt reaches the vCPU again.
  */
 #ifndef VCPU_STATE_H
 #define VCPU_STATE_H
@@ -22,26 +22,26 @@ struct vcpu_state {
 	struct kvm_debugregs debugregs;
 	struct kvm_lapic_state lapic;
 	struct kvm_msrs *msrs;
-	/* Room for what KVM_CHECK_EXTENSION(KVM_CAP_NESTED_STATE) allows. */
+	/* At least the size that KVM_CHECK_EXTENSION(KVM_CAP_NESTED_STATE) returns. */
 	union {
 		struct kvm_nested_state nested;
 		char nested_room[16384];
 	};
 };
 
-/* vcpu_state_save - the vCPU must not be in KVM_RUN; free with vcpu_state_free() */
+/* vcpu_state_save - save a vCPU that is not in KVM_RUN; free with vcpu_state_free() */
 struct vcpu_state *vcpu_state_save(struct kvm_vcpu *vcpu);
 
 /*
- * vcpu_state_leave_nested - take a vCPU out of L2 and of VMX operation, as a VMM
- * does (QEMU resets the VM) before it loads a snapshot over one that has run
+ * vcpu_state_leave_nested - take a vCPU out of L2 and of VMX operation, as a VMM must
+ * before it loads a snapshot into a vCPU that has run (QEMU resets the VM)
  */
 void vcpu_state_leave_nested(struct kvm_vcpu *vcpu);
 
 /*
- * vcpu_state_load - into a new vCPU, or one that left nested operation
+ * vcpu_state_load - load a state into a new vCPU, or one that left nested operation
  *
- * The vCPU is put in the saved mp_state last, after its nested state.
+ * The saved mp_state is set last, after the nested state.
  */
 void vcpu_state_load(struct kvm_vcpu *vcpu, const struct vcpu_state *state);
 
