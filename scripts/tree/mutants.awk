@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of mutants: the first-order mutants of some functions of one C file in the kernel's
+# Part of mutants: make the first-order mutants of some functions of one C file in the kernel's
 # coding style.
 #
-# Given are file (its path in the tree), out (the directory for NAME.patch), list (a table to
-# append to, see mutants) and marks, rows of
+# Variables: file (its path in the tree), out (the directory for NAME.patch), list (a table to
+# append to, see mutants) and marks, a file of rows
 #	PART line TEXT		a line that a fix adds
 #	PART function NAME	all of that function
-# A statement is changed if one of its own lines is marked, or if it is inside of one that is, or the
-# condition for one; what is before or after it is swapped with it. Marks in a function count only if one of them is found
-# nowhere else in the file.
+# A statement is changed if one of its own lines is marked, if it is inside of a marked one, or if
+# it is the condition for one; its neighbours are swapped with it. The marks in a function count
+# only if one of them is found nowhere else in the file.
 #
-# A mutant has as many lines as the original: what is taken away leaves its line breaks, and
-# WARN's line numbers, which are in the object code, stay the same.
+# A mutant has as many lines as the original: removed code leaves its line breaks, so that WARN's
+# line numbers, which are in the object code, stay the same.
 #
-# Why not spatch: it changes every place that a rule matches at once, and to choose one takes its
-# script rules, in Python or OCaml. Here a place is a range of characters.
+# This is not done by spatch, which changes all places that a rule matches at once; to choose one
+# takes its script rules, in Python or OCaml. Here a place is a range of characters.
 
 function fail(text)
 {
@@ -32,21 +32,21 @@ function trim(text)
 	return text
 }
 
-# flat TEXT - the same on one line
+# flat TEXT - return TEXT on one line
 function flat(text)
 {
 	gsub(/\n/, " ", text)
 	return trim(text)
 }
 
-# breaks TEXT - only its line breaks
+# breaks TEXT - return only the line breaks of TEXT
 function breaks(text)
 {
 	gsub(/[^\n]/, "", text)
 	return text
 }
 
-# without_comments TEXT - the same length, with spaces for comments, strings and directives
+# without_comments TEXT - return TEXT with spaces for comments, strings and directives
 function without_comments(text,  got, at, end, first, what)
 {
 	got = ""
@@ -76,7 +76,7 @@ function without_comments(text,  got, at, end, first, what)
 	return got text
 }
 
-# skip AT - the first place from there on that is no space
+# skip AT - return the first place from AT on that is no space
 function skip(at)
 {
 	while (at <= length(code) && index(" \t\n", substr(code, at, 1)))
@@ -84,7 +84,7 @@ function skip(at)
 	return at
 }
 
-# word AT - the identifier that begins there
+# word AT - return the identifier that begins at AT
 function word(at,  end)
 {
 	for (end = at; substr(code, end, 1) ~ /[A-Za-z0-9_]/; end++)
@@ -92,7 +92,7 @@ function word(at,  end)
 	return substr(code, at, end - at)
 }
 
-# closing AT - where what opens there closes
+# closing AT - return the place of the bracket that closes the one at AT
 function closing(at,  depth, c)
 {
 	depth = 0
@@ -106,7 +106,7 @@ function closing(at,  depth, c)
 	fail("a bracket does not close in " func_name)
 }
 
-# semicolon AT - where the simple statement ends that begins there
+# semicolon AT - return the end of the simple statement that begins at AT
 function semicolon(at,  c)
 {
 	for (; at <= length(code); at++) {
@@ -119,7 +119,7 @@ function semicolon(at,  c)
 	fail("a statement does not end in " func_name)
 }
 
-# statement AT LIST PARENT - parse one, and return its number; it is in begin[], end[], kind[]
+# statement AT LIST PARENT - parse a statement, and return its number. Sets begin[], end[], kind[]
 # (simple, if, loop, do, block), cond_begin[] and cond_end[] (inside of the parentheses),
 # body[], other[] (of else), head_end[]
 function statement(at, in_list, parent,  n, name, next_at)
@@ -165,7 +165,7 @@ function statement(at, in_list, parent,  n, name, next_at)
 	return n
 }
 
-# parse FROM TO PARENT - the statements there, which are a list: place[], and at[list, place]
+# parse FROM TO PARENT - parse a list of statements; sets place[] and at[list, place]
 function parse(from, to, parent,  here, count, n, name)
 {
 	here = ++lists
@@ -188,14 +188,14 @@ function text_of(n)
 	return substr(code, begin[n], end[n] - begin[n] + 1)
 }
 
-# line_of AT - of the function, 0 for that of its opening brace
+# line_of AT - return the line in the function; the line of its opening brace is 0
 function line_of(where,  text)
 {
 	text = substr(code, 1, where - 1)
 	return gsub(/\n/, "", text)
 }
 
-# is_declaration N - of variables
+# is_declaration N - is statement N a declaration of variables?
 function is_declaration(n,  text)
 {
 	if (kind[n] != "simple")
@@ -206,19 +206,19 @@ function is_declaration(n,  text)
 	return text ~ /^[A-Za-z_][A-Za-z0-9_]*( [A-Za-z_][A-Za-z0-9_]*)* (\*+ ?)?[a-z_][A-Za-z0-9_]*( = .*|, .*|\[.*)?;$/
 }
 
-# is_jump N
+# is_jump N - does statement N leave the list of statements?
 function is_jump(n)
 {
 	return kind[n] == "simple" && flat(text_of(n)) ~ /^(return|goto|break|continue)([ ;]|$)/
 }
 
-# is_remark N - says something to a developer, and is no part of what the code does
+# is_remark N - is statement N only for developers, such as WARN_ON(), and without effect otherwise?
 function is_remark(n)
 {
 	return kind[n] == "simple" && flat(text_of(n)) ~ /^(lockdep_[a-z_]*|WARN_ON(_ONCE)?|pr_[a-z_]*|trace_[a-z0-9_]*|cond_resched|might_sleep|kvm_make_request_trace) ?\(/
 }
 
-# lock_name N - of a statement that takes or drops a lock, the function that it calls
+# lock_name N - return the function that statement N calls to take or drop a lock, or nothing
 function lock_name(n,  name)
 {
 	if (kind[n] != "simple")
@@ -227,7 +227,7 @@ function lock_name(n,  name)
 	return name ~ /^((mutex|spin|raw_spin|read|write)_(un)?lock(_irq|_bh)?|(down|up)_(read|write)|preempt_(disable|enable)|KVM_MMU_(READ_)?(UN)?LOCK)$/ ? name : ""
 }
 
-# takes NAME, drops NAME - the other half of a lock
+# drops NAME - return the function that drops a lock taken by NAME
 function drops(name)
 {
 	sub(/lock/, "unlock", name)
@@ -242,7 +242,7 @@ function argument(n)
 	return flat(substr(code, begin[n] + length(word(begin[n])), end[n] - begin[n] - length(word(begin[n]))))
 }
 
-# change FROM TO TEXT - one of the places that the next mutant changes, from the first to the last
+# change FROM TO TEXT - add a change to the next mutant; changes are added from first to last
 function change(from, to, text)
 {
 	from_of[++changes] = from
@@ -250,7 +250,7 @@ function change(from, to, text)
 	text_for[changes] = text
 }
 
-# mutant N RULE TEXT - the changes so far are one; RULE is its name, TEXT says what it does
+# mutant N RULE TEXT - write a mutant with the changes so far; TEXT describes it
 function mutant(n, rule, text,  i, result, at_line, first, last, name, old, new, count, k)
 {
 	result = ""
@@ -294,7 +294,7 @@ function mutant(n, rule, text,  i, result, at_line, first, last, name, old, new,
 	close(result)
 }
 
-# operands FROM TO - of the operator that binds least there, && or ||: their number; they are in
+# operands FROM TO - return the number of operands of the weakest operator there, && or ||; sets
 # operand_begin[] and operand_end[]
 function operands(from, to,  i, c, two, depth, count, op)
 {
@@ -321,8 +321,8 @@ function operands(from, to,  i, c, two, depth, count, op)
 	}
 }
 
-# expression N FROM TO - mutants of what is between these: each operand dropped, comparisons with
-# another bound
+# expression N FROM TO - make the mutants of the expression there: without each operand, and with
+# another bound in comparisons
 function expression(n, from, to,  i, count, inner, text)
 {
 	# unlikely(A && B)
@@ -355,8 +355,8 @@ function expression(n, from, to,  i, count, inner, text)
 	}
 }
 
-# calls N FROM TO - mutants of the calls between these: a request tested and not cleared, all
-# vCPUs cut to the first
+# calls N FROM TO - make the mutants of the calls there: a request is checked and not cleared, or
+# only the first of all vCPUs visited
 function calls(n, from, to,  text, name, where, end_at, args, comma)
 {
 	text = substr(code, from, to - from + 1)
@@ -381,8 +381,8 @@ function calls(n, from, to,  text, name, where, end_at, args, comma)
 	}
 }
 
-# lock_pair N - the lock that N takes left out with all that drop it, or take it again, in this
-# function; taken for reading in place of writing
+# lock_pair N - make the mutants of the lock that N takes: without it and all statements of the
+# function that drop it or take it again; and taken for reading
 function lock_pair(n,  i, name, other_name, shared)
 {
 	name = lock_name(n)
@@ -404,7 +404,7 @@ function lock_pair(n,  i, name, other_name, shared)
 	mutant(n, "shared", shared " for " name argument(n))
 }
 
-# moves N - to before or after the block that it is in
+# moves N - make the mutants that move N before or after the block that it is in
 function moves(n,  up, text)
 {
 	if (kind[n] != "simple" || is_jump(n) || is_declaration(n) || is_remark(n))
@@ -418,7 +418,7 @@ function moves(n,  up, text)
 	if ((!list_of[n] || place[n] == 1) && n != other[up]) {
 		change(begin[up], begin[up] - 1, text " ")
 		change(begin[n], end[n], ";" breaks(substr(source, begin[n], end[n] - begin[n] + 1)))
-		# In what is no block it would be all of the body's that is moved.
+		# Without a block around it, the change would move all of the body.
 		if (list_of[up] || kind[up] == "do")
 			mutant(n, "before", text " before the block that it is in")
 		changes = 0
@@ -430,8 +430,8 @@ function moves(n,  up, text)
 	}
 }
 
-# swaps N - with the next statement. Only another CPU could see two assignments change places,
-# and the compiler may do it, too.
+# swaps N - make the mutant that exchanges N and the next statement. Two assignments are left
+# alone: only another CPU could see the difference, and the compiler may exchange them, too.
 function swaps(n,  next_one, a, b)
 {
 	if (!list_of[n])
@@ -448,7 +448,7 @@ function swaps(n,  next_one, a, b)
 		flat(substr(code, begin[next_one], head_end[next_one] - begin[next_one] + 1)))
 }
 
-# flips N - true for false in what is returned
+# flips N - make the mutant that returns true for false
 function flips(n,  where, text)
 {
 	text = substr(code, begin[n], end[n] - begin[n] + 1)
@@ -459,7 +459,7 @@ function flips(n,  where, text)
 	mutant(n, "flip", "not " flat(text))
 }
 
-# head N - of a compound statement, up to its body
+# head N - return the head of a compound statement, up to its body
 function head(n)
 {
 	if (kind[n] == "do")
@@ -467,7 +467,7 @@ function head(n)
 	return flat(substr(code, begin[n], head_end[n] - begin[n] + 1))
 }
 
-# is_alone N - is it the last of the function, or all that a condition guards?
+# is_alone N - is N the last statement of the function, or all that a condition guards?
 function is_alone(n)
 {
 	if (list_of[n] && parent_of[n] == 1)
@@ -475,7 +475,7 @@ function is_alone(n)
 	return !list_of[n] || counted[list_of[n]] == 1
 }
 
-# is_assignment N - without a call
+# is_assignment N - is N an assignment without a call?
 function is_assignment(n)
 {
 	return kind[n] == "simple" && text_of(n) ~ / [-|&+]?= / && text_of(n) !~ /\(/
@@ -533,7 +533,7 @@ function mutants_of(n,  c)
 	swaps(n)
 }
 
-# own_marks N - is one of its lines, not of those inside of it, marked? Its part, or nothing
+# own_marks N - return the part of a marked line of N, but not of the statements inside of it
 function own_marks(n,  first, last, i)
 {
 	first = line_of(begin[n])
@@ -549,7 +549,7 @@ function own_marks(n,  first, last, i)
 	return ""
 }
 
-# chosen N - say of all inside of it that it is to be looked at
+# all_inside N PART - mark all statements inside of N
 function all_inside(n, part,  i)
 {
 	for (i = 1; i <= statements; i++)
@@ -560,7 +560,7 @@ function all_inside(n, part,  i)
 		}
 }
 
-# one_function - what source has, whose opening brace is in first_line
+# one_function - make the mutants of the function in source, whose opening brace is in first_line
 function one_function(  i, part, n, any, mine)
 {
 	code = without_comments(source)
@@ -581,7 +581,7 @@ function one_function(  i, part, n, any, mine)
 	for (i = 2; i <= statements; i++)
 		if (i in mine && kind[i] != "simple")
 			all_inside(i, mine[i])
-	# The condition that such a statement is under.
+	# Mark the conditions that guard such statements.
 	for (i = 2; i <= statements; i++) {
 		n = parent_of[i]
 		if (n && kind[n] == "block")
@@ -623,7 +623,8 @@ END {
 	for (k = 1; k <= NR; k++) {
 		if (line[k] !~ /^\{[ \t]*$/)
 			continue
-		# Its name is before the first parenthesis since the last blank line, or end of something.
+		# The function's name is before the first parenthesis after the last blank line,
+		# directive, comment or end of a statement or block.
 		text = ""
 		for (j = k - 1; j >= 1 && line[j] !~ /^[ \t]*$|^[}#]|;[ \t]*$|\*\/[ \t]*$/; j--)
 			text = line[j] " " text
@@ -639,7 +640,7 @@ END {
 		for (j = k + 1; j <= last; j++) {
 			source = source "\n" line[j]
 			text = trim(line[j])
-			# What is said all over the file marks nothing.
+			# A line that the file repeats marks nothing.
 			if (text in text_mark && times[text] <= 3) {
 				marked[func_name, j - k] = text_mark[text]
 				if (times[text] == 1)
@@ -652,7 +653,7 @@ END {
 		k = last
 	}
 	for (k = 1; k <= NR; k++) {
-		# An operation of a table.
+		# This is an operation in a table.
 		if (line[k] !~ /^\t\.[a-z_0-9]+[ \t]*= .*,$/ || !(trim(line[k]) in text_mark))
 			continue
 		func_name = "operations"
