@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of collect: the results of one boot, from its rows, wall and output.log. Given are
-# dir, end, reason, release and boot_wall of the boot, whether there is one `again` for what
-# a host that died has left, whether `lockdep` was on in the end (1, 0, or nothing: do not
-# say), the line `dead` of console.log in which the kernel says that it
-# dies, or 0, and the rows that `died` as their plan expects.
+# Part of collect: the results of one boot, from its rows, wall and output.log. The caller sets
+# dir, end, reason, release and boot_wall of the boot; again, if another boot has the steps that
+# a host left when it died; lockdep, whether it was on at the end (1, 0, or empty: not reported);
+# dead, the line of console.log in which the kernel reports its end, or 0; and died, the rows
+# that died as their plan expects.
 #
 # A step's output is between
 #	@lab@ begin ROW
 #	@lab@ end ROW STATUS TENTHS
 # STATUS is the test's exit status, or setup; TENTHS are of a second of the host's time.
-# Between them is KTAP of the kernel's harness, which does not name a case that it
-# skips: its line "# RUN" does.
+# Between the two is KTAP of the kernel's harness. It does not name a case that it skips; the
+# line "# RUN" does.
 
-# out ROW CASE EXPECT RESULT SECONDS WALL REASON WHERE - a line of the results
+# out ROW CASE EXPECT RESULT SECONDS WALL REASON WHERE - print a line of the results
 function out(row, name, expect, result, seconds, time, why, where)
 {
 	case_out()
@@ -21,7 +21,7 @@ function out(row, name, expect, result, seconds, time, why, where)
 		name, expect, result, seconds, time, why, where
 }
 
-# case_out - the line of the case that has ended, with its time if that is known by now
+# case_out - print the line of the case that has ended, with its time if it is known by now
 function case_out(  held)
 {
 	if (ended_case == "")
@@ -32,7 +32,7 @@ function case_out(  held)
 	print held
 }
 
-# expected ROW CASE - what the plan expects of that case
+# expected ROW CASE - the result that the plan expects of that case
 function expected(row, name,  list)
 {
 	if (expect[row] == "pass" || expect[row] == "dies")
@@ -43,13 +43,13 @@ function expected(row, name,  list)
 	return "any"
 }
 
-# case_ends RESULT REASON - the case that runs
+# case_ends RESULT REASON - end the running case
 function case_ends(result, why)
 {
 	if (!name)
 		return
 	case_out()
-	# How long it took is said after it.
+	# Its time is in a later line.
 	ended_case = kernel[now] OFS release OFS host[now] OFS set[now] OFS race[now] OFS stage[now] OFS run[now] \
 		OFS name OFS expected(now, name) OFS result OFS SUBSEP OFS "" OFS why OFS dir "/output.log:" case_line
 	ended_begun = begun
@@ -66,7 +66,7 @@ function case_ends(result, why)
 	name = ""
 }
 
-# never_ran ROW - the cases that must fail there, and did not run
+# never_ran ROW - print the cases that must fail there, and did not run
 function never_ran(row,  list, i, n, one)
 {
 	list = expect[row]
@@ -78,7 +78,7 @@ function never_ran(row,  list, i, n, one)
 			out(row, one[i], "fail", "lost", "", "", "it did not run", dir "/output.log:" begin)
 }
 
-# step_ends ROW RESULT SECONDS REASON WHERE - and no case runs any more
+# step_ends ROW RESULT SECONDS REASON WHERE - end the step; no case runs after it
 function step_ends(row, result, seconds, why, where)
 {
 	never_ran(row)
@@ -88,7 +88,7 @@ function step_ends(row, result, seconds, why, where)
 	now = ""
 }
 
-# result_of STATUS - of the test as a whole
+# result_of STATUS - the result of the test as a whole
 function result_of(status)
 {
 	if (status == "setup")
@@ -186,7 +186,7 @@ now == "" { next }
 
 /^ok / { case_ends("pass", stress); next }
 
-# What did not come to its end, if the boot did.
+# The steps that did not end, if the boot did.
 END {
 	if (lockdep != "")
 		out(rows[1], "lockdep", "any", lockdep ? "pass" : "fail", "", "", "", dir "/output.log")
@@ -194,7 +194,7 @@ END {
 	if (end == "")
 		exit
 	dying = end != "clean"
-	# A host that died has died of the step that it was at, or of the first that is left.
+	# A dead host was killed by the step that was running, or by the first that is left.
 	for (i = 1; i <= nr; i++) {
 		row = rows[i]
 		if (row in ended)
@@ -215,7 +215,7 @@ END {
 			row = now
 		result = end == "panic" && (" " died " ") ~ (" " row " ") ? "dies" : end
 		in_case = name
-		# A host that hangs need not say so.
+		# A host that hangs may not have reported it.
 		where = dead ? dir "/console.log:" dead : dir "/output.log:" (name ? case_line : begin)
 		if (name)
 			out(row, name, expected(row, name), result, "", "", stress, where)
@@ -226,7 +226,7 @@ END {
 			exit
 		end = "clean"
 	}
-	# After its last step.
+	# The host died after its last step.
 	if (dying)
 		out(rows[nr], "host", expected(rows[nr], "host"), end, "", "", reason, dead ? dir "/console.log:" dead : dir "/output.log:" FNR)
 }

@@ -2,15 +2,15 @@
 #
 # The cost of the patches, from rows of scripts/costs:
 #	KERNEL HOST SET PATH BOOT MINIMUM MEDIAN ROUNDS
-# or - and a REASON instead of the last three. Given are limit, in percent, and tsv for rows
+# or - and a REASON instead of the last three. The caller sets limit, in percent, and tsv for rows
 # separated by tabs: kernel, host, the unpatched set, path, unpatched, patched, difference,
-# percent, the difference of the sets that were loaded second, and by how much hosts differ in
-# which the same was done, or - if nothing was done twice.
+# percent, the difference of the sets that were loaded second, and the difference between hosts
+# with the same order, or - if no order was repeated.
 #
-# In boots with an odd number patched modules are loaded second, in the others first. The
-# memory of a host that has had another set is laid out in another way, so the first sets of two
-# boots are compared, and the second ones. A path that costs more than the limit either way is
-# marked, and the exit status is 1; so it is if a path has no number on one of the sets.
+# In boots with an odd number patched modules are loaded second, in the others first. A host that
+# has had another set loaded has another memory layout, so the first sets of two boots are
+# compared, and the second ones. A path whose cost exceeds the limit in both comparisons is marked,
+# and the exit status is 1; it is also 1 if a path has no number on one of the sets.
 
 BEGIN {
 	FS = OFS = "\t"
@@ -46,7 +46,7 @@ function row(kernel, host, path, before, after, diff, percent, second, again, ma
 		most[key] = $6 + 0
 }
 
-# What the patches cost in sets that were loaded first, or second; and how well that repeats.
+# Compare the sets that were loaded first, or second, and the boots of the same order.
 function compare(path, order,	before, after)
 {
 	before = path SUBSEP "before" SUBSEP order

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What a debug kernel reports while the tests run, after judge.awk: a row for each boot of
-# plan/debug, of results with reports. Rows of doc's table if tsv is set.
+# The reports of a debug kernel while the tests run, after judge.awk: a row for each boot of
+# plan/debug, from results that include reports. Prints rows of doc's table if tsv is set.
 
-# label KEY - what the table calls the modules, and the cases if they are not the usual ones
+# label KEY - the modules' name in the table, and the cases if they are not the usual ones
 function label(key,  part)
 {
 	split(key, part, "|")
@@ -16,7 +16,7 @@ function label(key,  part)
 	return part[4] == "once" ? "stock: " part[5] : "stock"
 }
 
-# report_of TEXT KIND - one more of the kernel
+# report_of TEXT KIND - count a report of the kernel
 function report_of(text, kind)
 {
 	if (kind == "allowed")
@@ -27,16 +27,16 @@ function report_of(text, kind)
 		bad = 1
 }
 
-# dies RESULT - of a host, in words
+# dies RESULT - the end of a host, in words
 function dies(got)
 {
 	return got == "hang" ? ", the host hangs" : ", the host dies"
 }
 
-# add_step KEY - count its cases, and what its boot reported
+# add_step KEY - count its cases, and the reports of its boot
 function add_step(key,  i, n, name, got, some, other)
 {
-	# Not of this project: one may need more time than an emulator has.
+	# These tests are not this project's: one may need more time than an emulator gives it.
 	other = key ~ /[|]kvm-selftests[|]/
 	n = split(names[key], name, " ")
 	for (i = 1; i <= n; i++) {
@@ -52,7 +52,7 @@ function add_step(key,  i, n, name, got, some, other)
 		some += got ~ /^(fail|timeout|crash)$/
 	}
 	got = result[key]
-	# Modules that do not load, or a test that does not end.
+	# The modules did not load, or the test did not end.
 	count["failed"] += !some && got ~ /^(unfinished|error|setup)$/ && !other
 	if (other && got ~ /^(unfinished|error|setup|lost)$/)
 		dead = ", not all were run"
@@ -65,7 +65,7 @@ function add_step(key,  i, n, name, got, some, other)
 		report_of(log_text[key, i], log_kind[key, i])
 }
 
-# all_reports - in one line, in their order by name
+# all_reports - all of them in one line, sorted by name
 function all_reports(  i, j, text, out)
 {
 	for (i = 2; i <= nr_reports; i++) {
@@ -81,7 +81,7 @@ function all_reports(  i, j, text, out)
 	return out ? out : "none"
 }
 
-# one_row LABEL - the steps with it
+# one_row LABEL - print the row of the steps with this label
 function one_row(what, kind, host,  i, cases, reports, dir, text)
 {
 	split("", times)
@@ -109,7 +109,7 @@ function one_row(what, kind, host,  i, cases, reports, dir, text)
 	else if (!count["passed"])
 		blame("no case passed on patched modules, which proves nothing: " dir)
 	else if (kind == "kasan" && lockdep != "pass")
-		# One that goes off by itself has seen nothing since.
+		# A lock validator that switched itself off has checked nothing since.
 		blame("the lock validator was off in the end: " dir)
 	if (bad || count["failed"] && what !~ /selftests/)
 		blame("")

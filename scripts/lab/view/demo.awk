@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The demo's table, after judge.awk. Given is order, "RACE:HOST RACE:HOST ...".
+# The demo's table, after judge.awk. The caller sets order, "RACE:HOST RACE:HOST ...".
 
 function row(race, kernel, host, unfixed, fixed, time,  text)
 {
@@ -9,14 +9,14 @@ function row(race, kernel, host, unfixed, fixed, time,  text)
 	add_row(text, race OFS kernel OFS host OFS unfixed OFS fixed OFS time)
 }
 
-# how KEY - did that set have the race as shipped?
+# how KEY - whether that set has the race as shipped, in a word
 function how(key)
 {
 	return set[key] == "stock" ? "vulnerable" : "reopened"
 }
 
-# covered AT NAME - if that case skips on fixed modules, has nothing shown that it matters, or
-# does it pass on control modules?
+# covered AT NAME - if that case skips on fixed modules, is this harmless, because the case does
+# not fail on unfixed modules, or passes on control modules?
 function covered(at, name,  run)
 {
 	if (case_result[at, "control", 1, name] == "pass")
@@ -38,13 +38,13 @@ function closed_well(at, run,  key, i, n, name)
 	return good(key)
 }
 
-# fixed_cell OPEN CLOSED RUNS - of so many runs
+# fixed_cell OPEN CLOSED RUNS - the table's cell for the fixed modules
 function fixed_cell(open, closed, runs)
 {
 	return (open ? "SHOWS " : closed == runs ? "closed " : "unclear ") closed + 0 "/" runs
 }
 
-# tell_triples AT RUNS - what is not as expected in them
+# tell_triples AT RUNS - print the unexpected results of their steps
 function tell_triples(at, runs,  run)
 {
 	code = 1
@@ -76,15 +76,15 @@ function triples(at, race, kernel, host,  run, shows, closed, open, time, before
 		tell_triples(at, run)
 }
 
-# must_show KEY - it showed in another step here
+# must_show KEY - whether the race has shown in another step here, so that it must show
 function must_show(key)
 {
 	if (result[key] == "pass" && good(key))
 		complain(key, "no case fails, but the race showed in another step", where[key])
 }
 
-# here AT - the row for all runs of a race on this machine, of which it need not be known whether its
-# kernel has the race
+# here AT - the row for all runs of a race on this machine, whose kernel may have the race or not;
+# this need not be known
 function here(at, race, kernel,  run, has, shows, showed, quiet, closed, open, time, before, after, key, unfixed, wrong)
 {
 	before = at SUBSEP "before" SUBSEP 1
@@ -129,11 +129,11 @@ function here(at, race, kernel,  run, has, shows, showed, quiet, closed, open, t
 function once(at, name, kernel, host, key,  verdict, fixed, last, run)
 {
 	verdict = good(key) ? "host dies 1/1 (" how(key) ")" : "does not show 0/1"
-	# Of the last run that came so far.
+	# Take the last run that reached the case.
 	for (run = 1; (at, "closed", run) in result; run++)
 		if (last == "" || (at, "closed", run, name) in case_result)
 			last = at SUBSEP "closed" SUBSEP run
-	# Not every kernel has what the case needs.
+	# Some kernels lack code that the case needs.
 	fixed = case_result[at, "control", 1, name] == "pass" ? "by control" : "not shown"
 	if (case_result[last, name] == "pass")
 		fixed = "as above"
@@ -171,7 +171,7 @@ function note(at, race, kernel, host,  run, key, text)
 	}
 }
 
-# of_race RACE HOSTS - all its rows
+# of_race RACE HOSTS - all rows of the race
 function of_race(race, hosts,  k, h, n, host, at, i, part)
 {
 	n = split(hosts, host, " ")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of report, for every view: reads results, and says of each step whether it is as
-# its plan expects. A step is named by its key:
+# Part of report, for every view: read results, and decide for each step whether it is as its plan
+# expects. A step is named by its key:
 #	KERNEL, HOST, RACE, STAGE, RUN
 # FS and OFS are a tab, and SUBSEP is "|".
 #
-# A view has a function view(), which hands over its table by add_row() and add_line() and
-# returns report's exit code; a table that begins with the names of its columns sets
-# headers to 1. form/FORM.awk prints that table, or the steps and cases.
+# A view has a function view(), which passes its table to add_row() and add_line() and returns
+# report's exit code; if the table begins with the names of its columns, it sets headers to 1.
+# form/FORM.awk prints that table, or the steps and cases.
 
 BEGIN {
 	FS = OFS = "\t"
@@ -15,8 +15,7 @@ BEGIN {
 	TELL_MAX = 8
 }
 
-# add_row TEXT CELLS - a row of the view's table: as a person reads it, and its cells, which
-# tabs separate
+# add_row TEXT CELLS - add a row of the view's table: as text, and its cells, which tabs separate
 function add_row(text, row_cells)
 {
 	line[++lines] = text
@@ -35,15 +34,14 @@ function exit_code(  got)
 	return got ? got : 1
 }
 
-# add_line TEXT - what a person reads between or below the rows
+# add_line TEXT - add a line of text between or below the rows
 function add_line(text)
 {
 	line[++lines] = text
 }
 
-# complain KEY TEXT WHERE [LOST [CASE]] - one more thing there that is not as expected, of a
-# case or of the step; of a case that is LOST tell() says nothing where the step did not come
-# to its end either
+# complain KEY TEXT WHERE [LOST [CASE]] - record that a case or the step is not as expected; tell()
+# omits a case that is LOST if the step did not end properly either
 function complain(key, text, where, is_lost, name)
 {
 	complaint[key, ++complaints[key]] = text ": " where
@@ -51,13 +49,13 @@ function complain(key, text, where, is_lost, name)
 	of_case[key, complaints[key]] = name
 }
 
-# host_died RESULT - is that what became of the host?
+# host_died RESULT - is this the end of a host?
 function host_died(result)
 {
 	return result ~ /^(dies|panic|oops|hang|killed|no-boot)$/
 }
 
-# as_expected RESULT EXPECT - of a step, by how it ended
+# as_expected RESULT EXPECT - is the step's result the expected one?
 function as_expected(result, expect)
 {
 	if (expect == "caught")
@@ -97,7 +95,7 @@ $8 == "*" {
 	next
 }
 
-# What the kernel reported, of a boot whose first step this is.
+# A report of the kernel, in a boot whose first step is this one.
 $8 == "log" {
 	log_text[key, ++logs[key]] = $13
 	log_kind[key, logs[key]] = $10
@@ -111,13 +109,13 @@ $8 == "log" {
 	case_seconds[key, $8] = $11
 	case_reason[key, $8] = $13
 	case_where[key, $8] = $14
-	# A skip on fixed modules is no pass, and no error of theirs: views look whether it matters.
+	# A skip on fixed modules is neither a pass nor an error: views check whether it matters.
 	if (($9 == "fail" && $10 != "fail") || ($9 == "pass" && $10 !~ /^(pass|skip|unnamed)$/))
 		complain(key, $8 ": " $10 ($10 == "skip" && $13 != "" ? " (" $13 ")" : "") ", not " $9, $14, $10 == "lost", $8)
 }
 
-# name_of KERNEL - its release, and the name of its directory if that is another; a debug
-# kernel's ends in its kind
+# name_of KERNEL - its release, and the name of its directory if they differ; the name of a debug
+# kernel ends in its kind
 function name_of(dir,  name, rel, kind)
 {
 	name = dir
@@ -129,20 +127,20 @@ function name_of(dir,  name, rel, kind)
 	return name == rel kind ? rel : rel " (" name ")"
 }
 
-# good KEY - was it run, and all as expected?
+# good KEY - did it run, with all results as expected?
 function good(key)
 {
 	return key in result && !complaints[key]
 }
 
-# excuse KEY - all that was complained of there is as a view takes it
+# excuse KEY - drop its complaints: the view accepts these results
 function excuse(key)
 {
 	complaints[key] = 0
 }
 
-# tell KEY TEXT - what is not as expected there, a line each, of which a row of the table
-# has at most TELL_MAX; told counts them
+# tell KEY TEXT - print its unexpected results, a line each, at most TELL_MAX for a row of the
+# table; told counts them
 function tell(key, text,  i)
 {
 	if (!(key in result))
@@ -158,7 +156,7 @@ function tell_line(text)
 		add_line("    " text)
 }
 
-# told_all - that was all of a row
+# told_all - end the list of a row
 function told_all()
 {
 	if (told > TELL_MAX)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What the kernel's own KVM selftests come to on the kernel's modules ("stock") and on others
+# The results of the kernel's own KVM selftests on the kernel's modules ("stock") and on others
 # ("ours"), after judge.awk: a line for each kernel and host, or a row of doc's table if tsv is
-# set. Of several runs of a test the best counts.
+# set. If a test ran several times, its best result counts.
 
-# word RESULT - of a case, in the table's words
+# word RESULT - the result of a case, in the table's words
 function word(got)
 {
 	return got ~ /^(pass|skip|timeout)$/ ? got : "fail"
@@ -15,7 +15,7 @@ function rank(got)
 	return got == "pass" ? 4 : got == "skip" ? 3 : got == "fail" ? 2 : 1
 }
 
-# best AT STAGE NAME - of its runs; sets at_best to where that is in a log
+# best AT STAGE NAME - the best result of its runs; sets at_best to its place in a log
 function best(at, stage, name,  run, got, it)
 {
 	at_best = ""
@@ -31,7 +31,7 @@ function best(at, stage, name,  run, got, it)
 	return it
 }
 
-# whole AT STAGE - did all of its tests run, each time? It says which did not
+# whole AT STAGE - did all of its tests run, each time? Prints those that did not
 function whole(at, stage,  run, key, well)
 {
 	well = 1
@@ -49,7 +49,7 @@ function whole(at, stage,  run, key, well)
 	return well
 }
 
-# one_host AT KERNEL HOST - its line
+# one_host AT KERNEL HOST - print its line
 function one_host(at, kernel, host,  i, n, name, both, well, ours, stock, count, differ, worse, nr_worse)
 {
 	both = (at, "stock", 1) in result

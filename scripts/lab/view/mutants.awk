@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Which mutants that rules made the tests catch, after judge.awk, and the score: those that are
-# caught, of those that were run and are not listed as equivalent.
+# The mutants made by rule that the tests catch, after judge.awk, and the score: the caught ones
+# in proportion to those that were run and are not listed as equivalent.
 
 function row(name, race, host, text)
 {
 	add_row(tsv ? name OFS race OFS host OFS text : sprintf("%-74s %-6s %s", name, host, text), name OFS race OFS host OFS text)
 }
 
-# ends KEY - in words
+# ends KEY - the result in words
 function ends(key,  died_in)
 {
 	died_in = reason[key]

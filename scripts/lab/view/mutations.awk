@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Which mutations the tests catch, after judge.awk.
+# The mutations that the tests catch, after judge.awk.
 
 function row(mutation, race, host, text)
 {
 	add_row(sprintf("%-50s %-24s %-6s %s", mutation, race, host, text), mutation OFS race OFS host OFS text)
 }
 
-# verdict KEY STAGE - in words
+# verdict KEY STAGE - the verdict in words
 function verdict(key, stage,  died_in)
 {
 	if (stage != "mutation")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# How often each race showed that was waited for, and that was forced, after judge.awk: rows
-# of stress' results if tsv is set (scripts/lab/stress explains them), or a sentence for each.
+# How often each race showed without and with the interleaving forced, after judge.awk: rows of
+# stress' results if tsv is set (scripts/lab/stress explains them), or a sentence for each.
 
-# Of the host's time, from one sign of life of the case "stress" to the next.
+# The interval between two signs of life of the case "stress", in the host's time.
 BEGIN { SIGN_SECONDS = 0.5 }
 
-# said KEY WORD - the number behind WORD= in what "stress" last said of itself
+# said KEY WORD - the number behind WORD= in the last sign of life of "stress"
 function said(key, word,  i, n, part)
 {
 	n = split(case_reason[key, "stress"], part, /[ =]/)
@@ -16,7 +16,7 @@ function said(key, word,  i, n, part)
 	return 0
 }
 
-# ended KEY - how the case came to its end: clean, died, hung, or nothing if it was not tried
+# ended KEY - the end of the case: clean, died, hung, or nothing if it was not tried
 function ended(key)
 {
 	if (result[key] ~ /^(pass|fail)$/)
@@ -51,7 +51,7 @@ function row(at, kernel, host, race,  key, end, tries, shown, lasted, how, i, na
 	shown = said(key, "shown")
 	lasted = said(key, "seconds")
 	if (end != "" && end != "clean") {
-		# Of the try that it was at.
+		# Add the try in which the host ended.
 		tries++
 		shown++
 		lasted += SIGN_SECONDS
@@ -63,7 +63,7 @@ function row(at, kernel, host, race,  key, end, tries, shown, lasted, how, i, na
 			"there was not a single try: give it more time") ": " where[key])
 		return
 	}
-	# What the host comes to is an answer here.
+	# The end of the host is a valid result here.
 	excuse(key)
 	forced(at)
 	how = set[key] == "stock" ? "vulnerable" : "reopened"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What races kernel trees have as they are, after judge.awk: rows of doc's table if tsv is
-# set, or lines for a person. Given is order, "RACE:HOST RACE:HOST ...".
+# The races that unmodified kernel trees have, after judge.awk: rows of doc's table if tsv is
+# set, or lines of text. The caller sets order, "RACE:HOST RACE:HOST ...".
 
 function row(dir, race, host, unfixed, fixed,  row_cells)
 {
@@ -15,8 +15,8 @@ function row(dir, race, host, unfixed, fixed,  row_cells)
 	}
 }
 
-# steps_of AT STAGE - count its results in n[RESULT]; all of them are in their order in
-# results, and the reason of the first that skipped is in why
+# steps_of AT STAGE - count its results in n[RESULT]; set results to all of them in their order,
+# and why to the reason of the first skip
 function steps_of(at, stage,  run, key)
 {
 	for (run = 1; (at, stage, run) in result; run++) {
@@ -79,7 +79,7 @@ function once(key)
 	return result[key] == "skip" ? "not tried" : "failed: " result[key]
 }
 
-# tell_all AT BAD - what is not as it should be there, for a person, if that is BAD
+# tell_all AT BAD - print the unexpected results as text, if BAD is set
 function tell_all(at, bad,  i, part)
 {
 	if (bad && tsv)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Part of the page that scripts/lab/page makes: the verdict, the table of the view, and each
-# step with its cases. Given is dir, where the logs are, which page puts into the page.
+# step with its cases. The caller sets dir, the directory of the logs, which page includes.
 
-# linked TEXT - as HTML, in which BOOT/NAME.log:LINE of the logs in dir is a link
+# linked TEXT - TEXT as HTML, in which BOOT/NAME.log:LINE of the logs in dir is a link
 function linked(text,  at, out, place, id)
 {
 	while ((at = index(text, dir "/")) && match(substr(text, at), /^[^:; ]*\.log:[0-9]+/)) {
@@ -30,7 +30,7 @@ function cells_row(tag, row_cells, class,  n, i, part, text)
 
 function html_table(  i, heading, width, part, below)
 {
-	# The view of trees has no head.
+	# The view of trees has no header row.
 	heading = view_name == "tree" ? "kernel\trace\thost\tunpatched\tpatched" : cells[1]
 	width = split(heading, part, "\t")
 	print "<div class=\"wide\"><table>\n<thead>" cells_row("th", heading) "</thead>\n<tbody>"

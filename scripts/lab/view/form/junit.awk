@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Results as the XML of JUnit (doc/schema/junit.xsd): a testsuite for each step, with its
-# cases as testcases and a last one for how it ended, and one for the table. The time of a
-# testsuite is this machine's, that of a testcase is its host's.
+# Results as JUnit's XML (doc/schema/junit.xsd): a testsuite for each step, with its cases as
+# testcases and a last one for the step's end, and one for the table. The time of a testsuite is
+# this machine's, that of a testcase is its host's.
 
-# is_error RESULT - did it end otherwise than by an answer?
+# is_error RESULT - did it end without a result of its own?
 function is_error(got)
 {
 	return got !~ /^(pass|fail|skip|unnamed)$/
 }
 
-# testcase SUITE NAME RESULT WHY REASON NOTE SECONDS - WHY it is wrong, or nothing; counts it.
-# The testsuite's own text is after its testcases, so they are kept.
+# testcase SUITE NAME RESULT WHY REASON NOTE SECONDS - print and count a testcase; WHY is the error,
+# or empty. The testsuite's own text follows its testcases, so they are collected first.
 function testcase(suite, name, got, why, text, remark, time)
 {
 	nr["tests"]++
@@ -28,7 +28,7 @@ function testcase(suite, name, got, why, text, remark, time)
 		kept = kept "/>\n"
 }
 
-# begin_suite, end_suite TITLE SECONDS PROPERTIES TEXT - around its testcases
+# begin_suite, end_suite TITLE SECONDS PROPERTIES TEXT - print the tags around its testcases
 function begin_suite()
 {
 	split("", nr)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Results as KTAP, version 1 (the kernel's Documentation/dev-tools/ktap.rst): a test for each
-# step, with its cases as subtests and a last one for how it ended, and one for the table.
+# step, with its cases as subtests and a last one for the step's end, and one for the table.
 
-# name_of_point TEXT - as a test's description, in which "#" begins a directive
+# name_of_point TEXT - TEXT as a test's description, in which "#" would begin a directive
 function name_of_point(text)
 {
 	text = printable(text)
@@ -17,7 +17,7 @@ function point(indent, is_ok, nr, name, directive)
 	print indent (is_ok ? "ok " : "not ok ") nr " " name_of_point(name) (directive != "" ? " # " directive : "")
 }
 
-# directive_of RESULT REASON - KTAP's word for it, or nothing
+# directive_of RESULT REASON - KTAP's directive for it, or nothing
 function directive_of(got, why)
 {
 	if (is_skip(got))
@@ -27,7 +27,7 @@ function directive_of(got, why)
 	return got ~ /^(crash|error|setup|lost|panic|oops|hang|killed|no-boot)$/ ? "ERROR" : ""
 }
 
-# ktap_step NR KEY - its cases, and it
+# ktap_step NR KEY - print its cases, and the step
 function ktap_step(nr, key,  name, n, i, why, got)
 {
 	n = split(names[key], name, " ")
@@ -42,7 +42,7 @@ function ktap_step(nr, key,  name, n, i, why, got)
 			print "    # " why
 		else if (!is_skip(got) && case_note(key, name[i]) != "")
 			print "    # " name[i] ": " case_note(key, name[i])
-		# What is wrong is no skip, and what is right no error.
+		# An unexpected result is no skip, and an expected one has no directive for an error.
 		point("    ", why == "", i, name[i], is_skip(got) == (why == "") ? directive_of(got, case_reason[key, name[i]]) : "")
 	}
 	got = result[key]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Part of report, for the forms: what programs and the HTML page say of a step and its cases.
-# A case is as expected if nothing was complained of it, and so is a step.
+# Part of report, for the forms: the texts for programs and the HTML page about a step and its
+# cases. A case or a step is as expected if no complaint was recorded about it.
 
-# printable TEXT - without control characters, which a log may have
+# printable TEXT - remove control characters, which a log may have
 function printable(text)
 {
 	gsub(/[\001-\010\013-\037\177]/, "?", text)
@@ -11,7 +11,7 @@ function printable(text)
 	return text
 }
 
-# escaped TEXT - as text or an attribute of XML or HTML
+# escaped TEXT - TEXT as text or an attribute of XML or HTML
 function escaped(text)
 {
 	text = printable(text)
@@ -22,7 +22,7 @@ function escaped(text)
 	return text
 }
 
-# step_title KEY - "KERNEL HOST RACE STAGE RUN", the kernel by its name
+# step_title KEY - "KERNEL HOST RACE STAGE RUN", with the kernel's name
 function step_title(key,  part)
 {
 	split(key, part, "|")
@@ -30,8 +30,8 @@ function step_title(key,  part)
 	return part[1] " " part[2] " " part[3] " " part[4] " " part[5]
 }
 
-# complaint_of KEY NAME - what is not as expected of that case, or of the step if NAME is
-# empty, and where; or nothing
+# complaint_of KEY NAME - the complaint about that case, or about the step if NAME is empty, and
+# its place; or nothing
 function complaint_of(key, name,  i, text)
 {
 	for (i = 1; i <= complaints[key]; i++)
@@ -40,7 +40,7 @@ function complaint_of(key, name,  i, text)
 	return printable(text)
 }
 
-# in_words RESULT EXPECT - of a case or step that is as expected
+# in_words RESULT EXPECT - the result of a case or step that is as expected, in words
 function in_words(got, want)
 {
 	if (got == want || want == "caught" && got != "pass")
@@ -48,7 +48,7 @@ function in_words(got, want)
 	return got ", and nothing was expected"
 }
 
-# case_note KEY NAME - the same, with a reason that is in the results; nothing for a plain pass
+# case_note KEY NAME - as in_words, with the reason from the results; nothing for a plain pass
 function case_note(key, name,  got, text)
 {
 	got = case_result[key, name]
@@ -60,7 +60,7 @@ function case_note(key, name,  got, text)
 	return printable(text (case_reason[key, name] != "" ? " (" case_reason[key, name] ")" : ""))
 }
 
-# is_skip RESULT - did it not run, for a reason?
+# is_skip RESULT - was it not run, for a reason?
 function is_skip(got)
 {
 	return got == "skip" || got == "unnamed"

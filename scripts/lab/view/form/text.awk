@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The table of a view as a person reads it, after judge.awk and the view.
+# The table of a view as text, after judge.awk and the view.
 
 END {
 	code = exit_code()
