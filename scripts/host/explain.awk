@@ -4,12 +4,12 @@
 # the races; see scripts/explain, which runs this.
 #
 # Input: the files of signatures, then LOG=1, then the log (one stream).
-# Variables: JSON=1 for one object, TOPDIR where patches/ is.
+# Variables: JSON=1 prints a JSON object; TOPDIR is the directory of patches/.
 # Exit codes: 0 a race is named, 9 none is, 2 a file of signatures is wrong; awk's own
 # errors are 1 and 2.
 #
-# The first signature of a race that fits an event counts, so a file has its strict ones
-# first.  Nothing here may need gawk: mawk has no intervals in expressions.
+# The first signature of a race that fits an event counts, so that strict ones come first
+# in a file.  Nothing here may need gawk: mawk has no intervals in expressions.
 
 function fail(text)
 {
@@ -18,7 +18,7 @@ function fail(text)
 	exit 2
 }
 
-# add_field(KEY, VALUE) - of the signature that is being read
+# add_field(KEY, VALUE) - add a field to the signature that is being read
 function add_field(key, value)
 {
 	if (!(key in known_key))
@@ -32,7 +32,7 @@ function add_field(key, value)
 	}
 }
 
-# read_signature(LINE) - of a file of them
+# read_signature(LINE) - read a line of a file of signatures
 function read_signature(line,   key, value)
 {
 	if (line ~ /^#/)
@@ -72,7 +72,7 @@ function read_signature(line,   key, value)
 	}
 }
 
-# unprefix(LINE) - without what loggers put before a kernel's message; sets had_prefix
+# unprefix(LINE) - return LINE without the prefixes that loggers add; sets had_prefix
 function unprefix(line,   before)
 {
 	had_prefix = 0
@@ -87,13 +87,13 @@ function unprefix(line,   before)
 		gsub(/&amp;/, "\\&", line)
 	}
 	if (line ~ /^("[^"]*",)+" *(\[ *[0-9]+\.[0-9]+\]|<[0-9]+>) ?.*"$/) {
-		# A field of a table of comma-separated values.
+		# This is a field of CSV.
 		sub(/"$/, "", line)
 		sub(/^("[^"]*",)+"/, "", line)
 		gsub(/""/, "\"", line)
 	}
 	if (line ~ /^\[[0-9]+\] [^ ]+: \[.*"(msg|message|log)"=>".*"\}\]$/) {
-		# Fluent Bit's standard output.
+		# This is from Fluent Bit's standard output.
 		sub(/"\}\]$/, "", line)
 		sub(/^\[[0-9]+\] [^ ]+: \[.*"(msg|message|log)"=>"/, "", line)
 		gsub(/\\"/, "\"", line)
@@ -101,7 +101,7 @@ function unprefix(line,   before)
 	}
 	if (line ~ /^[^ ]+ login: +\[ *[0-9]+\./)
 		sub(/^[^ ]+ login: +/, "", line)
-	# Names of months and days are those of the writer's language.
+	# Names of months and days may be in the language of the host.
 	do {
 		before = line
 		sub(/^(> ?)+/, "", line)
@@ -129,17 +129,17 @@ function unprefix(line,   before)
 		    sub(/^([A-Za-z0-9._-]+ )?kernel - - (-|\[[^\]]*\]) /, "", line) ||
 		    sub(/^<[0-9]+>1 /, "", line))
 			had_prefix = 1
-		# Loki's labels.
+		# Loki adds labels.
 		if (had_prefix)
 			sub(/^\{[a-z_]+="[^}]*"\} +/, "", line)
-		# A syslog server names the host, and nobody as the sender, of what netconsole sends.
+		# A syslog server adds the host to netconsole's lines, but no name of a program.
 		if (had_prefix && line ~ /^[A-Za-z0-9._:-]+ +(<[0-9]+> ?)?\[ *[0-9]+\.[0-9]+\] /)
 			sub(/^[^ ]+ +/, "", line)
 		sub(/^<[0-9]+> ?/, "", line)
 		sub(/^(kern|user|daemon|syslog) *:(emerg|alert|crit|err|warn|notice|info|debug) *: /, "", line)
 		sub(/^ *(EMERG|ALERT|CRIT|WARN): /, "", line)
 	} while (line != before)
-	# Whatever another collector puts before the kernel's own time.
+	# Other collectors: drop all before the kernel's own time.
 	if (!had_prefix && line ~ /^[^\[]+[ \]:|>=]\[ *[0-9]+\.[0-9][0-9][0-9][0-9][0-9][0-9]\] /) {
 		sub(/^[^\[]*\[ *[0-9]+\.[0-9]+\] ?/, "", line)
 		had_prefix = 1
@@ -147,8 +147,8 @@ function unprefix(line,   before)
 	return line
 }
 
-# in_order() - the parts of pstore's records, of which the first has the log's end; a record
-# may come before the one that was written before it
+# in_order() - sort the lines of pstore's records: the first part of a record has the log's end, and
+# a record may stand before the one that was written before it
 function in_order(   i, n, b, r, kind, part)
 {
 	b = 0
@@ -169,7 +169,7 @@ function in_order(   i, n, b, r, kind, part)
 		}
 	}
 	block_last[b] = nr_raw
-	# A record is a run of blocks of one kind and number.
+	# A record is a run of blocks with the same kind and number.
 	r = 0
 	for (i = 1; i <= b; i = run_last[r] + 1) {
 		r++
@@ -190,7 +190,7 @@ function in_order(   i, n, b, r, kind, part)
 	nr_order = n
 }
 
-# follows(KIND, OTHER) - is it the record after OTHER, as "Panic#2" is after "Oops#1"?
+# follows(KIND, OTHER) - is KIND the record after OTHER, as "Panic#2" is after "Oops#1"?
 function follows(kind, other)
 {
 	if (kind == "" || other == "")
@@ -200,7 +200,7 @@ function follows(kind, other)
 	return kind == other + 1
 }
 
-# add_run(R, N) - the lines of record R, after the N lines that order has; how many there are
+# add_run(R, N) - append the lines of record R to the N lines in order; return the new number
 function add_run(r, n,   i, p)
 {
 	for (i = run_last[r]; i >= run_first[r]; i--)
@@ -209,8 +209,8 @@ function add_run(r, n,   i, p)
 	return n
 }
 
-# by_caller() - the lines of each task and CPU together, where the kernel names them (PRINTK_CALLER):
-# two that print at once each have an event
+# by_caller() - if lines have their task or CPU (PRINTK_CALLER), sort them by it: two callers that
+# print at once have an event each
 function by_caller(   i, at, n, c, line_at, who, nr_callers, with, caller, first, next_of, last)
 {
 	for (i = 1; i <= nr_order; i++) {
@@ -220,7 +220,7 @@ function by_caller(   i, at, n, c, line_at, who, nr_callers, with, caller, first
 			sub(/.*\[ */, "", who)
 			with++
 		}
-		# What has none is the rest of the line before it.
+		# A line without a caller continues the line before it.
 		if (!(who in caller)) {
 			caller[who] = ++nr_callers
 			first[nr_callers] = i
@@ -239,7 +239,7 @@ function by_caller(   i, at, n, c, line_at, who, nr_callers, with, caller, first
 	}
 }
 
-# unwrap() - lines as the kernel wrote them: of a console of so many columns, or a mail
+# unwrap() - join lines that were wrapped by a console's width or a mail program
 function unwrap(   i, at, text, width, with, lines, same, longest, before)
 {
 	for (i = 1; i <= nr_order; i++) {
@@ -261,7 +261,7 @@ function unwrap(   i, at, text, width, with, lines, same, longest, before)
 		same += (width == longest)
 	}
 	is_prose = with * 2 <= lines
-	# A console's width, not just a long line: several are as long, none is longer.
+	# The longest line has the console's width only if several are as long.
 	if (same < 3 || longest < 76)
 		longest = -1
 	before = 0
@@ -279,8 +279,8 @@ function unwrap(   i, at, text, width, with, lines, same, longest, before)
 	}
 }
 
-# is_rest(TEXT, BEFORE, MANY, WIDTH) - is TEXT the rest of the line BEFORE? MANY lines of
-# this log have a time, and WIDTH is the console's, or -1
+# is_rest(TEXT, BEFORE, MANY, WIDTH) - does TEXT continue line BEFORE? MANY is true if many lines
+# of this log have a time; WIDTH is the console's, or -1
 function is_rest(text, before, many, width)
 {
 	if (plain[before] ~ /(probably for non-canonical address|[Pp]ointer dereference, address:|page fault for address:|^RIP:( 0010:)?| Comm:( [^ ]*)?)$/)
@@ -290,7 +290,7 @@ function is_rest(text, before, many, width)
 	return many && prefixed[before] && length(raw[before]) >= 60 && text !~ /^[ \t]/
 }
 
-# function_of(TEXT) - the function that TEXT begins with, without what compilers add
+# function_of(TEXT) - return the function that TEXT begins with, without suffixes of compilers
 function function_of(text)
 {
 	sub(/^[ \t]+/, "", text)
@@ -305,7 +305,7 @@ function function_of(text)
 	return text
 }
 
-# kind_of(TEXT) - of what kind the event is that TEXT begins, or nothing
+# kind_of(TEXT) - return the kind of the event that TEXT begins, or nothing
 function kind_of(text)
 {
 	if (text ~ /^[ \t]*(Oops: )?general protection fault/) return "gpf"
@@ -328,7 +328,7 @@ function kind_of(text)
 	return ""
 }
 
-# better(NEW, OLD) - does the kind NEW say more of an event than OLD?
+# better(NEW, OLD) - is the kind NEW more specific than OLD?
 function better(new, old)
 {
 	if (old == "" || old == "cut" || old == "excerpt" || old == "list")
@@ -336,14 +336,14 @@ function better(new, old)
 	return old == "oops" && new != "cut" && new != "panic" && new != "list"
 }
 
-# open_event(I, KIND) - an event begins in line I, with what was printed just before it
+# open_event(I, KIND) - begin an event in line I, with messages that belong to it just before
 function open_event(i, kind,   n)
 {
 	ev = ++nr_events
 	ev_first[ev] = ev_last[ev] = i
 	ev_kind[ev] = kind
 	in_trace = traced = closed = 0
-	# What the kernel printed just before: pte_list_remove's line, list_add's.
+	# The messages of pte_list_remove() and list_add() stand before the event.
 	for (n = i - 1; n >= i - 2 && n > 0 && !(n in event_of) && msg[n] != ""; n--)
 		if (msg[n] ~ /pte_list_remove|corruption|rmap/)
 			ev_first[ev] = n
@@ -351,7 +351,7 @@ function open_event(i, kind,   n)
 		event_of[n] = ev
 }
 
-# add_frame(I, NAME, UNSURE) - a function of the trace; UNSURE ones have a "?"
+# add_frame(I, NAME, UNSURE) - add a function of the trace; UNSURE ones have a "?"
 function add_frame(i, name, unsure)
 {
 	frame[ev, ++nr_frames[ev]] = name
@@ -363,8 +363,8 @@ function add_frame(i, name, unsure)
 		ev_racegate[ev] = 1
 }
 
-# release_of(TEXT) - the kernel release that TEXT has, or nothing; Debian's version is the
-# release that counts there
+# release_of(TEXT) - return the kernel release in TEXT, or nothing; for Debian its version, which
+# has the sublevel
 function release_of(text)
 {
 	if (text ~ /Debian [0-9]+\.[0-9]+\.[0-9]+-/) {
@@ -391,7 +391,7 @@ function release_of(text)
 	return ""
 }
 
-# find_events() - part the log into events (ev_*), and what is none (other_lines)
+# find_events() - divide the log into events (ev_*) and other lines (other_lines)
 function find_events(   i, text, kind, name, release, after)
 {
 	ev = 0
@@ -410,7 +410,7 @@ function find_events(   i, text, kind, name, release, after)
 			}
 		}
 		kind = kind_of(text)
-		# Rest of a printed event: after its end, or of the kernel's panic.
+		# A panic within 40 lines after an event belongs to it.
 		if (kind == "panic" && ev && i - ev_last[ev] < 40) {
 			event_of[i] = ev
 			ev_panic[ev] = 1
@@ -425,7 +425,7 @@ function find_events(   i, text, kind, name, release, after)
 				ev_kind[ev] = kind
 			}
 		} else if (closed && (text ~ /^[ \t]*(RIP|IP): / || text ~ /^[ \t]*\[?exception RIP: / || text ~ /^ *Call Trace:/)) {
-			# The registers are printed again after the end of a trace.
+			# The kernel prints the registers again after the end of a trace.
 			if (after && text ~ /RIP: / && function_of(rip_text(text)) == ev_rip[ev]) {
 				event_of[i] = ev
 				continue
@@ -506,7 +506,7 @@ function find_events(   i, text, kind, name, release, after)
 	}
 }
 
-# rip_text(TEXT) - what follows "RIP:", without selector and address
+# rip_text(TEXT) - return the text after "RIP:", without selector and address
 function rip_text(text)
 {
 	sub(/.*(RIP|IP): +/, "", text)
@@ -517,7 +517,7 @@ function rip_text(text)
 	return text
 }
 
-# address_of(E) - the address that faulted, without leading zeros
+# address_of(E) - return the address that faulted, without leading zeros; sets address_line
 function address_of(e,   i, text)
 {
 	for (i = ev_first[e]; i <= ev_last[e]; i++) {
@@ -536,7 +536,7 @@ function address_of(e,   i, text)
 	return ""
 }
 
-# decides(LINE) - remember that it is one of those that decide
+# decides(LINE) - add LINE to those that decide
 function decides(i)
 {
 	if (i && !(i in seen_line)) {
@@ -545,21 +545,22 @@ function decides(i)
 	}
 }
 
-# text_line(E, RE) - the line of event E that has it, or 0
+# text_line(E, RE) - return the line of event E that matches RE, or 0
 function text_line(e, re,   i)
 {
 	for (i = ev_first[e]; i <= ev_last[e]; i++)
 		if (event_of[i] == e && msg[i] ~ re)
 			return i
-	# It may need two lines.
+	# RE may match two lines that follow each other.
 	for (i = ev_first[e]; i < ev_last[e]; i++)
 		if ((msg[i] " " msg[i + 1]) ~ re)
 			return i
 	return 0
 }
 
-# frame_at(E, RE) - the line of a function of E that is called so, or 0; with a "?" only if
-# nothing better is there, or if racegate, which makes the unwinder unsure, is in the trace
+# frame_at(E, RE) - return the line of a function of E whose name matches RE, or 0. Functions with
+# a "?" count only if there are no others, or if racegate, which makes the unwinder unsure, is in
+# the trace
 function frame_at(e, re,   f)
 {
 	if (ev_rip[e] ~ re && ev_rip[e] != "")
@@ -622,7 +623,7 @@ function fits(s, e,   n, i, list, at, address)
 	return 1
 }
 
-# report_line(RE) - a line of what is no kernel event, or two that follow each other
+# report_line(RE) - return the line outside of events that matches RE, perhaps with the next, or 0
 function report_line(re,   i, at, text)
 {
 	for (i = 1; i <= nr_other; i++)
@@ -639,7 +640,7 @@ function report_line(re,   i, at, text)
 	return 0
 }
 
-# says(S) - does S fit what people ("prose"), VMMs and guests say outside of the kernel's events?
+# says(S) - does S fit the lines outside of kernel events, of VMMs, guests or people ("prose")?
 function says(s,   n, i, list, at)
 {
 	nr_deciding = 0
@@ -664,7 +665,7 @@ function says(s,   n, i, list, at)
 	return 1
 }
 
-# keep(S, E) - a finding, or another one of the same
+# keep(S, E) - add a finding, or another place of a finding with the same signature
 function keep(s, e,   i)
 {
 	if ((s) in finding_of) {
@@ -684,7 +685,7 @@ function keep(s, e,   i)
 		named = 1
 }
 
-# judge() - the best signature of each event, and of each race what fits the rest
+# judge() - find the best signature of each event, and those of each race that fit the other lines
 function judge(   e, s, best, rank, done)
 {
 	rank["possible"] = 1
@@ -726,7 +727,7 @@ function judge(   e, s, best, rank, done)
 			unknown[++nr_unknown] = lone[e]
 }
 
-# title(E) - for people
+# title(E) - return a description of the event
 function title(e,   kind, text)
 {
 	kind = ev_kind[e]
@@ -751,7 +752,7 @@ function title(e,   kind, text)
 	return text
 }
 
-# fold(TEXT, INDENT, USED) - in lines of 90 columns, of which the first has USED already
+# fold(TEXT, INDENT, USED) - return TEXT in lines of 90 columns, of which the first has USED already
 function fold(text, indent, used,   n, i, word, line, out)
 {
 	n = split(text, word, / +/)
@@ -769,7 +770,7 @@ function fold(text, indent, used,   n, i, word, line, out)
 	return out line
 }
 
-# exists(FILE) - and is not empty
+# exists(FILE) - does FILE exist, and is it not empty?
 function exists(file,   line, rc)
 {
 	rc = (getline line <file)
@@ -777,8 +778,8 @@ function exists(file,   line, rc)
 	return rc > 0
 }
 
-# patch_for(S, RELEASE) - the patch of the signature's part for the kernel line, if there
-# is one that is called by that line
+# patch_for(S, RELEASE) - return the patch of the signature's part in the directory of the kernel
+# line, or nothing
 function patch_for(s, release,   line, file)
 {
 	if (!((s, "Part") in field))
@@ -792,7 +793,7 @@ function patch_for(s, release,   line, file)
 	return exists(TOPDIR "/" file) ? file : ""
 }
 
-# q(TEXT) - as a string of JSON
+# q(TEXT) - return TEXT as a string of JSON
 function q(text)
 {
 	gsub(/\\/, "\\\\", text)
@@ -802,7 +803,7 @@ function q(text)
 	return "\"" text "\""
 }
 
-# shown(I) - line I as it was read, not too long
+# shown(I) - return line I as it was read, shortened if it is long
 function shown(i,   text)
 {
 	text = raw[line_of[i]]
