@@ -162,7 +162,7 @@ origin_of()
 	fi
 }
 
-# tell_loaded - print the modules in use, for people
+# tell_loaded - print the modules in use, and the races that they close
 tell_loaded()
 {
 	local module version races=''

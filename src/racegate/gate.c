@@ -78,7 +78,7 @@ static int rg_probe_get_module(struct rg_probe *probe)
 	if (IS_ERR(mod))
 		return PTR_ERR(mod);
 	probe->mod = mod;
-	/* It may have been unloaded, and loaded again, in between. */
+	/* The module may have been unloaded, and loaded again, in between. */
 	return kprobe_gone(&probe->kp) ? -ENOENT : 0;
 }
 

@@ -255,7 +255,7 @@ int rg_pre_handler(struct kprobe *kp, struct pt_regs *regs)
 	struct rg_probe *probe = container_of(kp, struct rg_probe, kp);
 	u64 args[4] = { regs->di, regs->si, regs->dx, regs->cx };
 	struct rg_visit *entry = NULL, *ret = NULL;
-	/* At the entry the stack pointer points to it. */
+	/* At the entry the stack pointer points to the return address. */
 	unsigned long *return_address = (unsigned long *)regs->sp;
 	unsigned long caller = rg_caller(regs);
 	struct rg_gate *gate;

@@ -69,7 +69,7 @@ in_root()
 	[ "$(id -u)" -eq 0 ] || user=(--map-root-user)
 	# shellcheck disable=SC2016 # that shell expands them
 	unshare --mount --propagation unchanged "${user[@]}" sh -e -c '
-		# In a chroot / is no mount point: enter the namespace anew, whose / is one.
+		# In a chroot / is no mount point: enter the mount namespace, whose / is one.
 		mount --make-rprivate / 2>/dev/null ||
 			nsenter --mount=/proc/self/ns/mnt mount --make-rprivate /
 		root=$1 headers=$2 work=$3
