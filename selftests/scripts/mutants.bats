@@ -276,10 +276,10 @@ listed()
 	mkdir -p "$COPY/selftests/races/two/control/6.1"
 	touch "$COPY/selftests/races/two/control/6.1/x.patch"
 	# Only of that very change.
-	printf 'equivalent\tone-b\twithout x;\twhy\nequivalent\tone-c-f-7-delete-2\twithout x;\twhy\nequivalent\tone-a\twithout y;\twhy\n' >"$COPY/selftests/races/one/mutants"
+	printf 'elsewhere\tone-b\twithout x;\twhy\nequivalent\tone-c-f-7-delete-2\twithout x;\twhy\nequivalent\tone-a\twithout y;\twhy\n' >"$COPY/selftests/races/one/mutants"
 	diff - <("$COPY/scripts/lab/plan/mutants" --each 2 "$BATS_TEST_TMPDIR/list" | cut -f 1,4-9 | tr '\t' ' ') <<-'END'
 	6.1-qemu-one-1 mutant-one-a one until-fail one-a mutant harm
-	6.1-qemu-one-1 mutant-one-b one until-fail one-b equivalent pass
+	6.1-qemu-one-1 mutant-one-b one until-fail one-b elsewhere pass
 	6.1-qemu-one-1 patched one every 6.1-qemu-one-1 fixed pass
 	6.1-qemu-one-2 mutant-one-c-f-9-delete one until-fail one-c-f-9-delete equivalent pass
 	6.1-qemu-one-2 patched one every 6.1-qemu-one-2 fixed pass
@@ -320,6 +320,8 @@ view_says()
 		"equivalent" "4 caught, 0 survive, 1 equivalent, 0 not tried: score 100 %"
 	result f mutant harm pass
 	view_says 1 "SURVIVES" "4 caught, 1 survive, 1 equivalent, 0 not tried: score 80 %"
+	result g elsewhere pass pass
+	view_says 1 "passes: worse elsewhere only" "4 caught, 1 survive, 1 equivalent, 1 worse elsewhere only, 0 not tried: score 80 %"
 }
 
 @test "report mutants: a skip is not tried, an equivalent that fails is none, fixed modules that fail are told of" {
@@ -391,7 +393,7 @@ stub_builds()
 	echo same >"$O/builds/tdp-mmu-zap-g-2-delete"
 	run -0 "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap
 	[[ $output == *"1 caught, 0 survive, 0 equivalent, 0 not tried: score 100 %"* ]]
-	[[ $output == *"2 generated here: 0 do not compile, 1 have the code of the fix, 1 were run"* ]]
+	[[ $output == *"2 generated here: 0 do not compile, 1 have the code of the fix, 0 that of another mutant, 1 were run"* ]]
 	[[ $output != *"g-2-delete "*"qemu"* ]]
 	# What was tried before stays in the page, and is made new.
 	echo refused >"$O/builds/tdp-mmu-zap-g-2-delete"
@@ -415,4 +417,97 @@ stub_builds()
 	run -2 "$COPY/scripts/lab/mutations" --generate --sample none
 	run -2 "$COPY/scripts/lab/mutations" --generate no-such-race
 	[[ $output == *"no race and no mutant of 6.1 is called no-such-race"* ]]
+}
+
+# kbuild_left - a tree of a fix as kbuild leaves it, with commands that it has noted, and its module
+kbuild_left()
+{
+	local work=$O/work/6.1.0-x/patched dir=$O/modules/6.1.0-x/patched
+
+	mkdir -p "$work/virt/kvm" "$work/arch/x86/kvm" "$dir" "$O/mutants/6.1" "$O/kernels/6.1"
+	cp "$TOP/VERSION" "$COPY/"
+	work=$(readlink -f "$work")
+	echo "$BATS_TEST_TMPDIR" >"$work/.base"
+	printf 'int other(void);\nint f(int x)\n{\n\treturn x ? other() : 2;\n}\n' >"$work/virt/kvm/a.c"
+	printf 'int other(void)\n{\n\treturn 3;\n}\n' >"$work/virt/kvm/b.c"
+	printf 'MODULE_VERSION("x");\n' >"$work/arch/x86/kvm/racefix-kvm.c"
+	# It is compiled without the kernel's headers.
+	for file in virt/kvm/a virt/kvm/b; do
+		echo "cmd_x := cc -c -g0 -o $work/$file.o $work/$file.c" >"$work/${file%/*}/.${file##*/}.o.cmd"
+	done
+	echo "cmd_x := cc -c -g0 -DMODULE_VERSION=asm -x c -o $work/arch/x86/kvm/racefix-kvm.o /dev/null" >"$work/arch/x86/kvm/.racefix-kvm.o.cmd"
+	printf '%s\n' "$work"/arch/x86/kvm/{../../../virt/kvm/{a,b},racefix-kvm}.o >"$work/arch/x86/kvm/kvm.mod"
+	echo "cmd_x := ld -r -o $work/arch/x86/kvm/kvm.o @$work/arch/x86/kvm/kvm.mod" >"$work/arch/x86/kvm/.kvm.o.cmd"
+	echo "cmd_x := ld -r -o $work/arch/x86/kvm/kvm.ko $work/arch/x86/kvm/kvm.o" >"$work/arch/x86/kvm/.kvm.ko.cmd"
+	for file in virt/kvm/.a.o virt/kvm/.b.o arch/x86/kvm/.{racefix-kvm.o,kvm.o,kvm.ko}; do
+		eval "$(sed 's/^cmd_x := //' "$work/$file.cmd")"
+	done
+	objcopy --strip-debug "$work/arch/x86/kvm/kvm.ko" "$dir/kvm.ko"
+	stub scripts/modules/modules-build '
+		echo "$@" >>"$O/kbuild"
+		case $* in *mutant-*) mkdir -p "$O/modules/6.1.0-x/${*: -1}"; cp "$O/modules/6.1.0-x/patched/kvm.ko" "$O/modules/6.1.0-x/${*: -1}/"; esac
+		echo "$O/modules/6.1.0-x/${*: -1}"'
+}
+
+# a_mutant NAME FROM TO - of virt/kvm/a.c, in which FROM becomes TO
+a_mutant()
+{
+	local old=$O/work/6.1.0-x/patched/virt/kvm/a.c new=$BATS_TEST_TMPDIR/new
+
+	printf '%s\tone\tone\tvirt/kvm/a.c\tf\t1\tdelete\twithout x;\n' "$1" >>"$O/mutants/6.1/list"
+	sed "s/$2/$3/" "$old" >"$new"
+	diff -u --label a/virt/kvm/a.c --label b/virt/kvm/a.c "$old" "$new" >"$O/mutants/6.1/$1.patch" || :
+}
+
+@test "mutants-build: what differs is compiled alone, and compared with the fix and other mutants" {
+	local out
+
+	kbuild_left
+	a_mutant one-three ' 2' ' 3'
+	a_mutant one-three-too ' 2' ' 1 + 2'
+	a_mutant one-two ' 2' ' 1 + 1'
+	a_mutant one-wrong ' 2' ' +'
+	# Its symbol would need a version, which kbuild looks up.
+	a_mutant one-another 'other()' 'another()'
+	out=$("$COPY/scripts/modules/mutants-build" 6.1 2>"$BATS_TEST_TMPDIR/err")
+	diff - <(cut -f 1,2 <<<"$out") <<-'END'
+	one-three	built
+	one-three-too	twin:one-three
+	one-two	same
+	one-wrong	refused
+	one-another	same
+	END
+	[ "$(grep -c mutant- "$O/kbuild")" -eq 1 ]
+	grep -q 'variant mutant-one-another' "$O/kbuild"
+	(cd "$O/modules/6.1.0-x/mutant-one-three" && sha256sum -c --quiet .sums)
+	run -1 cmp -s "$O/modules/6.1.0-x/mutant-one-three/kvm.ko" "$O/modules/6.1.0-x/patched/kvm.ko"
+	# Nothing is compiled twice, and what was left is as it was.
+	mkdir "$COPY/bin"
+	stub bin/cc 'echo "$@" >>"$O/compiled"; exec gcc "$@"'
+	out=$(PATH=$COPY/bin:$PATH "$COPY/scripts/modules/mutants-build" 6.1 one-three one-two one-wrong)
+	[ "$(cut -f 2 <<<"$out" | paste -sd ' ')" = "built same refused" ]
+	run -1 grep 'virt/kvm/a' "$O/compiled"
+}
+
+@test "mutants-build: where the objects do not make the modules of the fix, kbuild builds all mutants" {
+	kbuild_left
+	a_mutant one-three ' 2' ' 3'
+	printf 'int other(void)\n{\n\treturn 4;\n}\n' >"$O/work/6.1.0-x/patched/virt/kvm/b.c"
+	(cd "$O/work/6.1.0-x/patched/virt/kvm" && cc -c -g0 -o b.o b.c)
+	"$COPY/scripts/modules/mutants-build" 6.1 2>"$BATS_TEST_TMPDIR/err"
+	grep -q 'built by kbuild alone' "$BATS_TEST_TMPDIR/err"
+	grep -q 'variant mutant-one-three' "$O/kbuild"
+}
+
+@test "mutations --generate: what has the code of another mutant comes to what that one came to" {
+	stub_builds
+	stub scripts/modules/mutants-build '
+		"$(dirname "$0")/modules-build" mutant-tdp-mmu-zap-g-1-swap >/dev/null
+		printf "tdp-mmu-zap-g-1-swap\tbuilt\t1\ntdp-mmu-zap-g-2-delete\ttwin:tdp-mmu-zap-g-1-swap\t1\n"'
+	echo "not ok" >"$O/says/tdp-mmu-zap-g-1-swap"
+	run -0 "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap
+	[[ $output == *"2 generated here: 0 do not compile, 0 have the code of the fix, 1 that of another mutant, 1 were run"* ]]
+	"$COPY/scripts/lab/mutations" --generate --table
+	grep -qF '| caught: forced (it has the code of tdp-mmu-zap-g-1-swap) |' "$COPY/doc/results/mutants.md"
+	grep -qF 'of the other 2, 2 are caught: **100 %**' "$COPY/doc/results/mutants.md"
 }

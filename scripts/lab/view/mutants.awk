@@ -21,7 +21,7 @@ function ends(key,  died_in)
 	return result[key] == "hang" ? "the host hangs in " died_in : "the modules do not load or unload"
 }
 
-function view(  i, part, key, text, caught, survived, untried, equivalent)
+function view(  i, part, key, text, caught, survived, untried, equivalent, elsewhere)
 {
 	headers = 1
 	if (!tsv)
@@ -38,16 +38,18 @@ function view(  i, part, key, text, caught, survived, untried, equivalent)
 			continue
 		}
 		if (result[key] == "pass") {
-			text = part[4] == "equivalent" ? "equivalent" : "SURVIVES"
+			text = part[4] == "equivalent" ? "equivalent" : part[4] == "elsewhere" ? "passes: worse elsewhere only" : "SURVIVES"
 			if (part[4] == "equivalent")
 				equivalent++
+			else if (part[4] == "elsewhere")
+				elsewhere++
 			else
 				survived++
 		} else if (!as_expected(result[key], "harm")) {
 			text = "NOT TRIED: " result[key] (reason[key] ? " (" reason[key] ")" : "")
 			untried++
-		} else if (part[4] == "equivalent") {
-			text = "is listed as EQUIVALENT, and caught: " ends(key)
+		} else if (part[4] != "mutant") {
+			text = "is listed as " (part[4] == "equivalent" ? "EQUIVALENT" : "worse ELSEWHERE only") ", and caught: " ends(key)
 			survived++
 		} else {
 			text = "caught: " ends(key)
@@ -58,7 +60,8 @@ function view(  i, part, key, text, caught, survived, untried, equivalent)
 	if (survived || untried)
 		code = 1
 	if (!tsv)
-		add_line(sprintf("%d caught, %d survive, %d equivalent, %d not tried: score %s", caught, survived, equivalent, untried,
+		add_line(sprintf("%d caught, %d survive, %d equivalent, %s%d not tried: score %s", caught, survived, equivalent,
+			elsewhere ? elsewhere " worse elsewhere only, " : "", untried,
 			caught + survived ? int(100 * caught / (caught + survived)) " %" : "none"))
 	return code
 }
