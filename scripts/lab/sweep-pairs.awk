@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# A row of the table of pairs, of the rows of one sweep (scripts/lab/sweeps.sh).
+# Make a row of the table of pairs, from the rows of one sweep (scripts/lab/sweeps.sh).
 #
 # usage: awk -F '\t' -v kernel=K -v host=H -v modules=M -v way=A+B-first|second -f sweep-pairs.awk ROWS
 #
-# Prints, with tabs: kernel, host, modules, pair, which one was held, points, and of these how
-# many show, ran through, waited, were not reached and were not tried; schedules, their
-# seconds, how many a second, and a verdict in words. Exit status: 0 nothing shows, or there
-# is no such thing on this host; 1 it is not so.
+# Prints, separated by tabs: kernel, host, modules, pair, the operation that was held, points, and
+# how many of these show, ran through, waited, were not reached and were not tried; schedules,
+# their seconds, how many a second, and a verdict in words. Exit status: 0 nothing shows, or this
+# host does not have the operation; 1 something shows, or the sweep did not end.
 
 function why(text) {
 	if (!(text in seen)) {

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Is it as it should be? Of all rows of a sweep (scripts/lab/sweep), those of unfixed modules and
-# then those of fixed ones, a file for each operation that was held. -v pair=1: two operations that
-# somebody named, of which nothing is known.
+# Judge all rows of a sweep (scripts/lab/sweep): those of unfixed modules, then those of fixed ones,
+# a file for each operation that was held. -v pair=1: two operations that the user named, without a
+# known race.
 #
 # usage: awk -F '\t' [-v pair=1] -f sweep-verdict.awk set=unfixed ROWS... set=fixed ROWS...
 #
-# Prints what is not as it should be. Exit status: 0 points show on the unfixed modules (of a pair,
-# none does), and the fixed ones were swept to the end and have nothing; 1 it is not so; 3 it
-# cannot be told, as the fixed ones were not swept to the end.
+# Prints the unexpected results. Exit status: 0 points show on the unfixed modules (with pair=1,
+# none does), and the fixed ones were swept to the end and show nothing; 1 this is not so; 3 there
+# is no verdict, as the fixed ones were not swept to the end.
 
 # Percent of the points of fixed modules that may be left untried.
 BEGIN {
@@ -26,7 +26,8 @@ $2 == "point" {
 	shown[set] += $7 == "shows" || $7 == "dies"
 	untried[set] += $7 == "not tried"
 }
-# The program's own verdict, of two holds and of pages that are still referred to as well.
+# The verdict of the program itself, which also covers two holds and pages that are still
+# referenced.
 $2 == "exit" { ended[FILENAME]; failed[set] += $3 == 1 }
 
 function complain(text, status)

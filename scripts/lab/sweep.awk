@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The map of a race's window: the path of the operation that is held, from its first
-# point down, with what came of holding it there, on unfixed and on fixed modules.
+# Draw the map of a race's window: the path of the operation that is held, from its first point
+# down, with the result of holding it there, on unfixed and on fixed modules.
 #
 # Input: rows of scripts/lab/sweep, of the unfixed modules, then of the fixed ones.
 # Variables: race, kernel, host, unfixed (that set's name).
@@ -13,8 +13,8 @@ BEGIN {
 FNR == 1 { set++ }
 $1 != "@sweep@" { next }
 $2 == "pair" { held = $4; other = $5 }
-# A host that is booted again finds its path again; the first one is the map's. What is
-# called from elsewhere on the other modules is at another place: the depth says so.
+# A host that is booted again traces its path again; the first one is the map's. A function that
+# is called from another place on the other modules is told apart by its depth.
 $2 == "path" && !seen[set, $3, $4, $5]++ {
 	path[set, ++nr[set]] = $3 "\t" $4 "\t" $5 "\t" $6
 	place[set, path[set, nr[set]]]
@@ -62,7 +62,7 @@ function words(key,  part, name, i, indent) {
 		(part[3] > 1 ? "  #" part[3] : "")
 }
 
-# The longest path that both have in common, filled up with what only one of them has.
+# The longest path that both have in common, with the points that only one of them has in between.
 function merge(  i, j) {
 	for (i = nr[1]; i >= 0; i--)
 		for (j = nr[2]; j >= 0; j--) {
@@ -106,7 +106,7 @@ function summary(s, name,  shown, text) {
 	return text
 }
 
-# What came of it where B was held as well.
+# Print the result with B held as well.
 function print_two(s, name,  i) {
 	if (!holds_two)
 		return

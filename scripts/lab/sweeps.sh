@@ -2,37 +2,37 @@
 # shellcheck disable=SC2154 # those who source this set them
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The boots of a sweep: all that is to be held, one after the other, in as many boots of an
-# emulated host as it takes, as it may die of it. Sourced after lab.sh by those who set
-#	kernel host visits	as host-run and the program sweep take them
-#	release			what `uname -r` says there
-#	ways			names of what is done: one operation of a pair held
+# The boots of a sweep: hold all given operations, one after the other, in as many boots of an
+# emulated host as necessary, as the host may die. Sourced after lab.sh by scripts that set
+#	kernel host visits	arguments of host-run and of the program sweep
+#	release			the output of `uname -r` there
+#	ways			names of the sweeps: one operation of a pair held
 #	what[WAY]		"HELD<TAB>OPERATIONS": first or second, and the arguments of the
 #				program that name the pair
-# In a directory there are then, for each WAY:
-#	rows-WAY	what the program said; the lines are those of selftests/sweep/sweep.c,
-#			"exit STATUS" if it ended, and of a point at which the host died "dies"
+# For each WAY the directory then has:
+#	rows-WAY	the program's output, as selftests/sweep/sweep.c explains it, "exit STATUS"
+#			if it ended, and for a point at which the host died "dies"
 #	done-WAY	points that are not tried again
-#	deaths-WAY	of the host: POINT, N of the boot, where
-#	boot-N		what host-run left of each boot
+#	deaths-WAY	deaths of the host: POINT, N of the boot, place
+#	boot-N		host-run's output of each boot
 
-# Of a host, in seconds of wall clock or of its own time, on a busy machine.
+# Time limits of a host, in seconds of wall clock or of its own time, on a busy machine.
 BOOT_SECONDS=400
 SWEEP_SECONDS=${SWEEP_SECONDS:-1800}
-# One CPU for each operation, and one to steer.
+# One CPU for each operation, and one for the program that controls them.
 CPUS=3
-# How often more a host has to die at a point.
+# The number of further deaths that make a point a finding.
 CONFIRM=2
 SET_SECONDS=${SET_SECONDS:-600}
 declare -A what=()
 
-# set_dir SET - where it was built for that kernel
+# set_dir SET - print the directory in which it was built for that kernel
 set_dir()
 {
 	printf '%s\n' "$BUILD/modules/$(cat "$(kernel_dir "$kernel")/release")/$1"
 }
 
-# build_sets SET... - those that are not the kernel's own, and racegate
+# build_sets SET... - build the sets that are not the kernel's own, and racegate
 build_sets()
 {
 	local set
@@ -42,19 +42,20 @@ build_sets()
 	done
 }
 
-# path_of ROWS - the path there, each point once: every boot that takes it from there says it again
+# path_of ROWS - print the path in ROWS, each point once: every boot that continues it prints it
+# again
 path_of()
 {
 	awk -F '\t' '$2 == "path" && !seen[$3, $4, $5]++' "$1"
 }
 
-# boot DIR SET N WAY... - sweep what is not done there
+# boot DIR SET N WAY... - boot a host and sweep the points that are not done yet
 boot()
 {
 	local dir=$1 set=$2 n=$3 payload=$1/payload way append=${APPEND-}
 
 	shift 3
-	# KASAN reports once unless it is asked to go on.
+	# Without this parameter KASAN reports only once.
 	[[ $release != *-kasan ]] || append+=" kasan_multi_shot"
 	rm -rf "$payload"
 	mkdir -p "$payload/modules"
@@ -77,7 +78,7 @@ boot()
 	rm -rf "$payload"
 }
 
-# death DIR N - where the host was when it died in that boot, in words
+# death DIR N - print the place at which the host died in that boot, in words
 death()
 {
 	local where
@@ -87,8 +88,8 @@ death()
 	printf '%s\n' "${where:-$(sed -n 's/^reason=//p' "$1/boot-$2/result")}"
 }
 
-# add_rows DIR N - take in what that boot said; a host that dies at a point as often as it
-# has to is a finding there
+# add_rows DIR N - add the output of that boot to the rows; if the host has died at a point often
+# enough, this is a finding there
 add_rows()
 {
 	local dir=$1 n=$2 way
@@ -122,7 +123,8 @@ add_rows()
 		$2 == "point" { at = "" }
 		$2 == "exit" { ended = 1 }
 		END {
-			# Before its first point: the next boot would not get further, either.
+			# It ended before its first point: the next boot would not get further,
+			# either.
 			if (rows != "" && !ended && !tried)
 				print "@sweep@", "exit", 3 >>rows
 			if (ended || at == "")
@@ -137,7 +139,7 @@ add_rows()
 	done
 }
 
-# left DIR - the operations that are not held to the end of their paths yet
+# left DIR - print the operations that are not held to the end of their paths yet
 left()
 {
 	local way
@@ -147,7 +149,8 @@ left()
 	done
 }
 
-# seen DIR - what a boot is to add to, or the next one would not get further, either
+# seen DIR - print the number of results; if a boot does not add to it, the next one would not,
+# either
 seen()
 {
 	{
@@ -156,8 +159,8 @@ seen()
 	} | wc -l
 }
 
-# reports DIR - what the kernels reported while they were swept, counted, and whether the lock
-# validator, where there is one, went off, after which it reports no more
+# reports DIR - print the kernels' reports during the sweep, with counts, and whether the lock
+# validator, if there is one, switched itself off, after which it reports no more
 reports()
 {
 	local log
@@ -170,7 +173,7 @@ reports()
 		awk -F '\t' '$2 == "lockdep" && $3 == 0 { off = 1 } END { if (off) print "the lock validator went off" }'
 }
 
-# sweep DIR SET - to the ends of the paths, or as long as a set may take
+# sweep DIR SET - boot hosts until the paths are swept to the end or the time of the set is over
 sweep()
 {
 	local dir=$1 n before todo way begin=$SECONDS

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Takes the place of the decompressor in a kernel image whose vmlinux is stored
- * as it is (scripts/lab/kernel-image): emulated CPUs need 20 seconds for what
- * the machine at hand unpacks in one.
+ * Replaces the decompressor in a kernel image whose vmlinux is stored uncompressed
+ * (scripts/lab/kernel-image): an emulated CPU needs 20 seconds to unpack an image that
+ * this machine unpacks in one.
  *
- * The kernel's own real-mode code comes here in 32-bit protected mode, flat
+ * The kernel's own real-mode code jumps here in 32-bit protected mode, with flat
  * segments, interrupts off, %esi = struct boot_params. vmlinux is in place; ENTRY
- * wants 64-bit mode, everything below 4 GiB mapped one to one, and %rsi = struct
+ * expects 64-bit mode, everything below 4 GiB mapped one to one, and %rsi = struct
  * boot_params (Documentation/x86/boot.rst).
  */
 

@@ -2,9 +2,9 @@
 # shellcheck disable=SC2034 # for those who source this
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Shared by the cases of load and demo, in the emulated host of scripts/debian-host.
-# Of /payload: racefix/ has scripts/ and what they need; modules/ the set to load,
-# with tinyvm.
+# Shared by the cases of load and demo, in the emulated host of scripts/debian-host. /payload has
+# racefix/ with scripts/ and the files that these need, and modules/ with the set to load and
+# tinyvm.
 
 # shellcheck source=scripts/lab/guest/verdict.sh
 . ./verdict.sh
@@ -16,7 +16,7 @@ SET=/payload/modules
 VENDOR=kvm_amd
 failed=''
 
-# ours, distros - whose modules are in use?
+# ours, distros - are our modules, or the distro's, in use?
 ours()
 {
 	grep -qs '^kvm-racefix ' /sys/module/kvm/version /sys/module/$VENDOR/version
@@ -27,7 +27,7 @@ distros()
 	[ -e /sys/module/kvm ] && [ -e /sys/module/$VENDOR ] && ! ours
 }
 
-# a_case NAME FUNCTION - run it and see what it leaves behind
+# a_case NAME FUNCTION - run it and check the state that it leaves behind
 a_case()
 {
 	local begin=$SECONDS
@@ -42,7 +42,7 @@ a_case()
 	judged "$1" $begin || failed=1
 }
 
-# reset_host - the distro's modules, as at boot
+# reset_host - put the distro's modules into use, as at boot
 reset_host()
 {
 	[ -e /sys/module/kvm ] && distros && [ ! -e /run/kvm-racefix/before ] && return
@@ -51,12 +51,12 @@ reset_host()
 	modprobe $VENDOR
 }
 
-# break_crc MODULE SYMBOL - change what the copy's module expects of SYMBOL
+# break_crc MODULE SYMBOL - change the CRC that the copy's module has for SYMBOL
 break_crc()
 {
 	local file=/tmp/set/$1.ko at
 
-	# As if it had been built so.
+	# Make the copy look as if it had been built so.
 	rm -f /tmp/set/.sums
 	objcopy -O binary -j __versions "$file" /tmp/versions || fail "no __versions in $file"
 	# An entry has 64 bytes: the CRC, 8 bytes, and the name.
@@ -66,7 +66,7 @@ break_crc()
 	objcopy --update-section __versions=/tmp/versions "$file" || fail "cannot change $file"
 }
 
-# wait_for COMMAND... - at most a minute
+# wait_for COMMAND... - wait until it succeeds, at most a minute
 wait_for()
 {
 	local i

@@ -10,7 +10,7 @@
 #				kernel's own); MODULE is kvm, kvm_intel or kvm_amd
 #	kvm_unload		unload both
 #
-# They return 0, or 1 after a line on stderr that says what did not work.
+# They return 0, or 1 after a line on stderr that describes the error.
 
 kvm_vendor()
 {
@@ -67,11 +67,11 @@ kvm_load()
 		esac
 		shift 2
 	done
-	# What they depend on, in the order of loading.
+	# Load the modules that they depend on, in order.
 	while read -r file; do
 		host_insmod "/modules/stock/$file" || return 1
 	done <"/modules/stock/needed.$vendor"
-	# Parameters are words: splitting them is wanted.
+	# Parameters are words: the splitting is intended.
 	# shellcheck disable=SC2086
 	host_insmod "$dir/kvm.ko" $kvm_args || return 1
 	# shellcheck disable=SC2086

@@ -1,12 +1,12 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# How a race test may end on modules without a race, on a host that lacks something. Shared by the
-# cases of load and of skips, which busybox's sh runs.
+# The results that a race test may have on modules without a race, on a host that lacks something.
+# Shared by the cases of load and of skips, which busybox's sh runs.
 
-# wrong_end TEST STATUS LOG REASON - a line for each thing that is wrong with how it ended: it is to
-# pass, or to skip with a reason; "not ok" would read as "vulnerable". REASON is a regular expression
-# that its log must have; empty: it may run
+# wrong_end TEST STATUS LOG REASON - print a line for each error in its end: it must pass, or skip
+# with a reason; "not ok" would read as "vulnerable". REASON is a regular expression that its log
+# must match; if it is empty, the test may run
 wrong_end()
 {
 	case $2 in 0|4) ;; *) echo "$1 ended with $2" ;; esac
@@ -15,7 +15,7 @@ wrong_end()
 	[ -z "$4" ] || grep -qE -- "$4" "$3" || echo "$1 does not say: $4"
 }
 
-# lacking_files TRY - TRY NAME REASON env, first without /dev/kmsg, then without debugfs
+# lacking_files TRY - run TRY NAME REASON env, first without /dev/kmsg, then without debugfs
 lacking_files()
 {
 	mv /dev/kmsg /dev/kmsg.away

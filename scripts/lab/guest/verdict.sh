@@ -2,18 +2,18 @@
 # shellcheck disable=SC2034 # for those who source this
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# How a case runs a command and says what was wrong, in the emulated host of scripts/debian-host.
-# Shared by the cases of load, demo and install. /payload/modules has the set, with tinyvm.
+# Run commands of a case and report errors, in the emulated host of scripts/debian-host. Shared by
+# the cases of load, demo and install. /payload/modules has the set, with tinyvm.
 
 LOG=/tmp/case.log
 
-# fail TEXT - what the case found
+# fail TEXT - record an error of the case
 fail()
 {
 	problems+="    $*"$'\n'
 }
 
-# run COMMAND... - $status and the output in $LOG
+# run COMMAND... - run it; set $status, and put the output into $LOG
 run()
 {
 	status=0
@@ -22,7 +22,7 @@ run()
 	echo "[$status]" >>$LOG
 }
 
-# expect STATUS [TEXT...] - of the last run; each TEXT must be in its output
+# expect STATUS [TEXT...] - check the last run; each TEXT must be in its output
 expect()
 {
 	local text
@@ -34,7 +34,8 @@ expect()
 	done
 }
 
-# judged NAME BEGIN - print what became of the case, which began at $SECONDS of BEGIN; fails if it did
+# judged NAME BEGIN - print the verdict on the case, which began when $SECONDS was BEGIN; fail if it
+# failed
 judged()
 {
 	local code=0
@@ -50,7 +51,7 @@ judged()
 	return $code
 }
 
-# a_copy - a copy of the set, to break
+# a_copy - make a copy of the set, to break it
 a_copy()
 {
 	rm -rf /tmp/set

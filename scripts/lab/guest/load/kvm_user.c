@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A module that uses kvm.ko, as some graphics drivers do: with it there, kvm
+ * A module that uses kvm.ko, as some graphics drivers do: while it is loaded, kvm
  * cannot be unloaded.
  */
 #include <linux/module.h>

@@ -3,7 +3,7 @@
  * as UID GID COMMAND... - run it as that user and group, without any other
  * as container COMMAND... - run it as root, with the capabilities that Docker leaves it
  *
- * busybox has nothing that takes numbers. Exits with 127 if that cannot be.
+ * busybox has no command that takes numbers. Exits with 127 if it fails.
  */
 #define _GNU_SOURCE
 #include <grp.h>
@@ -22,7 +22,7 @@
 		 1U << CAP_SETFCAP | 1U << CAP_SETGID | 1U << CAP_SETPCAP | \
 		 1U << CAP_SETUID | 1U << CAP_SYS_CHROOT)
 
-/* The bounding set is what root gets at the next exec. */
+/* root gets the bounding set at the next exec. */
 static int drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
