@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guest of a busy VM: it does one thing that it is asked for, and says so.  In L1, or in
- * an L2 that shares L1's memory and interrupts.
+ * The guest of a busy VM: it executes one command after the other, with a GUEST_SYNC() after
+ * each.  It runs in L1, or in an L2 that shares L1's memory and interrupts.
  */
 #include "apic.h"
 #include "busy.h"
@@ -9,14 +9,14 @@
 #include "tdp-mmu-zap/nested_tdp.h"
 #include "vmx.h"
 
-#define INSTRUCTION_BYTES	3	/* of vmcall and of vmmcall */
+#define INSTRUCTION_BYTES	3	/* the length of vmcall and of vmmcall */
 #define X86_EFLAGS_IF		0x200
 
 static struct busy_words words;
 static uint64_t l2_stack[1024];
-/* To write once, and not to read first, which would be two accesses. */
+/* Values to write: incrementing the memory itself would read it first, a second access. */
 static uint64_t touches[BUSY_VCPUS];
-/* CPUID, which would tell, takes an L2 on VMX to L1. */
+/* Set in L1: on VMX, CPUID in L2 exits to L1. */
 static bool is_vmx;
 
 static void irq_handler(struct ex_regs *regs)
@@ -72,7 +72,7 @@ static void l2_code(void)
 	loop(0);
 }
 
-/* L2 never ends: whatever comes out of it is a call. */
+/* Runs L2, whose only exits to L1 are calls. */
 static void run_l2(vm_vaddr_t area)
 {
 	struct nested_tdp *tdp = (void *)area;
@@ -110,7 +110,7 @@ void busy_guest_code(uint64_t nr, vm_vaddr_t l2_area)
 	loop(nr);
 }
 
-/* What L1 gives to KVM is in a memslot of its own, or what is as good as that. */
+/* Puts L1's VMCB, or on VMX its MSR bitmap, into the memslot NESTED: KVM maps both. */
 static void place_vmcb(struct busy *busy)
 {
 	struct nested_tdp *tdp = addr_gva2hva(busy->vm, busy->l2_area);

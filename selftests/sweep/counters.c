@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's counters: those of all VMs, from debugfs, to be shown beside a finding, and where one is
- * in a KVM_GET_STATS_FD.  They are never a finding: exits, reloads and flushes differ as soon as
- * a thread waits.
+ * KVM's counters: those of all VMs, from debugfs, to print beside a finding, and the offset of
+ * one in a KVM_GET_STATS_FD.  A difference in them is no finding: exits, reloads and flushes
+ * differ as soon as a thread waits.
  */
 #include <dirent.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static long long read_counter(const char *name)
 	return atoll(text);
 }
 
-/* Below are directories, one for each VM. */
+/* Reads the files there, not those in the directories of single VMs. */
 static void read_counters(struct counters *counters)
 {
 	DIR *dir = opendir(KVM_DEBUGFS);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * To have the next sweeps in the same boot find their gates in place: the first gate on a
- * function changes the kernel's code, which takes an emulated CPU most of the time that a
- * short path takes altogether.
+ * Keeps gates for the next sweeps in the same boot: arming the first gate on a function
+ * patches the kernel's code, which takes most of the time that a short path takes on an
+ * emulated CPU.
  *
- * A process that does nothing else stays behind with a session of racegate, in which are
- * gates for no thread.
+ * A process that does nothing else stays behind with a session of racegate, in which gates
+ * for NOBODY are armed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 #include "sweep.h"
 
-/* Where that process has its session. */
+/* The file descriptor of that process's session. */
 #define KEPT_FD		3
 
 void keep_forever(void)
@@ -25,7 +25,7 @@ void keep_forever(void)
 		pause();
 }
 
-/* One line for each function at which a process keeps a gate. */
+/* Is @symbol a line of @kept, the functions at which a process keeps a gate? */
 static bool is_kept(const char *kept, const char *symbol)
 {
 	size_t len = strlen(symbol);
@@ -45,7 +45,7 @@ static void stay_behind(int fd)
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
-	/* Others wait for the end of a pipe, or for a VM to be gone. */
+	/* Close all other files: the end of a pipe, or of a VM, depends on it. */
 	if (dup2(fd, KEPT_FD) == KEPT_FD) {
 		for (other = KEPT_FD + 1; other < sysconf(_SC_OPEN_MAX); other++)
 			close(other);

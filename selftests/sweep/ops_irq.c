@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations that send interrupts, and that change on which way they go.
+ * Operations that send interrupts, and that change their routing.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,13 +9,13 @@
 
 #include "busy.h"
 
-/* To the vCPU of the other operation. */
+/* Sends an MSI to the vCPU of the other operation. */
 static void send_msi(struct sweep *sweep)
 {
 	busy_done(sweep, busy_msi(sweep->stage, !busy_self(sweep), IRQ_MSI));
 }
 
-/* Edge-triggered: up and down again. */
+/* Raises and lowers an edge-triggered pin. */
 static void pulse_pin(struct sweep *sweep)
 {
 	struct busy *busy = sweep->stage;
@@ -67,7 +67,7 @@ static void assign_irqfd(struct sweep *sweep)
 	set_irqfd(sweep, 0);
 }
 
-/* An event without a waiter stays in the eventfd, and is no interrupt. */
+/* The probe then writes to the eventfd; without an irqfd that causes no interrupt. */
 static void prepare_assign_irqfd(struct sweep *sweep)
 {
 	struct busy *busy = sweep->stage;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations on a vCPU that is in L2, which is that of the first thread.
+ * Operations on a vCPU that is in L2, the vCPU of the first worker.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static void call(struct sweep *sweep)
 	busy_run(sweep, DO_VMCALL);
 }
 
-/* KVM does not have L1's page mapped. */
+/* Has KVM unmap L1's page. */
 static void prepare_call(struct sweep *sweep)
 {
 	struct busy *busy = sweep->stage;
@@ -22,10 +22,10 @@ static void prepare_call(struct sweep *sweep)
 	madvise(busy->slot[NESTED].guest, SLOT_PAGE, MADV_DONTNEED);
 }
 
-/* And runs L2 on. */
+/* Gets and sets the nested state, and lets L2 run on. */
 static void restore(struct sweep *sweep)
 {
-	/* Room for what KVM_CHECK_EXTENSION(KVM_CAP_NESTED_STATE) allows. */
+	/* At least the size that KVM_CHECK_EXTENSION(KVM_CAP_NESTED_STATE) returns. */
 	static union {
 		struct kvm_nested_state state;
 		char room[16384];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations on the memory of userspace that is a guest's: what mmu_notifiers tell KVM of.
+ * Operations on a guest's memory in userspace, of which mmu_notifiers inform KVM.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -17,13 +17,13 @@ static void advise(struct sweep *sweep, int advice)
 	busy_done(sweep, madvise(busy_slot(sweep)->guest, SLOT_PAGE, advice) ? errno : 0);
 }
 
-/* The memfd keeps the page: it comes back with the next access. */
+/* Unmaps the page; the memfd keeps it, and the next access maps it again. */
 static void discard(struct sweep *sweep)
 {
 	advise(sweep, MADV_DONTNEED);
 }
 
-/* The memfd does not: with the next access comes another one, of zeros. */
+/* Frees the page; the next access maps another one, full of zeros. */
 static void punch(struct sweep *sweep)
 {
 	advise(sweep, MADV_REMOVE);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations on memslots, and on the log of what is dirty in them.
+ * Operations on memslots, and on their dirty logs.
  *
- * Of the log it is asked what a migration needs: a migration that copies the page when logging
- * begins, and again whenever the log says so, has all of it in the end.
+ * The dirty log must be good enough for a migration: if the page is copied when logging begins,
+ * and again whenever the log has it, the copy must equal the page in the end.
  */
 #include "busy.h"
 
@@ -50,7 +50,7 @@ static void get_log(struct sweep *sweep)
 	slot_copy_dirty(busy_slot(sweep), false);
 }
 
-/* Getting the log then clears nothing of it. */
+/* With @manual, KVM_GET_DIRTY_LOG does not clear the log. */
 static void set_manual(struct sweep *sweep, bool manual)
 {
 	struct busy *busy = sweep->stage;
@@ -75,7 +75,7 @@ static void undo_clear_log(struct sweep *sweep)
 	set_manual(sweep, false);
 }
 
-/* A round of a migration in which nothing runs. */
+/* The last round of a migration, with the vCPUs stopped. */
 static void last_get_log(struct sweep *sweep)
 {
 	get_log(sweep);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM_RUN, in which the guest does one thing.
+ * KVM_RUN, in which the guest executes one command.
  */
 #include <sys/mman.h>
 
 #include "busy.h"
 
-/* KVM does not have the page mapped yet, or any more. */
+/* Unmaps the page, also in KVM. */
 void busy_take_page(struct sweep *sweep)
 {
 	struct busy *busy = sweep->stage;

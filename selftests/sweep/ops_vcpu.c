@@ -15,7 +15,7 @@
 #define MSR_ENABLED	1
 #define ASYNC_PF_BY_INT	8
 
-/* Where KVM writes in the memslot PV: for each vCPU a line of each. */
+/* Offsets of KVM's areas in the memslot PV, in each of which a vCPU has a line. */
 #define PV_CLOCK	0x000
 #define PV_STEAL	0x100
 #define PV_ASYNC_PF	0x200
@@ -79,7 +79,7 @@ static void debug_off(struct sweep *sweep)
 	set_debug(sweep, 0);
 }
 
-/* What it has already, as KVM takes nothing else of a vCPU that has run. */
+/* Sets the vCPU's current CPUID, as KVM accepts no other after the first KVM_RUN. */
 static void set_cpuid(struct sweep *sweep)
 {
 	busy_vcpu_ioctl(sweep, KVM_SET_CPUID2, busy_vcpu(sweep)->cpuid);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations on a VM that has vCPUs, but for memory and interrupts.
+ * Operations on a VM with vCPUs, without those on memory and interrupts.
  */
 #include <errno.h>
 
 #include "busy.h"
 
-/* The lowest limit that KVM_SET_NR_MMU_PAGES takes. */
+/* The lowest limit that KVM_SET_NR_MMU_PAGES accepts, and one that is never reached. */
 #define FEW_MMU_PAGES	64
 #define MANY_MMU_PAGES	4096
 
@@ -32,7 +32,7 @@ static void many_mmu_pages(struct sweep *sweep)
 	set_mmu_pages(sweep, MANY_MMU_PAGES);
 }
 
-/* All reads of the MSR go to userspace, or none. */
+/* Sends all reads of the MSR to userspace if @on, or else none. */
 static void filter_msr(struct sweep *sweep, bool on)
 {
 	uint64_t bits = 0;

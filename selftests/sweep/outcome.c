@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What came of two operations, as numbers, and whether that can come of one after
- * the other.
+ * The outcome of two operations, as numbers, and its comparison with the outcomes of one
+ * operation after the other.
  */
 #include <string.h>
 
@@ -18,7 +18,7 @@ void outcome_add(struct outcome *outcome, const char *name, unsigned int index,
 	outcome->word[outcome->nr++].value = value;
 }
 
-/* FNV-1a, by words of 8 bytes: a page takes an emulated CPU some microseconds. */
+/* FNV-1a on words of 8 bytes: a page takes an emulated CPU some microseconds. */
 uint64_t outcome_sum(const void *data, size_t size)
 {
 	const unsigned char *bytes = data;
@@ -37,7 +37,7 @@ uint64_t outcome_sum(const void *data, size_t size)
 	return sum;
 }
 
-/* In registers of the local APIC, by offset. */
+/* Offsets of local APIC registers. */
 #define APIC_ID		0x20
 #define APIC_TMCCT	0x390
 
@@ -57,7 +57,7 @@ void outcome_add_system(struct outcome *outcome, struct kvm_vcpu *vcpu)
 		    outcome_sum(&events, sizeof(events)));
 	outcome_add(outcome, "mp_state of vCPU", vcpu->id, mp_state.mp_state);
 	if (!__vcpu_ioctl(vcpu, KVM_GET_LAPIC, &lapic)) {
-		/* The timer's count is a clock, and the ID only a name. */
+		/* The timer's count is a clock, and the ID may be any number. */
 		memset(lapic.regs + APIC_TMCCT, 0, 4);
 		memset(lapic.regs + APIC_ID, 0, 4);
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which pairs of operations there are.
+ * The pairs of operations; see sweep.h.
  */
 #include <stdio.h>
 #include <string.h>

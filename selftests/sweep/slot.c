@@ -72,7 +72,7 @@ void slot_create(struct slot *slot, struct kvm_vm *vm, uint32_t id, uint64_t gpa
 	slot->touched = false;
 }
 
-/* To seal a memfd fails if there are references to its pages besides its own. */
+/* F_SEAL_WRITE fails if there are references to pages of the memfd besides its own. */
 unsigned int slot_destroy(struct slot *slot)
 {
 	unsigned int leaked;
@@ -97,7 +97,7 @@ void slot_restore(struct slot *slot)
 	say_numbers(slot);
 	if (!slot->touched)
 		return;
-	/* It may have been deleted, and then this fails. */
+	/* This fails if an operation has deleted the memslot. */
 	slot_set(slot, 0, slot->gpa, 0);
 	ret = slot_set(slot, 0, slot->gpa, SLOT_PAGE);
 	TEST_ASSERT(!ret, "memslot %u: %s", slot->id, strerror(ret));
@@ -124,7 +124,7 @@ void slot_copy(struct slot *slot)
 	memcpy(slot->copy, page_of(slot, slot->mapped), SLOT_PAGE);
 }
 
-/* Where KVM_GET_DIRTY_LOG does not clear the log, KVM_CLEAR_DIRTY_LOG has to. */
+/* @clear: KVM_GET_DIRTY_LOG does not clear the log, so that KVM_CLEAR_DIRTY_LOG must. */
 void slot_copy_dirty(struct slot *slot, bool clear)
 {
 	uint64_t log = 0;
@@ -140,12 +140,12 @@ void slot_copy_dirty(struct slot *slot, bool clear)
 	slot_copy(slot);
 }
 
-/* A page holds a clock: that it changed means something, the content does not. */
+/* A page may hold a clock, so that only the fact of a change counts, not the content. */
 void slot_observe(struct slot *slot, struct outcome *outcome)
 {
 	int i, page;
 
-	/* The page before is 0, the one that replaces it 1. */
+	/* 0 is the page from before the schedule, 1 the one that replaces it. */
 	page = *(uint64_t *)(page_of(slot, slot->mapped) + SLOT_PAGE_NR);
 	outcome_add(outcome, "the guest sees page", slot->id,
 		    (page + SLOT_PAGES - slot->before) % SLOT_PAGES);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * To go on when the kernel kills one of our threads in an oops.
+ * Goes on after the kernel has killed a thread in an oops.
  *
- * What that thread had locked stays locked: its VM can not be used any more, nor taken
- * down, and the process can not end.  So it stays, and another process goes on, with a
- * new VM.  What the next one has to know is in memory that both have.
+ * Locks that the thread held stay locked: its VM can neither be used nor be destroyed, and
+ * the process cannot exit.  So it stays, and another process goes on, with a new VM.  Both
+ * share the memory with the state of the sweep.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,7 +48,7 @@ int survive(struct sweep *sweep, int (*run)(struct sweep *sweep))
 			exit(run(sweep));
 		}
 		close(fd[1]);
-		/* It ends, or is to be left alone. */
+		/* The process ends, or has lost a thread and writes a byte. */
 		nr = read(fd[0], &lost, 1);
 		close(fd[0]);
 	} while (nr == 1);
@@ -87,7 +87,7 @@ void survive_lost(struct sweep *sweep)
 	rg_ladder(sweep->rg, stdout);
 	fflush(stdout);
 	tcdrain(STDOUT_FILENO);
-	/* Only in a schedule of one hold is it known how to go on. */
+	/* The next process can go on only if this was a schedule with one hold. */
 	if (!sweep->begin_us || sweep->at == sweep->path.nr_points ||
 	    write(sweep->lost_fd, &lost, 1) != 1)
 		sweep_give_up(sweep);
