@@ -3,9 +3,9 @@
  * The path of an operation through kvm and the vendor module, as points at which
  * racegate can hold it.
  *
- * ftrace says which functions there are on it.  Their order, the returns, the visits
- * as racegate counts them and whether the kernel may sleep there come from a run in
- * which racegate holds the thread at each of them for a moment.
+ * ftrace finds the functions on the path.  Their order, the returns, and the visits as
+ * racegate counts them come from runs with gates at all of them; whether the kernel may
+ * sleep there comes from a run in which racegate holds the thread at each for a moment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #define MAX_POINTS	(2 * MAX_FUNCTIONS * 3)
 #define MOMENT_US	1
 
-/* Those that the code of kvm calls by a call: others are inlined on some kernels. */
+/* The lock operations that kvm calls as functions: some kernels inline others. */
 static const char * const locks[] = {
 	"_raw_spin_lock", "_raw_spin_lock_irq", "_raw_spin_lock_irqsave",
 	"_raw_spin_unlock", "_raw_spin_unlock_irq", "_raw_spin_unlock_irqrestore",
@@ -66,8 +66,8 @@ static struct function *find_function(struct path *path, const char *name)
 }
 
 /*
- * "  sweep-71  [001] d..1.  12.345678: function <-caller".  The third of the flags
- * is a letter in an interrupt, which is no part of the path.
+ * Parses "  sweep-71  [001] d..1.  12.345678: function <-caller".  The third flag is not
+ * "." in an interrupt, whose functions are not part of the path.
  */
 static void read_line(struct path *path, const char *line)
 {
@@ -85,7 +85,7 @@ static void read_line(struct path *path, const char *line)
 	}
 	function = &path->functions[path->nr_functions++];
 	memset(function, 0, sizeof(*function));
-	/* Which module it is in turns out when it gets a gate. */
+	/* path_put_gate() changes the module to the vendor's if it is not kvm. */
 	snprintf(function->symbol, sizeof(function->symbol), "kvm:%s", name);
 }
 
@@ -161,7 +161,7 @@ static void put_gates(struct sweep *sweep)
 			path->functions[nr++] = path->functions[i];
 			continue;
 		}
-		/* A lock operation that this kernel does not have is no loss. */
+		/* Do not report lock operations that this kernel does not have. */
 		if (path->functions[i].from && path->functions[i].nobody == -ENOENT)
 			continue;
 		printf("# no gate: %s\n", rg_strerror());
@@ -202,7 +202,7 @@ const char *path_trace(struct sweep *sweep, struct worker *worker,
 	int i;
 
 	why = trace_on(worker->tid);
-	/* What is done only once or now and then is on one of them. */
+	/* Trace two runs, as a single one may lack functions that are called now and then. */
 	for (i = 0; i < 2 && !why; i++) {
 		sweep_fresh(sweep);
 		put("trace", "\n", O_TRUNC);
@@ -221,7 +221,7 @@ const char *path_trace(struct sweep *sweep, struct worker *worker,
 	return NULL;
 }
 
-/* Gates at both ends of every function. */
+/* Arms gates at entry and return of every function. */
 static void arm_path(struct sweep *sweep, struct worker *worker,
 		     unsigned int action, unsigned int skip, unsigned int visits)
 {
@@ -315,7 +315,7 @@ static void add_point(struct path *path, const struct rg_event *event,
 		++*depth;
 }
 
-/* The points of one run, with gates that hold, or that only record. */
+/* Collects the points of one run, with gates that hold, or that only record. */
 static void record_once(struct sweep *sweep, struct worker *worker,
 			void (*run)(struct sweep *sweep), unsigned int action,
 			unsigned int visits)
@@ -353,7 +353,7 @@ static bool is_atomic(const struct point *points, unsigned int nr,
 	return false;
 }
 
-/* Drops points that are only there because they were recorded. */
+/* Drops points that a run without recording does not pass. */
 static void drop_detours(struct sweep *sweep, struct worker *worker,
 			 void (*run)(struct sweep *sweep))
 {
@@ -378,9 +378,9 @@ static void drop_detours(struct sweep *sweep, struct worker *worker,
 }
 
 /*
- * The first run, which is held at each point for a moment, says where the kernel may
- * sleep, the second one what the path is.  For each record racegate interrupts its own
- * CPU, which is an exit more of a vCPU: a third run counts visits, and records nothing.
+ * The first run, with a short hold at each point, finds where the kernel may sleep; the
+ * second one finds the path.  For each event racegate interrupts its own CPU, which may
+ * add VM-exits to the path: a third run only counts visits, and records no events.
  */
 const char *path_record(struct sweep *sweep, struct worker *worker,
 			void (*run)(struct sweep *sweep), unsigned int visits)
@@ -425,7 +425,7 @@ void path_print(const struct path *path)
 	}
 }
 
-/* Of "kvm:function", or of "_raw_spin_lock<kvm". */
+/* Finds or adds the function of "kvm:function" or "_raw_spin_lock<kvm". */
 static struct function *function_by_text(struct path *path, const char *text)
 {
 	const char *from = strchr(text, '<');

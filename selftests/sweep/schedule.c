@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One run of both operations: one after the other, or the second one while the first
- * is held at a point.
+ * One run of both operations: one after the other, or the second one (B) while the first
+ * (A) is held at a point.
  *
- * The thread that is held may own mmap_lock.  Until it is let go nothing here may take
- * a page fault, or memory from the C library.
+ * The held thread may own mmap_lock.  Until it is released, this code must neither take a
+ * page fault nor allocate memory from the C library.
  */
 #define _GNU_SOURCE /* sched_setaffinity() */
 #include <errno.h>
@@ -18,37 +18,37 @@
 #include "klog.h"
 #include "sweep.h"
 
-/* A lost release must not last; far above what B may take. */
+/* Bounds a hold whose release is lost; far longer than B may take. */
 #define HOLD_SLEEP_US	4000000
 #define HOLD_SPIN_US	RG_SPIN_MAX_US
-/* From the start to the gate. */
+/* The limit from the start of A to its gate. */
 #define REACH_US	5000000
-/* Both have to come to their ends after that, or the host is not well. */
+/* The limit for both to end after the release, or the host hangs. */
 #define END_US		20000000
-/* What sleeps for so long sleeps for ever; see stop() of struct stage. */
+/* A thread that sleeps for so long sleeps for ever; see stop() of struct stage. */
 #define STOP_US		20000
-/* How often to look whether the kernel has killed one of them. */
+/* The interval of checks whether the kernel has killed a worker. */
 #define DEAD_US		20000
-/* What the other one may still take then, unless it waits for a lock that stays. */
+/* The limit for the other worker then, unless it waits for a lock of the killed one. */
 #define LAST_US		100000
 
-/* How often to look at B, and when it plainly waits. */
+/* The interval of looks at B, and how many must find it asleep before it counts as waiting. */
 #define LOOK_US		300
 #define LOOKS_ASLEEP	3
 /*
- * A wait for a grace period of RCU ends by itself, if A is not in the way; one of SRCU does
- * so soon, as its readers are KVM's.
+ * A wait for a grace period of RCU ends by itself unless A delays it.  One of SRCU ends soon,
+ * as its readers are KVM's.
  */
 #define RCU_US		300000
 #define SRCU_US		25000
-/* Once in the slow path of a lock, and not at its end so long after. */
+/* B spins if it has not ended so long after it took the slow path of a lock. */
 #define LOCK_US		1500
 /*
- * It polls, as what KVM does again and again until an invalidation is over, if it has
- * come to a lock operation so often; a loop that passes none is known by being neither
- * at its end nor asleep nor in the slow path of a lock for so long without a break, and
- * longer than usual, and on as many looks, as an emulated CPU may be without one of the
- * machine's for longer.
+ * B polls, like a KVM loop that retries until an invalidation is over, if it has called a
+ * lock operation so often.  A loop without lock operations is recognised by time: B has
+ * neither ended nor slept nor taken the slow path of a lock for so long, and for so many
+ * times its usual time, and on so many looks.  The looks are needed because an emulated CPU
+ * may get no time of the machine for longer.
  */
 #define MANY_PASSES(usual)	(4 * (usual) + 16)
 #define POLL_US		20000
@@ -99,7 +99,7 @@ static void *worker_thread(void *arg)
 			sem_post(&worker->armed);
 		}
 		worker->work(worker->sweep);
-		/* A thread that waits for the gate learns that it will not be reached. */
+		/* A thread that waits for the gate then gets an error: it will not be reached. */
 		if (gate >= 0)
 			rg_disarm(worker->sweep->rg, gate);
 	}
@@ -113,7 +113,7 @@ static void start(struct worker *worker, void (*work)(struct sweep *sweep))
 	sem_post(&worker->go);
 }
 
-/* Waits for so long; is it done? */
+/* Waits at most @us for the worker; is it done? */
 static bool is_done(struct worker *worker, unsigned long long us)
 {
 	struct timespec until;
@@ -134,7 +134,7 @@ static bool is_done(struct worker *worker, unsigned long long us)
 	return true;
 }
 
-/* The host does not get over it: nothing more can be said in this boot. */
+/* The host hangs: no further verdict is possible in this boot. */
 void sweep_give_up(struct sweep *sweep)
 {
 	int fd;
@@ -151,7 +151,7 @@ void sweep_give_up(struct sweep *sweep)
 	_exit(3);
 }
 
-/* R, S, D and so on; of a thread that is gone ?. */
+/* The thread's state, R, S, D and so on, or ? if it is gone. */
 static char state_of(const struct worker *worker)
 {
 	char text[128], *end;
@@ -177,7 +177,7 @@ static void finish(struct worker *worker)
 
 	while (!is_done(worker, stage->stop ? LOOK_US : DEAD_US)) {
 		if (is_dead(&sweep->worker[0]) || is_dead(&sweep->worker[1])) {
-			/* The other one had better not be in the way of what comes. */
+			/* Let the other one end, so that it does not disturb the next process. */
 			is_done(&sweep->worker[0], LAST_US);
 			is_done(&sweep->worker[1], LAST_US);
 			survive_lost(sweep);
@@ -252,7 +252,7 @@ static struct worker *other_worker(struct sweep *sweep)
 	return &sweep->worker[!sweep->first];
 }
 
-/* With marks in the record, for the ladder of a finding. */
+/* Runs an operation, with marks in the record for the ladder of a finding. */
 static void run_op(struct sweep *sweep, const struct op *op)
 {
 	char text[64];
@@ -295,7 +295,7 @@ void sweep_count_passes(struct sweep *sweep)
 		if (!function->from || path->points[i].where != RG_ENTRY ||
 		    path->points[i].visit > 1 || sweep->nr_passes == MAX_PASSES)
 			continue;
-		/* It counts, and records nothing. */
+		/* This gate counts hits, but records no events. */
 		gate = rg_arm(sweep->rg, &(struct rg_point){
 			.symbol = function->symbol, .from = function->from,
 			.tid = sweep->worker[!sweep->first].tid, .skip = ~0u });
@@ -335,7 +335,7 @@ static bool passes_often(struct sweep *sweep)
 	return false;
 }
 
-/* What B takes, in the order in which it takes longer. */
+/* B's usual time, in the order in which it takes longer. */
 static unsigned long long usual_us(const struct sweep *sweep)
 {
 	const unsigned long long *usual = sweep->usual_us;
@@ -343,7 +343,7 @@ static unsigned long long usual_us(const struct sweep *sweep)
 	return usual[0] > usual[1] ? usual[0] : usual[1];
 }
 
-/* Has the worker of an operation do one of its functions, if there is that one. */
+/* Has the worker of operation @i call @work, unless that is NULL. */
 static void op_call(struct sweep *sweep, int i, void (*work)(struct sweep *sweep))
 {
 	if (work)
@@ -372,7 +372,7 @@ static void ops_observe(struct sweep *sweep)
 		op_call(sweep, i, sweep->pair->op[i]->observe);
 }
 
-/* What came of it. */
+/* Sets sweep->outcome after a run. */
 static void look(struct sweep *sweep)
 {
 	unsigned long long begin = sweep_now_us();
@@ -408,7 +408,7 @@ void sweep_order(struct sweep *sweep, bool first_goes_first)
 	rg_forget(sweep->rg);
 }
 
-/* How long such a wait may take, or 0 if it waits for something else. */
+/* The longest wait for the grace period that the worker waits for, or 0 if it waits for none. */
 static unsigned long long rcu_us(const struct worker *worker)
 {
 	char text[64];
@@ -422,7 +422,7 @@ static unsigned long long rcu_us(const struct worker *worker)
 	return strstr(text, "rcu") ? RCU_US : 0;
 }
 
-/* How often B has come to the slow path of a lock. */
+/* How often B has taken the slow path of a lock. */
 static unsigned int slowpaths(struct sweep *sweep)
 {
 	struct rg_status status;
@@ -435,8 +435,8 @@ static unsigned int slowpaths(struct sweep *sweep)
 }
 
 /*
- * Is B waiting for another CPU to answer its interrupt?  A with interrupts off does
- * not, however long it stays there: that is what keeps a TLB flush from being over.
+ * Is B waiting for another CPU to acknowledge its IPI, such as for a TLB flush?  A's CPU
+ * does not while A is held with interrupts disabled.
  */
 static bool waits_for_ipi(struct sweep *sweep)
 {
@@ -473,7 +473,7 @@ static void arm_slowpaths(struct sweep *sweep)
 	}
 }
 
-/* What a thread does, asleep or not; since when, and on how many looks. */
+/* Whether a thread is asleep or not, since when, and on how many looks. */
 struct watched {
 	bool asleep;
 	unsigned long long since;
@@ -501,7 +501,7 @@ static bool sleeps(const struct watched *watched, unsigned long long now,
 	       now - watched->since > us;
 }
 
-/* Longer than an operation that nothing disturbs, which takes @usual. */
+/* Has the thread run for much longer than the operation takes without an overlap, @usual? */
 static bool is_busy(const struct watched *watched, unsigned long long now,
 		    unsigned long long usual)
 {
@@ -509,7 +509,7 @@ static bool is_busy(const struct watched *watched, unsigned long long now,
 	       now - watched->since > POLL_US + MANY_TIMES(usual);
 }
 
-/* Follows B until it is at its end, or plainly waits, or is held at @gate. */
+/* Watches B until it ends, or evidently waits, or is held at @gate. */
 static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before,
 			   int gate)
 {
@@ -537,7 +537,7 @@ static enum progress watch(struct sweep *sweep, unsigned int slowpaths_before,
 	return RAN;
 }
 
-/* Follows A, that goes on while B is held: it is done, or waits for B, in whatever way. */
+/* Watches A, which goes on while B is held, until it ends or waits for B in some way. */
 static enum progress watch_held(struct sweep *sweep)
 {
 	struct worker *held = held_worker(sweep);
@@ -555,7 +555,7 @@ static enum progress watch_held(struct sweep *sweep)
 	return RAN;
 }
 
-/* What the record says of the gate. */
+/* The events of a gate in the record. */
 struct record {
 	bool held, timed_out, atomic, missed, holes;
 };
@@ -599,7 +599,7 @@ static void conclude(struct schedule *result, const struct record *record)
 	}
 }
 
-/* Returns the gate's id, or an error. */
+/* Starts the worker with a gate at @point; returns the gate's id, or an error. */
 static int start_gated(struct worker *worker, void (*work)(struct sweep *sweep),
 		       const struct point *point)
 {
@@ -619,7 +619,7 @@ static int start_gated(struct worker *worker, void (*work)(struct sweep *sweep),
 	return worker->gate_id;
 }
 
-/* B runs, while A is held; returns B's gate, or less than 0. */
+/* Runs B while A is held, then releases A; returns B's gate, or less than 0. */
 static int run_second(struct sweep *sweep, struct point *second, int held_gate,
 		      unsigned int slowpaths_before, struct schedule *result)
 {
@@ -639,7 +639,7 @@ static int run_second(struct sweep *sweep, struct point *second, int held_gate,
 	return gate;
 }
 
-/* A that sleeps for ever before it gets there is ended, and may come by on its way out. */
+/* Waits for A at the gate.  If A sleeps for ever before, stop() it; it may pass the gate then. */
 static bool reaches(struct sweep *sweep, int gate)
 {
 	const struct stage *stage = sweep->pair->stage;
@@ -727,7 +727,7 @@ void sweep_hold(struct sweep *sweep, struct point *point, struct point *second,
 	bool second_was = second && second->atomic;
 
 	hold_once(sweep, point, second, alone, result);
-	/* It may not sleep there this time; spin, then. */
+	/* Try again with a hold that spins if a thread turned out to be atomic there. */
 	if (point->atomic != was_atomic || (second && second->atomic != second_was))
 		hold_once(sweep, point, second, alone, result);
 }

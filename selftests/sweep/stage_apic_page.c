@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VM whose guest uses its xAPIC, and the page that stands for it in the host, which
- * is taken away as under memory pressure.
+ * A VM whose guest uses its xAPIC, and the APIC access page, which userspace takes away
+ * as the host does under memory pressure.
  */
 #define _GNU_SOURCE /* vmsplice() */
 #include <errno.h>
@@ -19,10 +19,10 @@
 #include "sweep.h"
 #include "vcpu_run.h"
 
-/* Which operation is whose. */
+/* The operations' numbers. */
 enum { TAKER, VCPU };
 
-/* Not 0: the ID has to differ from what plain memory has in its place. */
+/* Not 0, which the guest would read as the ID from plain memory. */
 #define VCPU_ID		1
 
 #define VECTOR		0x65
@@ -32,10 +32,10 @@ enum { TAKER, VCPU };
 struct apic_page {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
-	void *page;		/* where KVM mapped it */
-	int kept[2];		/* a pipe with the page that is about to be taken */
-	struct pages taken;	/* which ought to be free */
-	struct ucall seen;	/* what the guest said last */
+	void *page;		/* KVM's mapping of the page */
+	int kept[2];		/* a pipe with a reference to the page that will be taken away */
+	struct pages taken;	/* the pages taken away, which ought to be free */
+	struct ucall seen;	/* the guest's last ucall */
 };
 
 enum { SYNC_NOTHING, SYNC_LOOKED };
@@ -49,8 +49,8 @@ static void irq_handler(struct ex_regs *regs)
 }
 
 /*
- * Comes out twice: with nothing done, and with what its APIC says.  An access while the
- * page is being taken would have the vCPU wait for that.
+ * Exits twice per round: at first without an access to its APIC, which would make the vCPU
+ * wait if the page is being taken away, then with the values of its APIC.
  */
 static void guest_code(void)
 {
@@ -80,8 +80,8 @@ static void drop_kept(struct apic_page *stage)
 }
 
 /*
- * A reference of our own keeps the page out of the allocator's hands, or the next page
- * that is taken from there might well be the same.
+ * A reference keeps the old page allocated, or else the new page might well be the same
+ * one.
  */
 static void keep(struct apic_page *stage)
 {
@@ -152,7 +152,7 @@ static unsigned int destroy(struct sweep *sweep)
 	return referred;
 }
 
-/* The page is mapped into the guest, and the guest is about to do nothing. */
+/* Has the guest access the page, so that it is mapped; its next exit is SYNC_NOTHING. */
 static void use_page(struct sweep *sweep)
 {
 	struct apic_page *stage = sweep->stage;
@@ -162,7 +162,7 @@ static void use_page(struct sweep *sweep)
 	look(sweep);
 }
 
-/* If it is the vCPU that is held, it has the page to look for. */
+/* If the vCPU is held, the page is taken away before, so that the vCPU looks it up. */
 static void fresh(struct sweep *sweep)
 {
 	struct apic_page *stage = sweep->stage;
@@ -192,7 +192,7 @@ static void observe(struct sweep *sweep)
 	outcome_add(&sweep->outcome, "version of the APIC", 0, stage->seen.args[2]);
 	outcome_add(&sweep->outcome, "ID of the APIC", 0, stage->seen.args[3]);
 	outcome_add(&sweep->outcome, "interrupts that came", 0, stage->seen.args[4]);
-	/* The guest's accesses never get as far as that. */
+	/* The guest's accesses must not reach the page itself. */
 	outcome_add(&sweep->outcome, "content of the page", 0,
 		    outcome_sum(stage->page, PAGE_BYTES));
 	worker_call(&sweep->worker[VCPU], observe_vcpu);

@@ -12,13 +12,13 @@
 #include "sweep.h"
 #include "vcpu_run.h"
 
-/* Whose operation has which thread. */
+/* The operations' numbers. */
 enum { CREATOR, RAISER };
 
-/* vCPUs of every VM: that whose ioctl raises the inhibit, and one that never runs. */
+/* The vCPUs of every VM: one whose ioctl raises the inhibit, and one that never runs. */
 enum { RAISING, TEMPLATE, FIRST_NEW };
 
-/* A new VM after so many: every vCPU makes what goes through all of them slower. */
+/* Create a new VM after so many vCPUs: each one slows down loops over all of them. */
 #define MAX_VCPUS	100
 
 #define VECTOR		0x65
@@ -143,7 +143,7 @@ static void fresh(struct sweep *sweep)
 	apicv->new = NULL;
 }
 
-/* The new vCPU runs the guest, and takes interrupts. */
+/* Runs the new vCPU, which takes interrupts. */
 static void run_new(struct sweep *sweep)
 {
 	struct apicv *apicv = sweep->stage;

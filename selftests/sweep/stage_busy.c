@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VM in which much can be done; see busy.h.
+ * A VM for many operations; see busy.h.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,9 +16,9 @@
 #include "hostfacts.h"
 #include "tdp-mmu-zap/nested_tdp.h"
 
-/* More in one operation is a loop. */
+/* An operation with more exits is in a loop. */
 #define MAX_EXITS	16
-/* Where exit reasons begin among errors. */
+/* The offset of exit reasons among errors. */
 #define EXIT_REASONS	1000
 
 int busy_self(struct sweep *sweep)
@@ -73,7 +73,7 @@ static bool is_at_sync(struct kvm_vcpu *vcpu)
 	return uc.cmd == UCALL_SYNC;
 }
 
-/* Accesses to no device are answered with 0. */
+/* Reads from where no device is return 0. */
 void busy_run(struct sweep *sweep, enum busy_command command)
 {
 	struct busy *busy = sweep->stage;
@@ -227,9 +227,9 @@ static void create_vm(struct sweep *sweep, bool l2)
 	for (i = 0; i < BUSY_VCPUS; i++)
 		TEST_ASSERT(!busy->seen[0][i].error, "vCPU %d does not run: %d", i,
 			    busy->seen[0][i].error);
-	/* A thread that is held in mmap() holds mmap_lock: no page fault may come then. */
+	/* A thread that is held in mmap() owns mmap_lock, so that no page fault may occur then. */
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
-	/* Nor can a locked page be discarded. */
+	/* The slots' pages are unlocked, as locked pages cannot be discarded. */
 	for (i = 0; i < BUSY_SLOTS; i++)
 		munlock(busy->slot[i].guest, SLOT_PAGE);
 }
@@ -274,7 +274,7 @@ static void fresh(struct sweep *sweep)
 		slot_restore(&busy->slot[i]);
 	busy->stage = 0;
 	busy->signals = false;
-	/* What is left of the last schedule comes now. */
+	/* Let the guest take interrupts that are left from the last schedule. */
 	each_worker(sweep, settle);
 	while (read(busy->eventfd, &count, sizeof(count)) > 0)
 		;
@@ -296,12 +296,12 @@ static void begin(struct sweep *sweep)
 
 static void use(struct sweep *sweep)
 {
-	/* Without a clock it has no effect. */
+	/* Have KVM write the kvmclock, if the vCPU has one. */
 	__vcpu_ioctl(busy_vcpu(sweep), KVM_KVMCLOCK_CTRL, NULL);
 	busy_run(sweep, DO_TOUCH);
 }
 
-/* Interrupts that are on their way are taken before others come. */
+/* Lets the guest take pending interrupts before the probe sends others. */
 static void take(struct sweep *sweep)
 {
 	busy_run(sweep, DO_NOTHING);

@@ -17,10 +17,10 @@
 #include "sweep.h"
 #include "vcpu_run.h"
 
-/* A schedule sends three events at most, and each one is to set a bit of its own. */
+/* A schedule sends at most three events, each of which has to set a bit of its own. */
 #define XEN_PORTS	16
 
-/* Whose thread has the vCPU. */
+/* The worker that has the vCPU. */
 #define VCPU_WORKER	1
 
 struct gpc {
@@ -57,7 +57,7 @@ static void replace(struct sweep *sweep)
 	slot_replace(&gpc->slot);
 }
 
-/* Has the vCPU's clock written anew. */
+/* Makes KVM write the vCPU's clock. */
 static void write_clock(struct sweep *sweep)
 {
 	struct gpc *gpc = sweep->stage;
@@ -75,7 +75,7 @@ static void send_event(struct sweep *sweep)
 	vm_ioctl(gpc->vm, KVM_IRQ_LINE, &line);
 }
 
-/* The operation that refreshes the cache, for the steering thread. */
+/* Refreshes the cache, called by the steering thread. */
 static void refresh(struct sweep *sweep)
 {
 	worker_call(&sweep->worker[VCPU_WORKER], sweep->pair->op[VCPU_WORKER]->run);
@@ -100,7 +100,7 @@ static void start_events(struct sweep *sweep)
 	struct gpc *gpc = sweep->stage;
 	unsigned int i;
 
-	/* The host address lies where the frame's number does. */
+	/* The host address shares a union with the gfn. */
 	shinfo.u.shared_info.gfn = (uint64_t)gpc->slot.guest;
 	vm_ioctl(gpc->vm, KVM_XEN_HVM_SET_ATTR, &shinfo);
 	vcpu_info.u.gpa = addr_gva2gpa(gpc->vm, vm_vaddr_alloc_page(gpc->vm));
@@ -128,7 +128,7 @@ static struct gpc *create_vm(struct sweep *sweep)
 	return gpc;
 }
 
-/* A thread that is held in mmap() holds mmap_lock: no page fault may come then. */
+/* A thread that is held in mmap() owns mmap_lock, so that no page fault may occur then. */
 static void lock_memory(void)
 {
 	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: %s", strerror(errno));
@@ -170,7 +170,7 @@ static void fresh(struct sweep *sweep)
 	struct gpc *gpc = sweep->stage;
 
 	refresh(sweep);
-	/* With the refresh held the cache is stale, or none is on its path. */
+	/* If the refresh is held, the cache must be stale, or its path has no refresh. */
 	if (sweep->first == VCPU_WORKER) {
 		slot_begin(&gpc->slot);
 		slot_replace(&gpc->slot);
@@ -178,7 +178,7 @@ static void fresh(struct sweep *sweep)
 	slot_begin(&gpc->slot);
 }
 
-/* Without an event, and all masked: one that is sent is only written down. */
+/* Clears all events, and masks them: KVM then only sets the pending bit. */
 static void fresh_hva(struct sweep *sweep)
 {
 	struct gpc *gpc = sweep->stage;
@@ -241,7 +241,7 @@ static const struct op op_event = {
 	.name = "xen-event", .what = "refreshes the cache", .run = send_event,
 };
 
-/* Where there are caches by host address, the race is theirs alone. */
+/* Kernels that have caches by host address have the race only in those. */
 const struct pair gpc_pairs[] = {
 	{ "gpc-refresh", &stage_gpc_hva, { &op_replace, &op_event } },
 	{ "gpc-refresh", &stage_gpc, { &op_replace, &op_clock } },

@@ -3,8 +3,8 @@
  * A vCPU that is halted in L2, with posted interrupts; its nested state is saved and
  * restored, and an interrupt is posted to L2 meanwhile.
  *
- * To save and to restore must make no difference: the reference are runs in which the
- * vCPU is left as it is, and only told to run.
+ * Saving and restoring must make no difference: the reference are runs in which the vCPU
+ * is only run.
  */
 #include <errno.h>
 #include <signal.h>
@@ -21,7 +21,7 @@
 #include "processor.h"
 #include "sweep.h"
 
-/* Which operation is whose. */
+/* The operations' numbers. */
 enum { VCPU, POSTER };
 
 struct nested {
@@ -30,10 +30,10 @@ struct nested {
 	struct l2_config *config;
 	uint8_t *vapic;
 	struct pi_desc *pi_desc;
-	struct pages mapped;	/* by KVM, as long as there is a VM */
+	struct pages mapped;	/* pages that KVM maps, as long as the VM exists */
 	bool awake;		/* L2 has gone on */
-	uint64_t irqs;		/* and had taken so many interrupts */
-	/* Room for what KVM_CHECK_EXTENSION(KVM_CAP_NESTED_STATE) allows. */
+	uint64_t irqs;		/* how many interrupts L2 has taken */
+	/* At least the size that KVM_CHECK_EXTENSION(KVM_CAP_NESTED_STATE) returns. */
 	union {
 		struct kvm_nested_state state;
 		char room[16384];
@@ -52,7 +52,7 @@ static const char *missing(void)
 	return hostfacts_need_nested_vid();
 }
 
-/* A vCPU that is halted stays in KVM_RUN until it gets an interrupt. */
+/* Ends the KVM_RUN of a halted vCPU, which stays there until it gets an interrupt. */
 static void stop(struct sweep *sweep, struct worker *worker)
 {
 	struct nested *nested = sweep->stage;
@@ -63,7 +63,7 @@ static void stop(struct sweep *sweep, struct worker *worker)
 	syscall(SYS_tgkill, getpid(), worker->tid, SIGUSR1);
 }
 
-/* Up to L2's next sync, or until it is stopped. */
+/* KVM_RUN up to L2's next sync; returns false if stop() ended it. */
 static bool run_to_sync(struct nested *nested, uint64_t sync)
 {
 	struct kvm_vcpu *vcpu = nested->vcpu;
@@ -87,7 +87,7 @@ static void run_l2(struct nested *nested)
 		nested->awake = run_to_sync(nested, SYNC_L2_AWAKE);
 }
 
-/* As vcpu_state_load(), of what L1 and L2 do not share. */
+/* Saves and restores the vCPU, but only the state that L1 and L2 do not share. */
 static void migrate(struct nested *nested)
 {
 	struct kvm_vcpu *vcpu = nested->vcpu;
@@ -122,7 +122,7 @@ static void migrate_and_run(struct sweep *sweep)
 	run_l2(nested);
 }
 
-/* As an IOMMU does, or L1 with an IPI. */
+/* Posts an interrupt, as an IOMMU does, or L1 with an IPI. */
 static void post(struct sweep *sweep)
 {
 	struct nested *nested = sweep->stage;
@@ -176,7 +176,7 @@ static unsigned int destroy(struct sweep *sweep)
 	return referred;
 }
 
-/* What L2 has done is not undone. */
+/* Creates a new VM, as the progress of L2 cannot be undone. */
 static void fresh(struct sweep *sweep)
 {
 	sweep->leaked += destroy(sweep);
@@ -195,8 +195,8 @@ static void probe(struct sweep *sweep)
 }
 
 /*
- * Of L2's registers only those that say where it is: up to 6.11 L1 gives L2 the
- * interrupt if the notification came before L2, and enters it with other ones.
+ * Adds only those of L2's registers that show its position: up to 6.11 L1 injects the
+ * interrupt if the notification came before L2 ran, and enters L2 with other registers.
  */
 static void observe_vcpu(struct sweep *sweep)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VM without memory that is just being set up: what only goes before there is a vCPU,
- * and the creation of vCPUs.  It is a new one each time.
+ * A VM without memory that is being set up: operations that must precede the first vCPU,
+ * and the creation of vCPUs.  Each schedule has a new VM.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +16,10 @@
 #include "processor.h"
 #include "sweep.h"
 
-/* vCPUs: one for each operation, and what is created afterwards. */
+/* vCPUs: one for each operation, and one that the probe creates. */
 enum { AFTERWARDS = 2, NR_NEWBORN };
 
-/* Of an operation: an interrupt controller must not be there before. */
+/* The argument of an operation: whether the VM has an interrupt controller before it. */
 enum { WITH_IRQCHIP, WITHOUT_IRQCHIP };
 
 #define VECTOR		0x61
@@ -29,8 +29,8 @@ enum { WITH_IRQCHIP, WITHOUT_IRQCHIP };
 
 struct newborn {
 	int vm;
-	int vcpu[NR_NEWBORN];		/* or less than 0 */
-	int old;			/* a vCPU that was there before, or less than 0 */
+	int vcpu[NR_NEWBORN];		/* less than 0: not created */
+	int old;			/* a vCPU that prepare() created, or less than 0 */
 	int result[NR_NEWBORN];
 };
 
@@ -115,7 +115,7 @@ static void create_vcpu(struct sweep *sweep)
 	create_nr(sweep->stage, self(sweep), self(sweep));
 }
 
-/* Of two only one can have that ID. */
+/* Creates a vCPU with an ID that only one of two operations can get. */
 static void create_same_vcpu(struct sweep *sweep)
 {
 	create_nr(sweep->stage, self(sweep), 0);
@@ -193,7 +193,7 @@ static void place_tss(struct sweep *sweep)
 	call(sweep, KVM_SET_TSS_ADDR, (void *)PAGE_ADDRESS);
 }
 
-/* To all vCPUs, as their IDs are all that is known of them. */
+/* Broadcasts an MSI to all vCPUs. */
 static void send_msi(struct sweep *sweep)
 {
 	struct kvm_msi msi = {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VM with as many shadow pages as it may have, which an L2 makes KVM build for L1's
- * nested page tables, and two vCPUs that take TDP page faults and have no part in that.
+ * A VM that has used up its limit of shadow pages, which KVM builds for L1's nested page
+ * tables when an L2 runs, and two vCPUs that only take TDP page faults.
  *
- * The limit has to be low, as KVM zaps all that L2 uses at once and L2 has to make it
- * anew before each schedule, but KVM_SET_NR_MMU_PAGES takes none below 64.  So there is
- * another L2, older, and with it one page more than that.  KVM has to zap one, which is
- * the other L2's upper page table, with all that hangs below, and lowers the limit to
- * what is left.
+ * The limit has to be low, as KVM zaps all of L2's shadow pages at once and L2 has to
+ * use up the limit again before each schedule, but KVM_SET_NR_MMU_PAGES accepts none
+ * below 64.  So another, older L2 (FILLER) brings the VM one page above 64.  KVM then
+ * zaps its oldest page, the upper page table of that L2, with all tables below it, and
+ * lowers the limit to the pages that are left.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,31 +21,31 @@
 #include "vcpu_run.h"
 #include "vm_stat.h"
 
-/* Both L2s are run by the thread that steers, the others by the operations' workers. */
+/* The steering thread runs both L2s, and the operations' workers run the other vCPUs. */
 enum { FIRST, SECOND, NESTED, FILLER, NR_VCPUS };
 
-/* Memory of which L2 touches a page in every 2 MiB: each takes a shadow page. */
+/* An L2 touches one page in each chunk of 2 MiB, which takes a shadow page each. */
 #define MEM_SLOT	1
 #define MEM_GPA		0x40000000ull
 #define CHUNK		PG_SIZE_2M
 #define CHUNK_PAGES	(CHUNK / PAGE_SIZE)
-/* The lowest limit that KVM_SET_NR_MMU_PAGES takes. */
+/* The lowest limit that KVM_SET_NR_MMU_PAGES accepts. */
 #define MIN_SHADOW_PAGES	64
 #define NR_FILLED	MIN_SHADOW_PAGES
 /*
- * What the other L2 has made when the limit is set. Each of its faults may zap all
- * if there are fewer than MIN_FREE_PAGES left: it needs 8 or so at once for its code,
- * its stack and its page tables.
+ * The number of pages that the L2 on NESTED has touched when the limit is set.  It must
+ * leave enough room: the L2 needs about 8 shadow pages for its code, stack and page tables,
+ * and with fewer than MIN_FREE_PAGES left each of its faults may zap all.
  */
 #define NR_NESTED	12
 #define MIN_FREE_PAGES	5
 
-/* Where L1 touches pages: far from each other and from what L2 touches. */
+/* The chunk in which a vCPU of L1 touches pages; no other vCPU uses it. */
 #define L1_CHUNK(vcpu)	(NR_FILLED + NR_NESTED + (vcpu))
 #define NR_CHUNKS	L1_CHUNK(2)
 #define MEM_SIZE	(NR_CHUNKS * CHUNK)
 
-/* A vCPU touches two pages in a schedule: after so many they have to be new again. */
+/* A vCPU touches two new pages in a schedule; after so many schedules its chunk is discarded. */
 #define SCHEDULES	128
 
 struct counts {
@@ -57,9 +57,9 @@ struct tdp {
 	struct kvm_vcpu *vcpu[NR_VCPUS];
 	uint64_t limit;
 	int stats;		/* KVM_GET_STATS_FD, or less than 0 */
-	off_t offset[2];	/* of what was zapped, and made */
+	off_t offset[2];	/* offsets of the counters of pages zapped, and made */
 	unsigned int schedules;
-	struct counts counts[3];	/* before, after the operations, after the probe */
+	struct counts counts[3];	/* before and after the operations, and after the probe */
 };
 
 static uint64_t l2_stack[2][512];
@@ -132,7 +132,7 @@ static void both_fault(struct sweep *sweep)
 	worker_call(&sweep->worker[SECOND], second_fault);
 }
 
-/* Where the two counters are: to look for them each time takes longer than a schedule. */
+/* Finds the two counters once: looking them up takes longer than a schedule. */
 static void find_counters(struct tdp *tdp)
 {
 	static const char * const names[] = { "mmu_shadow_zapped", "mmu_cache_miss" };
@@ -159,7 +159,7 @@ static void count(struct tdp *tdp, int when)
 		    pread(tdp->stats, &counts->made, 8, tdp->offset[1]) == 8, "pread");
 }
 
-/* In a VM what was made and not zapped is what is used. */
+/* The number of shadow pages in use: those that were made and not zapped. */
 static int64_t used(const struct tdp *tdp, int when)
 {
 	return tdp->counts[when].made - tdp->counts[when].zapped;
@@ -202,7 +202,7 @@ static void create(struct sweep *sweep)
 
 	vm_ioctl(vm, KVM_SET_NR_MMU_PAGES, (void *)(uint64_t)MIN_SHADOW_PAGES);
 	count(tdp, 0);
-	/* Where KVM zaps no more than it must, it is that. */
+	/* All are in use: KVM has lowered the limit, or zapped no more than it had to. */
 	tdp->limit = used(tdp, 0);
 	printf("# %ld shadow pages are allowed\n", tdp->limit);
 }
@@ -228,12 +228,12 @@ static void fresh(struct sweep *sweep)
 		for (i = FIRST; i <= SECOND; i++)
 			madvise(addr_gpa2hva(tdp->vm, MEM_GPA + L1_CHUNK(i) * CHUNK),
 				CHUNK, MADV_DONTNEED);
-	/* Until a fault that looks for room has to make some. */
+	/* Use up shadow pages until a fault that makes room has to zap. */
 	for (count(tdp, 0); room(tdp, 0) >= MIN_FREE_PAGES; count(tdp, 0))
 		run_vcpu(sweep, NESTED);
 }
 
-/* L2's next fault needs a shadow page. */
+/* Runs L2, whose next fault needs a shadow page. */
 static void probe(struct sweep *sweep)
 {
 	struct tdp *tdp = sweep->stage;

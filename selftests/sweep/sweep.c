@@ -2,35 +2,35 @@
 /*
  * The sweep of one pair of KVM operations; see sweep.h.
  *
- *	sweep -l	list the pairs: RACE, both operations, "alike" if it does not matter
- *			which one is held; a race that kernels have in different places has several
- *	sweep -o	list the operations: which can be a pair, A B, is up to the stage
+ *	sweep -l	list the pairs: RACE, both operations, and "alike" if holding the other
+ *			one makes no difference; a race that differs between kernels has several
+ *	sweep -o	list the operations; two of the same stage can be a pair, A B
  *	sweep [-r] [-b] [-2] [-v VISITS] [-p FROM-TO] [-x FILE] [-t FILE] [-k FILE] RACE|A B
  *		-r	hold the other operation of the pair, not A or the first that -l lists
- *		-b	reboot a host that hangs, for a host that is only there for this
+ *		-b	reboot a host that hangs; for an emulated host only
  *		-2	afterwards hold both, A where B ran through, and B at each point of its
  *			own path: A goes on first
- *		-v	how many visits of a function are points (3)
- *		-p	only these points of the path, from 1, to try it in parts
- *		-x	points that are not tried again: a line of FILE is like what is
- *			printed of a point, from the function to the visit
- *		-t	take the path from FILE, which has the lines that were printed of
- *			it in another boot of the same modules, and do not trace it
- *		-k	leave a process behind that keeps the gates of this path, so that the next
- *			sweep finds them; FILE has the functions for which there is one
+ *		-v	how many visits of a function become points (default 3)
+ *		-p	try only these points of the path, numbered from 1
+ *		-x	leave out the points in FILE, one per line, as FUNCTION WHERE VISIT in the
+ *			output
+ *		-t	read the path from FILE, the output of another boot with the same modules,
+ *			instead of tracing it
+ *		-k	leave a process behind that keeps the gates of this path for the next
+ *			sweep; FILE lists the functions with such a gate
  *
- * On stdout, besides diagnostics, lines of words with tabs between them:
+ * Besides diagnostics, stdout has lines of words that are separated by tabs:
  *	@sweep@ pair RACE HELD OTHER
  *	@sweep@ path FUNCTION WHERE VISIT DEPTH ATOMIC	each point, in the order of the path
  *	@sweep@ at FUNCTION WHERE VISIT		the next schedule is about to begin
  *	@sweep@ point FUNCTION WHERE VISIT DEPTH VERDICT PROGRESS WHY
- *	@sweep@ two FUNCTION WHERE VISIT FUNCTION WHERE VISIT	both were held, and it shows
+ *	@sweep@ two FUNCTION WHERE VISIT FUNCTION WHERE VISIT	a finding with two holds
  *	@sweep@ count NAME NUMBER
- *	@sweep@ hung				in place of all the rest
- * PROGRESS is how B came along: ran, sleeps, spins, polls, asks; WHY may be empty.
+ *	@sweep@ hung				the host hangs: nothing else follows
+ * PROGRESS is that of B: ran, sleeps, spins, polls, asks; WHY may be empty.
  *
- * Exit codes: 0 nothing shows; 1 something does; 2 used wrongly; 3 the host hangs;
- * 4 this host has no such thing.
+ * Exit codes: 0 nothing shows; 1 something shows; 2 used wrongly; 3 the host hangs;
+ * 4 this host cannot run the pair.
  */
 #include <errno.h>
 #include <limits.h>
@@ -46,13 +46,13 @@
 #include "kselftest.h"
 #include "sweep.h"
 
-/* Runs in each order, and with a hold that no thread meets, to know the noise. */
+/* Runs in each order, and runs with a hold but without B, to learn the noise. */
 #define SERIAL_RUNS	5
 #define ALONE_RUNS	8
-/* A finding has to show that often again, each time in a new VM, and has some more. */
+/* A finding must show again so often, each time in a new VM, within so many tries. */
 #define CONFIRM		2
 #define CONFIRM_TRIES	4
-/* Each VM leaves files open, as the library does not close what it loads the guest from. */
+/* Each VM leaves a file open, as the library does not close the ELF file of the guest. */
 #define MAX_FILES	65536
 
 static const char * const verdict_words[NR_VERDICTS] = {
@@ -71,7 +71,7 @@ struct options {
 	const char *kept;	/* -k FILE, or NULL */
 };
 
-/* What is printed stays, though the host may die of the next thing that is done. */
+/* Flushes the output, as the host may die in the next step. */
 static void drain(void)
 {
 	fflush(stdout);
@@ -100,12 +100,12 @@ static void new_vm(struct sweep *sweep)
 	sweep->pair->stage->create(sweep);
 	sweep->vms++;
 	sweep->us.vm += sweep_now_us() - begin;
-	/* What was used for the first time has its own way. */
+	/* First uses take other paths in KVM, so run both orders once. */
 	sweep_order(sweep, true);
 	sweep_order(sweep, false);
 }
 
-/* Is the outcome that of an order, whatever the kernel says? */
+/* Is the outcome that of an order, apart from the kernel's log? */
 static bool is_of_an_order(const struct sweep *sweep)
 {
 	const struct op * const *op = sweep->pair->op;
@@ -116,7 +116,7 @@ static bool is_of_an_order(const struct sweep *sweep)
 	       reference_is(&sweep->reference, 1, &sweep->outcome);
 }
 
-/* Is what came of it something that no order can bring about? */
+/* Has the kernel warned, or is the outcome of no order? */
 static bool is_wrong(const struct sweep *sweep)
 {
 	return sweep->log || !is_of_an_order(sweep);
@@ -136,7 +136,7 @@ static void know_orders(struct sweep *sweep)
 	}
 }
 
-/* A hold without B changes the time only: what else it changes is noise. */
+/* A hold without B changes only the timing: words that it changes are noise. */
 static void know_noise(struct sweep *sweep)
 {
 	struct path *path = &sweep->path;
@@ -162,15 +162,15 @@ static void print_finding(struct sweep *sweep, const char *name)
 	rg_ladder(sweep->rg, stdout);
 }
 
-/* Shows it again, and each time in a new VM? */
+/* Does the finding show again, each time in a new VM? */
 static bool is_confirmed(struct sweep *sweep, struct point *point,
 			 struct point *second)
 {
 	struct schedule result;
 	int tries, shown = 0;
 	/*
-	 * A warning is given once, if it is not asked for again, and takes an emulated CPU
-	 * as long as a new VM.
+	 * klog_mark() re-enables WARN_ONCE()s.  That is only done if the finding needs them: a
+	 * warning takes an emulated CPU as long as a new VM.
 	 */
 	bool only_log = is_of_an_order(sweep), log = sweep->log;
 
@@ -188,7 +188,7 @@ static bool is_confirmed(struct sweep *sweep, struct point *point,
 		new_vm(sweep);
 		counters_print(sweep, point, second);
 	}
-	/* What it broke must not decide the next. */
+	/* The next schedule must not use a VM that this one may have broken. */
 	new_vm(sweep);
 	return shown == CONFIRM;
 }
@@ -204,7 +204,7 @@ static void try_point(struct sweep *sweep, struct point *point,
 	print_finding(sweep, name);
 	if (sweep->log && (result->verdict == NOT_REACHED || sweep->orders_wrong == 2))
 		klog_mark();
-	/* Without an overlap it is not the race that did it. */
+	/* Without an overlap the race is not the cause. */
 	if (result->verdict == NOT_REACHED) {
 		result->verdict = NOT_TRIED;
 		result->why = "A's path was another one, and the outcome of no order";
@@ -218,7 +218,7 @@ static void try_point(struct sweep *sweep, struct point *point,
 	}
 }
 
-/* One after the other, with what must make no difference: in how many orders does it? */
+/* Runs both orders, with the step that must make no difference; counts those where it does. */
 static void try_orders(struct sweep *sweep)
 {
 	unsigned int order;
@@ -242,8 +242,8 @@ static void print_count(const char *name, unsigned long long count)
 }
 
 /*
- * As often as it takes.  That the kernel kills a thread is the verdict if it does so often
- * enough, each time in another process, with another VM.
+ * Tries a point until there is a verdict.  DIES needs several killed threads, each in another
+ * process and with another VM.
  */
 static void judge_point(struct sweep *sweep, struct point *point, const char *name,
 			struct schedule *result)
@@ -305,7 +305,7 @@ static unsigned int sweep_path(struct sweep *sweep)
 	return verdicts[SHOWS] + verdicts[DIES];
 }
 
-/* The path of the operation that is not held, of which B's holds are. */
+/* Finds the path of the operation that is not held, for the second hold. */
 static const char *find_path_of_other(struct sweep *sweep)
 {
 	struct worker *other = &sweep->worker[!sweep->first];
@@ -323,8 +323,8 @@ static const char *find_path_of_other(struct sweep *sweep)
 }
 
 /*
- * Each point at which B ran through, with B held at each point of its own path.
- * Returns how many of these show.
+ * Tries each point at which B ran through, with B held at each point of its own path.
+ * Returns how many of these pairs of points show.
  */
 static unsigned int sweep_two(struct sweep *sweep)
 {
@@ -390,7 +390,7 @@ static const char *find_path(struct sweep *sweep, const struct options *options)
 	return NULL;
 }
 
-/* The path, the outcomes and what they have of noise: once. */
+/* Finds the path, the outcomes of both orders, and their noise; called once. */
 static const char *know(struct sweep *sweep)
 {
 	const struct pair *pair = sweep->pair;
@@ -404,7 +404,7 @@ static const char *know(struct sweep *sweep)
 	printf("@sweep@\tpair\t%s\t%s\t%s\n", pair->race ?: "",
 	       pair->op[sweep->first]->what, pair->op[!sweep->first]->what);
 	path_print(&sweep->path);
-	/* Without a race, but for the first time. */
+	/* Ignore messages about first uses, before any overlap. */
 	klog_mark();
 	klog_poll();
 	sweep_count_passes(sweep);
@@ -419,7 +419,7 @@ static const char *know(struct sweep *sweep)
 	return NULL;
 }
 
-/* After a thread was killed: does the host still do what it did? */
+/* After a thread was killed: gives up unless both orders have their outcomes of before. */
 static void look_at_host(struct sweep *sweep)
 {
 	int order;
@@ -443,7 +443,7 @@ static int run_sweep(struct sweep *sweep)
 	const char *why = stage->missing();
 	unsigned int shows;
 
-	/* What is there is another process's, of which a thread may still be at work. */
+	/* The old workers belong to another process, one of whose threads may still run. */
 	sweep->worker = calloc(2, sizeof(*sweep->worker));
 	TEST_ASSERT(sweep->worker, "no memory");
 	sweep->stage = NULL;
