@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # those who source this use them
+# shellcheck disable=SC2034 # scripts that source this use them
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The tables of the laboratory, and functions to handle their columns. Sourced after lib.sh.

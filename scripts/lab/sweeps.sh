@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # those who source this set them
+# shellcheck disable=SC2154 # scripts that source this set them
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The boots of a sweep: hold all given operations, one after the other, in as many boots of an

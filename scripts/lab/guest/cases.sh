@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # for those who source this
+# shellcheck disable=SC2034 # for scripts that source this
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Shared by the cases of load and demo, in the emulated host of scripts/debian-host. /payload has

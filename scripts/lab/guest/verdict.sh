@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # for those who source this
+# shellcheck disable=SC2034 # for scripts that source this
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Run commands of a case and report errors, in the emulated host of scripts/debian-host. Shared by
