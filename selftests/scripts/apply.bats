@@ -1,9 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/apply on copies of Debian's 5.10 and 6.1: each kind of tree, and what can
-# go wrong. What status says of a tree is kept in build/status, so that only new
-# contents take its time.
+# scripts/apply on copies of Debian's 5.10 and 6.1: each kind of tree, and possible errors. The
+# results of status for a tree are kept in build/status, so that only new contents take time.
 #
 # shellcheck disable=SC2016,SC2030,SC2031 # programs in quotes; each test is a process
 
@@ -16,13 +15,13 @@ setup_file()
 	# shellcheck source=scripts/tree/series/tree.sh
 	. "$TOP/scripts/tree/series/tree.sh"
 	need_packages git quilt patch coccinelle
-	# 5.10 will leave the mirrors.
+	# Some day the mirror will drop 5.10.
 	for line in 5.10 6.1; do
 		"$TOP/scripts/modules/kernel-get" --want source $line || { [ $? -eq "$EX_GONE" ] && return; }
 		mkdir -p "$BATS_FILE_TMPDIR/$line"
 		copy_kvm "$BUILD/kernels/$line/source" "$BATS_FILE_TMPDIR/$line"
 	done
-	# What comes out, for comparison.
+	# The expected result, for comparison.
 	cp -a "$BATS_FILE_TMPDIR/5.10" "$BATS_FILE_TMPDIR/patched"
 	"$TOP/scripts/tree/apply" --list "$BATS_FILE_TMPDIR/patched" >"$BATS_FILE_TMPDIR/list"
 	"$TOP/scripts/tree/apply" "$BATS_FILE_TMPDIR/patched"
@@ -42,13 +41,13 @@ setup()
 	export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 }
 
-# new_tree [LINE] - TREE is a fresh copy
+# new_tree [LINE] - make TREE a fresh copy
 new_tree()
 {
 	cp -a "$BATS_FILE_TMPDIR/${1:-5.10}" "$TREE"
 }
 
-# files DIR - all that it holds: names, modes, times, contents
+# files DIR - print all that it holds: names, modes, times, contents
 files()
 {
 	(
@@ -57,7 +56,7 @@ files()
 	)
 }
 
-# new_git - TREE is a git tree, of somebody with a name
+# new_git - make TREE a git tree, whose user has a name
 new_git()
 {
 	new_tree
@@ -68,7 +67,7 @@ new_git()
 	git -C "$TREE" commit -q -m base
 }
 
-# new_debian - TREE is a source package with a patch, not applied
+# new_debian - make TREE a source package with a patch that is not applied
 new_debian()
 {
 	new_tree
@@ -80,7 +79,7 @@ new_debian()
 		>"$TREE/debian/patches/bugfix/one.patch" || :
 }
 
-# copy_project - COPY has what of the project apply needs, to be changed
+# copy_project - copy the files of the project that apply needs to COPY, to change them
 copy_project()
 {
 	COPY=$BATS_TEST_TMPDIR/project
@@ -89,20 +88,20 @@ copy_project()
 	cp -r "$TOP/selftests/races" "$COPY/selftests/"
 }
 
-# header PATCH - run's output and lines are what comes before its diff
+# header PATCH - set run's output and lines to the part before its diff
 header()
 {
 	run -0 sed '/^diff /,$d' "$1"
 }
 
-# quilt_in DIR COMMAND... - the user's own
+# quilt_in DIR COMMAND... - run the user's own quilt
 quilt_in()
 {
 	(cd "$1" && shift && quilt --quiltrc - "$@")
 }
 
-# trap_at SIGNAL COMMAND N - a PATH by which apply, as it runs COMMAND for the Nth
-# time, gets SIGNAL
+# trap_at SIGNAL COMMAND N - print a PATH with which apply gets SIGNAL when it runs COMMAND for the
+# Nth time
 trap_at()
 {
 	mkdir -p "$BATS_TEST_TMPDIR/bin"
@@ -130,8 +129,8 @@ need_root()
 	unshare -m true 2>/dev/null || skip "there are no mount namespaces here"
 }
 
-# old_notifier - TREE asks for the APIC page's reload as Linux 4.15 to 4.18 and RHEL 8.0
-# to 8.2 do
+# old_notifier - make TREE request the APIC page's reload as Linux 4.15 to 4.18 and RHEL 8.0 to
+# 8.2 do
 old_notifier()
 {
 	perl -0pi -e '
@@ -150,7 +149,7 @@ $2/;
 	' "$TREE/virt/kvm/kvm_main.c"
 }
 
-# rhel_84 - TREE takes mmu_lock for a page fault as RHEL 8.4 does
+# rhel_84 - make TREE take mmu_lock for a page fault as RHEL 8.4 does
 rhel_84()
 {
 	local root='is_tdp_mmu_root(vcpu->kvm, vcpu->arch.mmu->root_hpa)'
@@ -180,7 +179,7 @@ rhel_84()
 	diff -r "$TREE" "$PATCHED"
 }
 
-@test "apply: what upstream has fixed is left alone" {
+@test "apply: races that upstream has fixed are left alone" {
 	new_tree 6.1
 	run -0 "$APPLY" "$TREE"
 	[[ $output == *"tdp-mmu-zap "*fixed* ]]
@@ -210,7 +209,7 @@ rhel_84()
 	[[ $output == *no-such-race*nested-vmcs12-pages* ]]
 }
 
-@test "apply --dry-run: says what and from where, and changes nothing" {
+@test "apply --dry-run: names the patches and their places, and changes nothing" {
 	new_tree
 	before=$(files "$TREE")
 	run -0 "$APPLY" --dry-run "$TREE"
@@ -227,7 +226,7 @@ rhel_84()
 	diff -r "$TREE" "$PATCHED"
 }
 
-@test "apply: what is no kernel tree, or one without KVM, is refused" {
+@test "apply: a directory that is no kernel tree, or a tree without KVM, is refused" {
 	mkdir "$BATS_TEST_TMPDIR/empty"
 	run -2 "$APPLY" "$BATS_TEST_TMPDIR/empty"
 	[[ $output == *"is not a kernel tree"* ]]
@@ -257,7 +256,7 @@ rhel_84()
 	[[ $output == *"nothing was changed"* ]]
 	[ "$(files "$TREE")" = "$before" ]
 
-	# The last line puts in the rest, as it stands.
+	# The last line applies the other patches, with the printed command.
 	run -1 "$APPLY" --signoff "Jo Doe <jo@example.com>" "$TREE"
 	[[ ${lines[-2]} == *"does not take patches/5.10"*"/nested-vmcs12-pages.patch; nothing was changed"* ]]
 	[[ ${lines[-1]} == *" --race apicv-vcpu-creation $TREE" ]]
@@ -271,9 +270,9 @@ rhel_84()
 	run -1 "$APPLY" --race apicv-vcpu-creation "$TREE"
 	[[ $output == *"this hunk is in already, in arch/x86/kvm/vmx/vmx.h:"*"+	bool "* ]]
 	[[ $output != *"  rejected"* ]]
-	# That of another line fits beside it.
+	# The form of another line applies beside it.
 	[[ $output == *"patches/5.8/apicv-vcpu-creation-defer-in-l2.patch applies, but declares "*" twice in arch/x86/kvm/vmx/vmx.h"* ]]
-	# Nothing else was asked for.
+	# No other race was asked for.
 	[[ ${lines[-1]} == *"nothing was changed" ]]
 }
 
@@ -288,9 +287,9 @@ rhel_84()
 	[[ $output != *"rejected, of arch/x86/kvm/x86.c"* ]]
 }
 
-@test "apply: what would include a header that is not there is not taken" {
+@test "apply: a patch that would include a missing header is not taken" {
 	new_tree 6.1
-	# As in 6.3 to 6.9
+	# As in 6.3 to 6.9.
 	sed -i 's/^#include "x86.h"$/&\n#include "smm.h"/
 		/^\tif (vmx->nested.update_vmcs01_apicv_status) {/,/^\t}/s/vmx_refresh_apicv_exec_ctrl(vcpu);/kvm_make_request(KVM_REQ_APICV_UPDATE, vcpu);/' \
 		"$TREE/arch/x86/kvm/vmx/nested.c"
@@ -303,7 +302,7 @@ rhel_84()
 	[[ $output == *" patch"*" applied"* ]]
 }
 
-@test "apply: of a race that status does not know nothing is done, and it says so" {
+@test "apply: a race that status does not know is named, and not patched" {
 	new_tree
 	sed -i 's/make_mmu_pages_available/make_room/;s/kvm_check_request(KVM_REQ_GET_NESTED_STATE_PAGES, vcpu)/racefix_unknown(vcpu)/' \
 		"$TREE"/arch/x86/kvm/*.c "$TREE"/arch/x86/kvm/mmu/*.[ch]
@@ -325,7 +324,7 @@ rhel_84()
 	run -2 "$APPLY" --export "$BATS_TEST_TMPDIR/out" "$TREE"
 	[[ $output == *"out exists"* ]]
 	run -2 "$APPLY" --export "$BATS_TEST_TMPDIR/none/out" "$TREE"
-	# Of a tree that lacks nothing: a series that is empty.
+	# A tree that lacks nothing gives an empty series.
 	run -0 "$APPLY" --export "$BATS_TEST_TMPDIR/empty" "$PATCHED"
 	[ "$(grep -vc '^#' "$BATS_TEST_TMPDIR/empty/series")" -eq 0 ]
 	run -0 find "$BATS_TEST_TMPDIR" -maxdepth 1 -name '.out*' -o -maxdepth 1 -name '.empty*'
@@ -349,7 +348,7 @@ rhel_84()
 @test "apply: a full disk: said, and nothing is changed" {
 	need_root
 	mkdir "$TREE"
-	# Room for the journal but not for the files; for some of the files.
+	# There is room for the journal but not for the files; then for some of the files.
 	for room in 0 64 600; do
 		run -0 unshare -m sh -c '
 			mount -t tmpfs -o size=64m none "$1" && cp -a "$2/." "$1" || exit 9
@@ -384,7 +383,7 @@ rhel_84()
 		[[ $output == *--recover* ]]
 		run -0 "$APPLY" --recover "$TREE"
 		[[ $output == *"put back"* ]]
-		# Killed after the last step it is done, not half-done.
+		# Killed after the last step, it is complete, not half-done.
 		[ "$(files "$TREE")" = "$before" ] || diff -r "$TREE" "$PATCHED"
 		[ ! -e "$TREE/.racefix-apply" ]
 	done
@@ -402,7 +401,7 @@ rhel_84()
 }
 
 @test "apply: TERM and INT half-way leave the tree as it was" {
-	# A shell that runs this in the background has it ignore INT.
+	# A shell that runs this in the background makes it ignore INT.
 	for signal in TERM INT; do
 		rm -rf "$TREE"
 		new_tree
@@ -452,7 +451,7 @@ rhel_84()
 	[ "$(sed '/^$/d' "$BATS_TEST_TMPDIR/log" | tail -n 1)" = "Signed-off-by: Jö Doe <jo@example.com>" ]
 	git -C "$TREE" interpret-trailers --parse "$BATS_TEST_TMPDIR/log" | grep -c '^Race: apicv-vcpu-creation$'
 
-	# A release that its Tested-on does not name, and a tree of RHEL's
+	# A release that its Tested-on does not name, and a tree of RHEL.
 	rm -rf "$TREE"
 	new_git
 	sed -i 's/^SUBLEVEL = .*/SUBLEVEL = 1/' "$TREE/Makefile"
@@ -466,7 +465,7 @@ rhel_84()
 	[[ $output == *"patches/5.10/apicv-vcpu-creation.patch, not run on this tree"* ]]
 }
 
-@test "apply --signoff: what is no name and address is refused" {
+@test "apply --signoff: a signer that is no name and address is refused" {
 	for who in Jo "Jo <jo>" "<jo@example.com>" "Jo <jo@example.com> x" $'Jo\n <jo@example.com>' ""; do
 		run -2 "$APPLY" --signoff "$who" "$ORIG"
 		[[ $output == *'NAME <MAIL>'* ]]
@@ -529,7 +528,7 @@ rhel_84()
 	[ "$(near 4.18.0)" = "4.18 5.19 6.0 6.1 6.1.170 6.1.177 6.2" ]
 }
 
-@test "apply: what fits only upon another patch comes after it, wherever a series has it" {
+@test "apply: a patch that applies only on top of another one comes after it, regardless of the series" {
 	copy_project
 	rm -r "$COPY"/patches/*/
 	mkdir -p "$COPY/patches/6.1" "$COPY/patches/6.1.170" "$BATS_TEST_TMPDIR/before"
@@ -631,7 +630,7 @@ rhel_84()
 	diff -r "$TREE" "$PATCHED"
 }
 
-@test "apply: quilt: on top of what is applied, below what is not" {
+@test "apply: quilt: on top of applied patches, below others" {
 	new_tree
 	export QUILT_PATCHES=patches
 	mkdir "$TREE/patches"
@@ -683,7 +682,7 @@ rhel_84()
 	run -0 "$APPLY" "$TREE"
 	[[ $output == *"nothing to do"* ]]
 	(cd "$TREE" && QUILT_PATCHES=debian/patches quilt --quiltrc - push -a -q --fuzz=0)
-	# but for the one line of theirs
+	# except for the one line of the package's own patch
 	[ "$(diff -r -x debian -x .pc "$TREE" "$PATCHED" | grep -c "^[<>]")" -eq 1 ]
 }
 

@@ -1,9 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# build-root, and modules-build in it, on 6.12: a kernel whose compiler is newer
-# than bookworm's. racegate is what is built: it takes seconds, and goes the same
-# way as KVM does.
+# build-root, and modules-build in it, on 6.12: a kernel whose compiler is newer than bookworm's.
+# The tests build racegate: it takes seconds, and is built in the same way as KVM.
 #
 # shellcheck disable=SC2030,SC2031 # each test is a process
 
@@ -29,7 +28,7 @@ setup()
 	fi
 }
 
-# scratch - a build directory of the test's own that borrows the kernel
+# scratch - make a build directory of the test's own that borrows the kernel
 scratch()
 {
 	O=$BATS_TEST_TMPDIR/build
@@ -38,7 +37,7 @@ scratch()
 	export O
 }
 
-# is_clean ROOT - nothing is mounted below it, and nothing was written to its /dev
+# is_clean ROOT - is nothing mounted below it, and nothing written to its /dev?
 is_clean()
 {
 	local root
@@ -60,7 +59,7 @@ is_clean()
 	mkdir -p "$BATS_TEST_TMPDIR/build/kernels/5.10/"{headers,kbuild}
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$BATS_TEST_TMPDIR/"
 	echo libelf1 >"$BATS_TEST_TMPDIR/build/kernels/5.10/headers/needs"
-	# shellcheck disable=SC2016 # make's
+	# shellcheck disable=SC2016 # for make
 	echo 'CC := $(notdir $(or $(shell command -v gcc-10),gcc))' >"$BATS_TEST_TMPDIR/build/kernels/5.10/kbuild/.kernelvariables"
 	printf '#!/bin/sh\necho "asked: $*"; exit 2\n' >"$BATS_TEST_TMPDIR/scripts/modules/apt-private"
 	O=$BATS_TEST_TMPDIR/build run -2 "$BATS_TEST_TMPDIR/scripts/modules/build-root" 5.10
@@ -68,7 +67,7 @@ is_clean()
 	[[ $output == *"of bullseye,bullseye-security for 5.10:"*" gcc-10 "*libelf1* ]]
 }
 
-@test "build-root: a second run does nothing, says nothing, and asks nobody" {
+@test "build-root: a second run does nothing, prints nothing, and needs no network" {
 	stub apt-get 'echo "apt-get $*" >&2; exit 1'
 	stub apt-cache 'echo "apt-cache $*" >&2; exit 1'
 	run -0 build-root 6.12
@@ -114,7 +113,7 @@ is_clean()
 	[ -e "$O/modules/$KVER/racegate/racegate.ko" ]
 }
 
-@test "modules-build: where the root cannot be entered it says what that takes" {
+@test "modules-build: if the root cannot be entered, the message names the requirements" {
 	scratch
 	stub unshare 'echo "unshare: unshare failed: Operation not permitted" >&2; exit 1'
 	run -2 modules-build --kernel 6.12 --variant racegate

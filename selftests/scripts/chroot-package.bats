@@ -23,13 +23,13 @@ setup_file()
 	"$TOP/scripts/modules/kernel-get" --want image "$line"
 	read -r release <"$BUILD/kernels/$line/release"
 	read -r version <"$BUILD/kernels/$line/version"
-	# What the package depends on; apt is not at hand in there.
+	# The packages that it depends on; apt cannot be used in there.
 	"$TOP/scripts/lab/debian-image" --own-release --setup "$dir/setup" --no-disk "$line" "$LOG" \
 		"linux-headers-$release=$version" "linux-source-$line=$version" \
 		dkms gcc make binutils patch kmod xz-utils coccinelle universal-ctags
 }
 
-# passed NAME... - these cases
+# passed NAME... - did these cases pass?
 passed()
 {
 	local name
@@ -46,7 +46,7 @@ passed()
 		"the distro's files are where they were"
 }
 
-@test "package: kernels that it has nothing for are skipped with a sentence" {
+@test "package: kernels that need no modules are skipped with a message" {
 	passed "kernels without anything to build are skipped"
 }
 
@@ -61,11 +61,11 @@ passed()
 		"the newer kernel's files are where they were"
 }
 
-@test "package: waits for nobody's lock, and for root's a bounded time" {
+@test "package: does not wait for a user's lock, and for root's a bounded time" {
 	passed "nobody else's lock" "a hook waits a bounded time"
 }
 
-@test "package: goes where depmod fails, and leaves a whole set" {
+@test "package: can be removed if depmod fails, and leaves a complete set" {
 	passed "removed where depmod fails" "installed again" "in place again"
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/lab/collect: what it reads from the logs of a host. logs/nested.log is a triple
-# on Debian's 6.1.176-1 in Bochs, five cases of it, as an emulated host printed it.
+# scripts/lab/collect: the results that it reads from the logs of a host. logs/nested.log is a
+# triple on Debian's 6.1.176-1 in Bochs, five cases of it, as an emulated host printed it.
 
 bats_require_minimum_version 1.5.0
 
@@ -19,7 +19,7 @@ setup()
 	ends k-bochs clean
 }
 
-# row BOOT ROW SET CASES RUN STAGE EXPECT - a row of that boot
+# row BOOT ROW SET CASES RUN STAGE EXPECT - add a row to that boot
 row()
 {
 	local IFS=$'\t' boot=$1 nr=$2 set=$3
@@ -30,25 +30,25 @@ row()
 	echo 6.1.0-50-amd64 >"$OUT/$boot/release"
 }
 
-# ends BOOT END [REASON] - what host-run says of that boot
+# ends BOOT END [REASON] - write host-run's result of that boot
 ends()
 {
 	printf 'end=%s\nreason=%s\nseconds=27.1\n' "$2" "${3-}" >"$OUT/$1/result"
 }
 
-# line REGEX N - the number of the Nth line of the log with it
+# line REGEX N - print the number of the Nth line of the log that matches
 line()
 {
 	grep -n "$1" "$LOG" | sed -n "$2s/:.*//p"
 }
 
-# results COLUMN,... [CASE] - collect's, of all cases or one
+# results COLUMN,... [CASE] - print the columns of collect's results, of all cases or one
 results()
 {
 	"$TOP/scripts/lab/collect" "$OUT" | awk -F '\t' -v name="${2-}" 'name == "" || $8 == name' | cut -f "$1"
 }
 
-@test "collect: a row for each case and for each step, with what is expected of it" {
+@test "collect: a row for each case and for each step, with the expected result" {
 	printf '1\t22\n2\t20\n' >"$OUT/k-bochs/wall"
 	diff - <(results 2-10) <<-'END'
 	6.1.0-50-amd64	bochs	stock	nested-vmcs12-pages	before	1	rvi_pending	fail	fail
@@ -69,7 +69,7 @@ results()
 	6.1.0-50-amd64	bochs	stock	nested-vmcs12-pages	after	1	unbacked_vapic	any	unnamed
 	6.1.0-50-amd64	bochs	stock	nested-vmcs12-pages	after	1	*	fail	fail
 	END
-	# Where it is, why, and how long it took.
+	# Where it is, the reason, and its time.
 	diff - <(results 6,11-14 '*') <<-END
 	before	4.5	22	rvi_pending	$LOG:$(line 'RUN .*rvi_pending' 1)
 	closed	0	20		$LOG:$(line '@lab@ begin 2' 1)
@@ -84,7 +84,7 @@ results()
 	closed	pass	
 	after	skip	no KVM_RUN reads
 	END
-	# Newer harnesses name it.
+	# Newer harnesses print its name.
 	sed -i 's/^ok 18 # SKIP/ok 18 global.unbacked_vapic # SKIP/' "$LOG"
 	[ "$(results 6,10 unbacked_vapic | head -n 1)" = "before	skip" ]
 }
@@ -92,12 +92,12 @@ results()
 @test "collect: a test that ends with 1 without a failing case has not shown the race" {
 	sed -i 's/^not ok 1 /ok 1 /' "$LOG"
 	[ "$(results 10,13 '*' | sed -n 1p)" = "error	exit status 1" ]
-	# Used wrongly, killed by a signal, and 0 without a case that passed.
+	# Bad usage, killed by a signal, and 0 without a case that passed.
 	for status in 2 139 0; do
 		cp "$BATS_TEST_DIRNAME/logs/nested.log" "$LOG"
 		sed -i "/^@lab@ begin 1/,/^@lab@ end 1/{/^@lab@/!d}; s/^@lab@ end 1 1/@lab@ end 1 $status/" "$LOG"
 		[ "$(results 10,13 '*' | sed -n 1p)" = "error	exit status $status" ]
-		# The case that must fail is told of though there is no trace of it.
+		# The case that must fail is reported, although there is no trace of it.
 		[ "$(results 8,9,10 rvi_pending | sed -n 1p)" = "rvi_pending	fail	lost" ]
 	done
 }
@@ -124,7 +124,7 @@ results()
 	[ "$(results 10,13 '*' | paste -sd ' ')" = "skip	why setup	 skip	why" ]
 }
 
-# a_dead_boot - one that a fatal case has ended, and its console
+# a_dead_boot - make a boot that a fatal case has ended, with its console
 a_dead_boot()
 {
 	row k-bochs-snapshot_revert 61 stock snapshot_revert snapshot_revert once dies
@@ -144,7 +144,7 @@ a_dead_boot()
 	END
 }
 
-@test "collect: a fatal case kills the host, and of what it is said to" {
+@test "collect: a fatal case kills the host in the way that its race names" {
 	a_dead_boot
 	at=$OUT/k-bochs-snapshot_revert/console.log:4
 	diff - <(results 7-10,12-14 | grep ^snapshot) <<-END
@@ -157,7 +157,7 @@ a_dead_boot()
 	[ "$(results 7,10 '*' | tail -n 1)" = "snapshot_revert	hang" ]
 }
 
-@test "collect: of a host that dies, the rest is lost, unless it had another boot" {
+@test "collect: after a dead host the remaining steps are lost, unless they had another boot" {
 	ends k-bochs panic "Fatal exception"
 	sed -i '/^@lab@ end 2/,$d' "$LOG"
 	echo 'RIP: here' >"$OUT/k-bochs/console.log"
@@ -166,18 +166,18 @@ a_dead_boot()
 	ends k-bochs@2 clean
 	sed -n '/^@lab@ begin 3/,$p' "$BATS_TEST_DIRNAME/logs/nested.log" >"$OUT/k-bochs@2/output.log"
 	[ "$(results 6,10 '*' | paste -sd ' ')" = "before	fail closed	panic after	fail" ]
-	# It came to its end, and the steps did not.
+	# The host ended properly, and the steps did not.
 	ends k-bochs clean
 	rm -r "$OUT/k-bochs@2"
 	[ "$(results 6,10 '*' | paste -sd ' ')" = "before	fail closed	lost after	lost" ]
-	# It was not booted.
+	# The host was not booted.
 	rm "$LOG"
 	ends k-bochs no-boot why
 	[ "$(results 6,10,13 '*' | paste -sd ' ')" = "before	no-boot	why closed	lost	it did not run after	lost	it did not run" ]
 	[ "$(results 6,9,10 rvi_pending)" = "before	fail	lost" ]
 }
 
-@test "collect: of a host that still runs, there is what has ended" {
+@test "collect: a host that still runs has the results of the steps that have ended" {
 	rm "$OUT/k-bochs/result"
 	sed -i '/^ok 6 /,$d' "$LOG"
 	[ "$(results 6,8,10)" = "before	rvi_pending	fail" ]
@@ -187,7 +187,7 @@ a_dead_boot()
 	[ "$(results 6 '*')" = before ]
 }
 
-@test "collect: a line that a test left without its end does not hide what follows" {
+@test "collect: a line that a test left without its end does not hide the next ones" {
 	sed -i 's/^@lab@ end 1 .*/half a line\n&/' "$LOG"
 	[ "$(results 10 '*' | sed -n 1p)" = fail ]
 }
@@ -212,14 +212,14 @@ a_dead_boot()
 	END
 }
 
-@test "collect: what stress says of itself is kept" {
+@test "collect: the output of stress is kept" {
 	sed -i 's/^ok 16 # SKIP.*/# stress: 5 of 33653 tries in 180.0 s showed it\nnot ok 16 global.stress/' "$LOG"
 	[ "$(results 10,13 stress | head -n 1)" = "fail	shown=5 tries=33653 seconds=180.0" ]
 }
 
 @test "collect: bad input is refused" {
 	for args in '' /nonexistent "$BATS_TEST_TMPDIR"; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		run -2 "$TOP/scripts/lab/collect" $args
 	done
 }

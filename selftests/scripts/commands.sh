@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# Part of bats files that put commands of their own before the machine's.
+# Part of bats files that put commands of their own before the machine's in PATH.
 
 # shellcheck source=scripts/lib.sh
 . "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 
-# stub COMMAND SCRIPT - make it one, in BATS_TEST_TMPDIR/bin
+# stub COMMAND SCRIPT - make SCRIPT the command, in BATS_TEST_TMPDIR/bin
 stub()
 {
 	mkdir -p "$BATS_TEST_TMPDIR/bin"

@@ -15,7 +15,7 @@ setup()
 	mkdir -p "$COPY/doc/results" "$O/selftests"
 	cp /bin/true "$O/selftests/costs"
 	printf 'selftests/costs:\n%s/selftests/costs:\n' "$O" >"$COPY/selftests/Makefile"
-	# host-run: each set of the payload prints the file of its name
+	# The host prints, for each set of the payload, the file of its name.
 	stub_host '
 		for set in $(cat "$payload/sets"); do
 			echo "@costs@ begin $set"; cat "$O/says-$set"; echo "@costs@ end $set ${STATUS:-0}"
@@ -29,7 +29,7 @@ setup()
 	says patched "vCPU creation" 36149 36390
 }
 
-# says SET PATH MINIMUM MEDIAN - one more line of the output of the host
+# says SET PATH MINIMUM MEDIAN - add a line to the host's output
 says()
 {
 	printf 'cost\t%s\t%s\t%s\t256\n' "$2" "$3" "$4" >>"$O/says-$1"
@@ -61,14 +61,15 @@ costs()
 	[[ $output =~ "+4 "+"+0.134 ".*MORE ]]
 	[ "$(grep -c MORE <<<"$output")" -eq 1 ]
 	costs 0 --limit 0.2
-	# Just at the limit is not above it; less is no cost.
+	# A cost equal to the limit is accepted, and so is a negative one.
 	sed -i 's/2984/2979/g; s/36149/36185/' "$O/says-patched"
 	costs 0
 	[[ $output =~ "-1 "+"-0.034 " ]]
 	[[ $output =~ "+36 "+"+0.100 " ]]
 }
 
-# rows FIRST-STOCK SECOND-PATCHED FIRST-PATCHED SECOND-STOCK... - of boots of one path
+# rows FIRST-STOCK SECOND-PATCHED FIRST-PATCHED SECOND-STOCK... - print the rows of boots of one
+# path
 rows()
 {
 	local boot
@@ -84,7 +85,7 @@ rows()
 	rows 1000 1107 1000 1100
 	run -0 awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
 	[[ $output =~ "exit "+"1000 "+"1000 "+"+0 "+"+0.000 "+"+7 "+- ]]
-	# What costs more once only is no cost of the patches.
+	# A path that costs more in one order only is no cost of the patches.
 	rows 1000 1100 1007 1100
 	run -0 awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
 	[[ $output =~ "1000 "+"1007 "+"+7 "+"+0.700 "+"+0 " ]]
@@ -93,7 +94,7 @@ rows()
 	[[ $output =~ "+7 "+"+0.700 "+"+2 ".*MORE ]]
 }
 
-@test "costs: by how much the same boots differ is said, if they were repeated" {
+@test "costs: the difference between equal boots is printed, if they were repeated" {
 	rows 1000 1100 1000 1100 1000 1100 1000 1100
 	run -0 awk -v limit=0.1 -f "$TOP/scripts/lab/view/costs.awk" "$O/rows"
 	[[ $output =~ "exit "+"1000 "+"1000 "+"+0 "+"+0.000 "+"+0 "+same ]]
@@ -136,7 +137,7 @@ rows()
 
 @test "costs: a wrong use is named" {
 	for args in "--host kvm" "--against patched" "--boots 0" "--boots 3" "--limit much" "--kernel /nowhere/"; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		run -2 "$COPY/scripts/lab/costs" $args
 		[ -n "$output" ]
 	done

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/debug-host: what it makes of what kernels and tests say. Its kernel, modules,
-# tests and host are stubs here; a person runs real ones.
+# scripts/debug-host: the results that it makes of the output of kernels and tests. Its kernel,
+# modules, tests and host are stubs here; real runs are started by hand.
 
 bats_require_minimum_version 1.5.0
 
@@ -27,13 +27,13 @@ setup()
 		echo "9.9.0-$kind" >"$O/trees/9.9.0-$kind/version"
 		touch "$O/trees/9.9.0-$kind/vmlinuz"
 	done
-	# --debug KIND TREE
+	# The arguments are --debug KIND TREE.
 	stub scripts/lab/kernel 'echo "$O/trees/9.9.0-$2"'
 	stub scripts/modules/modules-build 'echo "$O/modules"'
 	stub bin/make 'exit 0'
-	# -F version FILE
+	# The arguments are -F version FILE.
 	stub bin/modinfo 'echo "kvm-racefix 1.0 ($(cat "$O/closed"))"'
-	# host-run: what there is in says/WHAT, or a clean end; the arguments go to booted
+	# The host's output is in says/WHAT, or it ends properly; the arguments go to booted.
 	stub_boot '
 		what=${out##*-qemu-}
 		echo "$what: $append: $(cut -d " " -f 2-4 "$out/payload/plan" | tr "\n" ",")" >>"$O/booted"
@@ -47,7 +47,7 @@ setup()
 		[ ! -d "$O/says/$what" ] || cp "$O/says/$what"/* "$out/"'
 }
 
-# says WHAT FILE - what the host is to leave in FILE in that boot, from stdin
+# says WHAT FILE - write stdin to FILE of that boot's host
 says()
 {
 	mkdir -p "$O/says/$1"
@@ -90,7 +90,7 @@ debug_host()
 
 	mv "$O/says/stock" "$O/says/patched"
 	debug_host 1 tree
-	# The modules are not to blame for what was there before them.
+	# The modules are not to blame for reports that precede them.
 	says patched console.log <<-'END'
 	[    0.500000] WARNING: CPU: 0 PID: 1 at here
 	[    1.000000] host: init reached
@@ -129,7 +129,7 @@ debug_host()
 	END
 	debug_host 1 tree
 	[[ $output == *"lock validator was off"* ]]
-	# A test that does not end, or modules that do not load.
+	# The test does not end, or the modules do not load.
 	says patched output.log <<-'END'
 	@lab@ begin 1
 	#  RUN           global.one ...
@@ -151,7 +151,7 @@ debug_host()
 	debug_host 3 tree
 }
 
-@test "debug-host --kind kcsan: of races outside of modules only the number is told" {
+@test "debug-host --kind kcsan: races outside of modules are only counted" {
 	says patched console.log <<-'END'
 	[    1.000000] host: init reached
 	[    2.000000] BUG: KCSAN: data-race in one / other
@@ -174,19 +174,19 @@ debug_host()
 	stock: oops=panic kasan_multi_shot: a-race stock default,
 	stress: oops=panic kasan_multi_shot: a-race patched stress:60,
 	END
-	# Each has the modules that its plan names.
+	# Each boot has the modules that its plan names.
 	[ -d "$O/trees/9.9.0-kasan/debug-qemu/9.9.0-kasan-qemu-stress/payload/modules/patched" ]
 	[ ! -e "$O/trees/9.9.0-kasan/debug-qemu/9.9.0-kasan-qemu-stock-stress-a-race/payload/modules/patched" ]
 	grep -q "	patched: stress	" "$O/trees/debug.tsv"
 	grep -q "	stock: stress a-race	" "$O/trees/debug.tsv"
-	# It is as good as the forced cases on patched modules.
+	# A report on patched modules counts as in the forced cases.
 	says stress console.log <<<"BUG: KASAN: use-after-free in zap [kvm]"
 	debug_host 1 --stress 60 tree
 	debug_host 2 --stress soon tree
 	[[ $output == *"give seconds"* ]]
 }
 
-@test "debug-host --kvm-selftests: the kernel's reports count, not what fails in an emulator" {
+@test "debug-host --kvm-selftests: the kernel's reports count, failures in an emulator do not" {
 	cp -r "$TOP/selftests/upstream" "$COPY/selftests/"
 	echo 'PINNED := 6.1' >"$COPY/selftests/Makefile"
 	touch "$O/selftests/kvm_selftests_test"
@@ -212,7 +212,7 @@ debug_host()
 	rm "$O/says/selftests/output.log"
 	echo another >"$O/closed"
 	debug_host 1 --kvm-selftests tree
-	# Not all of them ran.
+	# Some of them did not run.
 	rm "$O/says/selftests/console.log"
 	says selftests output.log </dev/null
 	debug_host 3 --kvm-selftests tree
@@ -243,7 +243,7 @@ debug_host()
 
 @test "debug-host: bad input is refused" {
 	for args in '' 'a b' '--no-such-option a' '--kind'; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		debug_host 2 $args
 		[[ $output == *usage:* ]]
 	done

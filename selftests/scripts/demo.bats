@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/demo as a person meets it who types something wrong, or changes their
-# mind. That it shows races and closes them is a step of scripts/check.
+# scripts/demo with wrong arguments, and interrupted. scripts/check runs the demo itself, which
+# shows races and closes them.
 
 bats_require_minimum_version 1.5.0
 
@@ -15,10 +15,10 @@ setup()
 	unset RACE KERNEL HOST RUNS WITHOUT
 }
 
-# emulators SESSION - pids of the emulators that run in it
+# emulators SESSION - print the pids of the emulators that run in it
 emulators()
 {
-	# Not by ps, which a bare Debian has not. A process may end meanwhile.
+	# ps is missing on a bare Debian. A process may end meanwhile.
 	awk -v session="$1" '$6 == session && $3 != "Z" && $2 ~ /bochs|qemu/ { print $1 }' /proc/[0-9]*/stat 2>/dev/null
 }
 
@@ -30,7 +30,7 @@ emulators()
 @test "demo: an unknown kernel is refused, and the known ones named" {
 	KERNEL=4.99 run -2 "$DEMO"
 	[[ $output == *4.99*5.10*6.1* ]]
-	# One of several is enough.
+	# One wrong kernel of several is enough.
 	KERNEL="6.1 6.1.x" run "$DEMO"
 	[ "$status" -eq 2 ]
 	[[ $output == *"unknown kernel '6.1.x'"* ]]
@@ -43,12 +43,12 @@ emulators()
 	done
 }
 
-@test "demo: a version that the archive has not is refused with those that it has" {
+@test "demo: a version that is not in the archive is refused with those that are" {
 	KERNEL=6.1.1-1 run -2 "$DEMO"
 	[[ $output == *"no kernel 6.1.1-1; of 6.1 it has: "*6.1.*"KSRC="* ]]
 }
 
-# stub_copy - a copy of the project that fetches nothing
+# stub_copy - make a copy of the project that fetches nothing
 stub_copy()
 {
 	cp -r "$TOP/scripts" "$TOP/selftests" "$BATS_TEST_TMPDIR/"
@@ -57,7 +57,7 @@ stub_copy()
 	done
 }
 
-@test "demo: a race that cannot be opened in a version is left out, and said" {
+@test "demo: a race that cannot be opened in a version is left out, and named" {
 	local o=$BATS_TEST_TMPDIR/build
 
 	mkdir -p "$o/kernels/6.1.20-1/source"
@@ -87,7 +87,7 @@ stub_copy()
 	[[ $output == *nested-vmcs12-pages* ]]
 }
 
-@test "demo: a number of runs that is none is refused" {
+@test "demo: a bad number of runs is refused" {
 	for runs in 0 -1 many 3.5 99999; do
 		RUNS=$runs run -2 "$DEMO"
 		[[ $output == *"RUNS=$runs"* ]]
@@ -99,7 +99,7 @@ stub_copy()
 	[[ $output == *nothing* ]]
 }
 
-# local_demo [NAME=VALUE...] - on this machine, where it cannot touch a module, whatever it does
+# local_demo [NAME=VALUE...] - run a demo on this machine, in which it cannot touch a module
 local_demo()
 {
 	local cmd
@@ -113,7 +113,7 @@ local_demo()
 	[ ! -e "$BATS_TEST_TMPDIR/called" ]
 }
 
-@test "demo: on this machine, what is wrong is said, and nothing is built or loaded" {
+@test "demo: on this machine, errors are named, and nothing is built or loaded" {
 	local_demo RACE=no-such-race
 	[ "$status" -eq 2 ]
 	[[ $output == *no-such-race*nested-vmcs12-pages* ]]
@@ -149,7 +149,7 @@ local_demo()
 	fi
 }
 
-@test "demo: too little disk space is said before anything is fetched" {
+@test "demo: too little disk space is reported before anything is fetched" {
 	mkdir -p "$BATS_TEST_TMPDIR/bin"
 	printf '#!/bin/sh\nprintf "h\\n/dev/x 9 9 17 99%%%% /\\n"\n' >"$BATS_TEST_TMPDIR/bin/df"
 	chmod +x "$BATS_TEST_TMPDIR/bin/df"
@@ -169,8 +169,8 @@ local_demo()
 	[[ $output == *"another demo"* ]]
 }
 
-# stub_hosts - besides, one that builds nothing and whose hosts are quick: a race shows on
-# all modules but those that are patched, unless without has its name
+# stub_hosts - as stub_copy, and build nothing; the hosts are quick: a race shows on all modules but
+# patched ones, and on these if the file without has its name
 stub_hosts()
 {
 	stub_copy
@@ -207,7 +207,7 @@ stub_hosts()
 @test "demo: from the plan to the table, with the first ladder, and the exit code" {
 	export O=$BATS_TEST_TMPDIR/build
 	stub_hosts
-	# The source takes what opens the race.
+	# The source accepts every reopening patch.
 	sed -i 's/^fit()$/fit() { return 0; }\nunused()/' "$BATS_TEST_TMPDIR/scripts/tree/races.sh"
 	RACE=tdp-mmu-zap HOST=qemu KERNEL=6.1 RUNS=2 run -0 "$BATS_TEST_TMPDIR/scripts/lab/demo"
 	diff - <(cut -c 1-108 "$O/demo/table" | sed 's/ *$//') <<-'END'
@@ -219,7 +219,7 @@ stub_hosts()
 	[ "$(grep -c "booting" <<<"$output")" -eq 3 ]
 	run env RACE=tdp-mmu-zap /usr/bin/make -s -C "$TOP" -f "$TOP/Makefile" ladder O="$O"
 	[[ $output == *"# tdp-mmu-zap, two_tdp_faults: 6.1.0-x, qemu, reopen-tdp-mmu-zap"*"a landmark"* ]]
-	# Without its patches it shows on all modules.
+	# Without its patches the race shows on all modules.
 	RACE=tdp-mmu-zap HOST=qemu KERNEL=6.1 RUNS=1 WITHOUT=tdp-mmu-zap run -1 "$BATS_TEST_TMPDIR/scripts/lab/demo"
 	grep -E '^tdp-mmu-zap .*SHOWS 0/1' "$O/demo/table"
 	grep -E '^    run 1, fixed: two_tdp_faults: fail, not pass: .*/output.log:[0-9]+$' "$O/demo/table"
@@ -228,8 +228,8 @@ stub_hosts()
 @test "make demo: Ctrl-C during a boot ends it, and no emulator is left" {
 	local session log=$BATS_TEST_TMPDIR/log i rc=0
 
-	# A session of its own, SIGINT not ignored: as a terminal has it.  Ctrl-C
-	# sends SIGINT to all of the foreground's process group.
+	# Use a session of its own with SIGINT not ignored, as a terminal has it. Ctrl-C sends
+	# SIGINT to all processes of the foreground's process group.
 	cat >"$BATS_TEST_TMPDIR/start" <<-'END'
 		echo $$ >"$1"
 		exec make -C "$2" demo
@@ -250,6 +250,6 @@ stub_hosts()
 	[ $rc -ne 0 ]
 	sleep 1
 	[ -z "$(emulators "$session")" ]
-	# The next one may start.
+	# Another demo may start.
 	flock -n "$BUILD/demo.lock" true
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# How load and unload end where the way forth or the way back fails, in a made-up host,
-# selftests/scripts/fake-host: exit codes, messages, and what is in use then. host-load.bats
-# tries the same on a kernel.
+# The outcome of load and unload if they fail on the way forth or back, in a simulated host,
+# selftests/scripts/fake-host: exit codes, messages, and the modules in use. host-load.bats tries
+# the same on a kernel.
 
 bats_require_minimum_version 1.5.0
 
@@ -312,7 +312,7 @@ in_host()
 
 @test "exchange: SIGHUP, SIGINT and SIGTERM during the proof" {
 	in_host <<-'END'
-	# Only this host's processes are seen here.
+	# Only processes of this host are visible here.
 	vm_runs '[ -e /sys/module/kvm/version ] || exit 0; first=$(grep -lx load /proc/[0-9]*/comm | sort -t / -k 3n | head -n 1)
 		first=${first%/comm}; kill -$(cat /run/signal) ${first#/proc/}'
 	for one in HUP:129 INT:130 TERM:143; do

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/explain: what it says of each log in selftests/logs, of forms that a log
-# can have, and of what is none.
+# scripts/explain: its verdict on each log in selftests/logs, on the forms that a log can have,
+# and on files that are no log.
 
 bats_require_minimum_version 1.5.0
 
@@ -13,7 +13,7 @@ setup()
 	LOGS=$TOP/selftests/logs
 }
 
-# findings - from explain's text on stdin: "RACE:VERDICT:SIGNATURE" of each, or none
+# findings - read explain's text and print "RACE:VERDICT:SIGNATURE" of each finding, or none
 findings()
 {
 	local line verdict all=''
@@ -34,13 +34,13 @@ findings()
 	printf "%s\n" "${all:-none}"
 }
 
-# told LOG - the findings of it
+# told LOG - print the findings of LOG
 told()
 {
 	"$EXPLAIN" "$@" | findings
 }
 
-# all_right PREFIX - are all logs of this part of the list told as it says?
+# all_right PREFIX - are the findings for all logs of this part as the list has them?
 all_right()
 {
 	local name want got rc wrong=0 expected
@@ -59,14 +59,14 @@ all_right()
 	[ $wrong -eq 0 ]
 }
 
-@test "explain: each log of nested-vmcs12-pages and what looks like it" { all_right nested-; }
-@test "explain: each log of tdp-mmu-zap and what looks like it" { all_right tdp-; }
-@test "explain: each log of gpc-refresh and what looks like it" { all_right gpc-; }
-@test "explain: each log of apicv-vcpu-creation and what looks like it" { all_right apicv-; }
-@test "explain: each log of apic-page-invalidation and what looks like it" { all_right apic-; }
+@test "explain: each log of nested-vmcs12-pages and its look-alikes" { all_right nested-; }
+@test "explain: each log of tdp-mmu-zap and its look-alikes" { all_right tdp-; }
+@test "explain: each log of gpc-refresh and its look-alikes" { all_right gpc-; }
+@test "explain: each log of apicv-vcpu-creation and its look-alikes" { all_right apicv-; }
+@test "explain: each log of apic-page-invalidation and its look-alikes" { all_right apic-; }
 @test "explain: logs of other defects name no race" { all_right other-; }
 
-@test "explain: what journalctl and dmesg can put before a message" {
+@test "explain: the prefixes of journalctl and dmesg" {
 	local before wrong=0
 
 	while IFS= read -r before; do
@@ -148,7 +148,7 @@ all_right()
 	run -2 "$EXPLAIN" CVE-2022
 }
 
-@test "explain: it says what decides, what is next, what avoids it and what else it can be" {
+@test "explain: it names the evidence, the next steps, what avoids the race, and look-alikes" {
 	run -0 "$EXPLAIN" "$LOGS/gpc-evtchn.log"
 	[[ $output == *"gpc-refresh (likely)"* ]]
 	[[ $output == *"RIP: 0010:kvm_xen_set_evtchn_fast"* ]]
@@ -180,7 +180,7 @@ all_right()
 	done
 }
 
-@test "explain: what is no log gets a sentence" {
+@test "explain: a file that is no log gets a message" {
 	run -2 "$EXPLAIN" /nowhere
 	[[ $output == *"does not exist"* ]]
 	run -2 "$EXPLAIN" "$BATS_TEST_TMPDIR"

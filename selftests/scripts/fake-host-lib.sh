@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The commands of fake-host, and what its cases use. /sys/module has what is "loaded";
-# a file FAIL in TMP has a regular expression of files that insmod refuses.
+# The commands of fake-host, and functions for its cases. /sys/module has the "loaded" modules; a
+# file FAIL in TMP has a regular expression of files that insmod refuses.
 
 
 fake_insmod()
@@ -13,7 +13,7 @@ fake_insmod()
 		echo "insmod: ERROR: could not insert module $file: not today" >&2
 		return 1
 	fi
-	# As kmod does.
+	# Unpack the file, as kmod does.
 	case $file in
 	*.xz) xz -dc "$file" >"$TMP/unpacked.ko" && file=$TMP/unpacked.ko ;;
 	*.zst) zstd -qdc "$file" >"$TMP/unpacked.ko" && file=$TMP/unpacked.ko ;;
@@ -86,7 +86,7 @@ fake_uname()
 fake_dmesg() { :; }
 fake_udevadm() { :; }
 
-# vm_runs TEXT... - a set in $TMP/set, whose small VM runs if the commands TEXT succeed
+# vm_runs TEXT... - make a set in $TMP/set, whose small VM runs if the commands TEXT succeed
 vm_runs()
 {
 	rm -rf "$TMP/set"
@@ -95,12 +95,12 @@ vm_runs()
 	chmod +x "$TMP/set/tinyvm"
 }
 
-# ours, distros, none - what is in use?
+# ours, distros, none - are these modules in use?
 ours() { grep -qs '^kvm-racefix ' /sys/module/kvm_amd/version && [ -e /sys/module/kvm/version ]; }
 distros() { [ -e /sys/module/kvm_amd ] && [ ! -e /sys/module/kvm_amd/version ] && [ ! -e /sys/module/kvm/version ]; }
 none() { [ ! -e /sys/module/kvm ] && [ ! -e /sys/module/kvm_amd ]; }
 
-# expect STATUS TEXT COMMAND... - it ends so, and says that
+# expect STATUS TEXT COMMAND... - run COMMAND; it must exit with STATUS and print TEXT
 expect()
 {
 	local want=$1 text=$2 rc=0
@@ -112,7 +112,7 @@ expect()
 	grep -qF -- "$text" "$TMP/log" || { echo "FAILED: $* does not say: $text"; exit 1; }
 }
 
-# is COMMAND... - it is so, or the case fails
+# is COMMAND... - fail the case unless COMMAND succeeds
 is()
 {
 	"$@" || { echo "FAILED: not so: $*"; exit 1; }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The demo on the machine that it runs on, a Debian in an emulated host:
-# scripts/lab/guest/demo/cases is what runs there, in one boot.
+# scripts/lab/guest/demo/cases runs there, in one boot.
 
 setup()
 {

@@ -1,9 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# install and uninstall on a Debian in an emulated host, also where the disk is
-# full or the power is cut: scripts/lab/guest/install/cases is what runs there, in
-# one run of six boots.
+# install and uninstall on a Debian in an emulated host, also if the disk is full or the power is
+# cut: scripts/lab/guest/install/cases runs there, in one run of six boots.
 
 setup()
 {
@@ -26,7 +25,7 @@ setup_file()
 	cp -r "$("$TOP/scripts/modules/modules-build" --kernel 6.1)" "$dir/payload/modules"
 	cp -r "$("$TOP/scripts/modules/modules-build" --kernel 6.1 --variant unpatched)" "$dir/payload/next"
 	kver=$(<"$BUILD/kernels/6.1/release")
-	# A set for another kernel: the release, all digits but its first changed.
+	# Make a set for another kernel: the release with all digits but its first changed.
 	cp -r "$dir/payload/modules" "$dir/payload/other"
 	sed -i "s/vermagic=$kver/vermagic=${kver:0:1}$(tr 0-9 1-90 <<<"${kver:1}")/" "$dir/payload/other/"*.ko
 	(cd "$dir/payload/other" && sha256sum -- *.ko >.sums)
@@ -66,7 +65,7 @@ setup_file()
 	passed "power cut during install" "power cut during an upgrade" "power cut during uninstall"
 }
 
-@test "install: the kernel has nothing to complain of" {
+@test "install: the kernel reports nothing" {
 	local boot
 
 	grep -qx 'end=clean' "$OUT/result"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# HOST=kvm: a sentence for a machine that cannot give it, and a race shown on one that can, an emulated
-# Debian with nested SVM.
+# HOST=kvm: a message on a machine that does not support it, and a race shown on one that does, an
+# emulated Debian with nested SVM.
 
 bats_require_minimum_version 1.5.0
 
@@ -17,14 +17,14 @@ setup()
 	mkdir "$KVM_MODULES"
 }
 
-# loaded MODULE [NESTED] - as /sys/module has it
+# loaded MODULE [NESTED] - make /sys/module look as if it were loaded
 loaded()
 {
 	mkdir -p "$KVM_MODULES/$1/parameters"
 	[ $# -lt 2 ] || echo "$2" >"$KVM_MODULES/$1/parameters/nested"
 }
 
-@test "HOST=kvm: each thing that a machine may lack has a sentence" {
+@test "HOST=kvm: each missing requirement has a message" {
 	[[ $(nested_problem) == *"has no $KVM_DEVICE"*"cloud VM"* ]]
 	touch "$KVM_DEVICE"
 	loaded kvm_pvm
@@ -44,8 +44,8 @@ loaded()
 	[[ $output == *"HOST=kvm: you may not use"*"HOST=bochs and HOST=qemu"* ]]
 }
 
-# The Debian's KVM is kvm_amd on an emulated CPU, so that this shows the way through HOST=kvm, and not
-# that of a silicon CPU. Debian's own kernel does not come up there with two CPUs.
+# The Debian's KVM is kvm_amd on an emulated CPU, so this tests the code of HOST=kvm, and not a
+# silicon CPU. Debian's own kernel does not come up there with two CPUs.
 @test "HOST=kvm: a race shows on unfixed modules, and not on fixed ones" {
 	local kernel=${KVM_HOST_KERNEL:-$BUILD/trees/5.19.0} plan=$BATS_TEST_TMPDIR/plan.tsv
 
@@ -56,7 +56,7 @@ loaded()
 		plan_row kvm "$kernel" kvm "$set" gpc-refresh clock_before_count 1 "$stage" "$expect" 180 -
 	done >"$plan"
 	"$TOP/scripts/lab/run" --by "$BATS_TEST_DIRNAME/kvm-in-debian" "$plan" "$BUILD/host-kvm"
-	# Boots that died before the one that counts, if any.
+	# Print the boots that died before the last one, if any.
 	cat "$BUILD/host-kvm/kvm/tries"
 	grep -x 'host=kvm' "$BUILD/host-kvm/kvm/result"
 	grep -x 1 "$BUILD/host-kvm/kvm/debian/output.log"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# load, unload and status-host on a Debian in an emulated host, also where something is wrong:
-# scripts/lab/guest/load/cases is what runs there, in one run of two boots.
+# load, unload and status-host on a Debian in an emulated host, also if something is wrong:
+# scripts/lab/guest/load/cases runs there, in one run of two boots.
 #
 # LOAD_LINE in the environment: the kernel line, 6.1 or 5.10 (default 6.1).
-# CHECK_ALL in the environment: also the cases that are much like one of the others.
+# CHECK_ALL in the environment: also the cases that are similar to another one.
 
 setup()
 {
@@ -27,7 +27,7 @@ setup_file()
 	"$TOP/scripts/modules/kernel-get" "$line"
 	cp -r "$("$TOP/scripts/modules/modules-build" --kernel "$line")" "$dir/payload/modules"
 	kver=$(<"$BUILD/kernels/$line/release")
-	# A set for another kernel: the release, all digits but its first changed.
+	# Make a set for another kernel: the release with all digits but its first changed.
 	cp -r "$dir/payload/modules" "$dir/payload/other"
 	sed -i "s/vermagic=$kver/vermagic=${kver:0:1}$(tr 0-9 1-90 <<<"${kver:1}")/" "$dir/payload/other/"*.ko
 	(cd "$dir/payload/other" && sha256sum -- *.ko >.sums)
@@ -52,7 +52,7 @@ setup_file()
 	passed "load and unload, twice" "parameters are kept, set and brought back"
 }
 
-@test "load: who uses kvm is named" {
+@test "load: the users of kvm are named" {
 	passed "a VM is running" "/dev/kvm is held open" "another module uses kvm"
 }
 
@@ -65,7 +65,7 @@ setup_file()
 	passed "kvm.ko loads, the vendor module does not" "no VM runs on the new modules"
 }
 
-@test "load: what the machine's configuration forbids" {
+@test "load: modules that the machine's configuration forbids" {
 	passed "kvm is blacklisted" "signatures are enforced" "lockdown" "the kernel loads no modules any more"
 }
 
@@ -82,15 +82,15 @@ setup_file()
 		"modules of a developer's own" "no VM runs even before"
 }
 
-@test "load: what can go wrong on the way back, each with its exit code" {
+@test "load: errors on the way back, each with its exit code" {
 	passed "a VM starts during the proof" "a second load fails" "neither set can be loaded"
 }
 
-@test "load: nobody else's lock" {
+@test "load: the lock of another user" {
 	passed "a lock and a link of somebody else"
 }
 
-@test "load: cases that are much like one of the others" {
+@test "load: cases that are similar to another one" {
 	[ -n "${CHECK_ALL-}" ] || skip "only with CHECK_ALL=1, as check --all sets it"
 	passed "no kvm was loaded before" "a parameter that the kernel refuses" \
 		"another program loads kvm in between" "another program takes kvm into use in between" \
@@ -98,11 +98,11 @@ setup_file()
 		"mode and owner of /dev/kvm" "tracing of kvm"
 }
 
-@test "race tests: skip, and never fail, where the host lacks something" {
+@test "race tests: skip, and never fail, if the host lacks something" {
 	passed "race tests where something is missing" "race tests under lockdown"
 }
 
-@test "status-host: what is in use, in words and as JSON, and with tests" {
+@test "status-host: the modules in use, in words and as JSON, and with tests" {
 	passed status-host
 	sed -n "s/^@json@ //p" "$OUT/output.log" >"$BATS_TEST_TMPDIR/json"
 	[ ! -x /usr/bin/jsonschema ] || /usr/bin/jsonschema -i "$BATS_TEST_TMPDIR/json" "$TOP/doc/schema/status-host.json"
@@ -111,7 +111,7 @@ setup_file()
 		exit !(@{$it->{modules}} == 2 && @{$it->{races}} >= 5);' <"$BATS_TEST_TMPDIR/json"
 }
 
-@test "load: the kernel has nothing to complain of" {
+@test "load: the kernel reports nothing" {
 	local boot
 
 	grep -qx 'end=clean' "$OUT/result"

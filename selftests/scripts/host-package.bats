@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The package kvm-racefix on the Debian release of a kernel: built, installed and upgraded
-# in a chroot, then that is booted in an emulated host, where the package's modules
-# must be in use, and the distro's again after purging it and a reboot.
+# The package kvm-racefix on the Debian release of a kernel: it is built, installed and upgraded
+# in a chroot, which is then booted in an emulated host, where the package's modules must be in
+# use, and the distro's again after a purge and a reboot.
 #
 # PACKAGE_LINE in the environment: the kernel line, 5.10, 6.1 or 6.12 (default 6.1).
 
@@ -34,7 +34,7 @@ setup_file()
 	read -r kernel_version <"$BUILD/kernels/$LINE/version"
 	cp "$TOP"/scripts/lab/guest/package/{run,cases} "$dir/payload/"
 	gcc -O2 -Wall -Werror -static -o "$dir/payload/tinyvm" "$TOP/src/tinyvm/tinyvm.c"
-	# What the package depends on; apt is not at hand in there.
+	# The packages that it depends on; apt cannot be used in there.
 	"$TOP/scripts/lab/debian-image" --own-release --setup "$dir/setup" "$LINE" "$dir/disk" \
 		"linux-headers-$release=$kernel_version" "linux-source-$LINE=$kernel_version" \
 		gcc make binutils patch kmod xz-utils coccinelle universal-ctags
@@ -44,7 +44,7 @@ setup_file()
 	rm -f "$dir/disk"
 }
 
-@test "package: lintian has nothing to complain of" {
+@test "package: lintian reports nothing" {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	need_packages lintian
@@ -57,11 +57,11 @@ setup_file()
 		upgraded "built anew, and taken by modprobe" "in the initramfs after the upgrade"
 }
 
-@test "package: kernels that it has nothing for are skipped with a sentence" {
+@test "package: kernels that need no modules are skipped with a message" {
 	passed "kernels without anything to build are skipped"
 }
 
-@test "package: a kernel that is built anew gets its modules anew" {
+@test "package: a rebuilt kernel gets its modules rebuilt" {
 	passed "another build of the same release is built for"
 }
 

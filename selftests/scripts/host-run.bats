@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# host-run and what belongs to it: emulated hosts that end well and badly, in
-# both emulators, and the scanner of kernel logs.
+# host-run and its parts: emulated hosts that end well and badly, in both emulators, and the
+# scanner of kernel logs.
 
 bats_require_minimum_version 1.5.0
 
@@ -32,13 +32,13 @@ boot()
 	run host-run --host "$1" --kernel "$2" --payload "$P" --out "$OUT" "${@:4}"
 }
 
-# result KEY - what host-run reports
+# result KEY - print the value from host-run's result
 result()
 {
 	sed -n "s/^$1=//p" "$OUT/result"
 }
 
-# child_named NAME PID - a child of PID that runs NAME
+# child_named NAME PID - print the pid of a child of PID that runs NAME
 child_named()
 {
 	local child
@@ -50,7 +50,7 @@ child_named()
 	done
 }
 
-# boot_and_signal SIGNAL - end a host-run whose host is up; $code is its status
+# boot_and_signal SIGNAL - send SIGNAL to a host-run whose host is up; set $code to its status
 boot_and_signal()
 {
 	echo 'sleep 1000' >"$P/run"
@@ -69,7 +69,7 @@ boot_and_signal()
 	wait "$pid" || code=$?
 }
 
-# is_gone PID - within some seconds: a process that was killed has memory to give back
+# is_gone PID - does it end within some seconds? A killed process has memory to free first
 is_gone()
 {
 	local i
@@ -98,7 +98,7 @@ is_gone()
 		"panic:9 oops:6 oops:7 warning:2 warning:3 warning:4 warning:8 " ]
 }
 
-@test "log-scan: what debug kernels say" {
+@test "log-scan: the reports of debug kernels" {
 	cat >"$LOG" <<-'END'
 	[    1.000000] BUG: KASAN: use-after-free in here+0x1/0x2 [kvm]
 	[    2.000000] BUG: KCSAN: data-race in here [kvm] / there [kvm]
@@ -128,7 +128,7 @@ is_gone()
 	[ -z "$output" ]
 }
 
-@test "host-run: what is used wrongly is named" {
+@test "host-run: wrong arguments are named" {
 	boot vmware 6.1 true
 	[ "$status" -eq 2 ]
 	[[ $output == *"qemu, bochs or kvm"*vmware* ]]
@@ -148,7 +148,7 @@ is_gone()
 	[[ $output == *usage:* ]]
 }
 
-@test "host-run: a kernel image that is none is refused" {
+@test "host-run: a file that is no kernel image is refused" {
 	mkdir -p "$BATS_TEST_TMPDIR/kernel"
 	head -c 100000 /dev/zero >"$BATS_TEST_TMPDIR/kernel/vmlinuz"
 	echo 1.2.3 >"$BATS_TEST_TMPDIR/kernel/release"

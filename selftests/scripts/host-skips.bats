@@ -1,14 +1,14 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Race tests in emulated hosts that lack something, on modules without a race: none says
-# "not ok". Modules are patched ones, or the kernel's own, with the tests of the races that
-# scripts/status calls fixed there or not there at all. scripts/lab/guest/skips/run is what
-# runs there, in one boot for each kernel, kind of host and set of modules.
+# Race tests in emulated hosts that lack something, on modules without a race: none prints
+# "not ok". The modules are patched ones, or the kernel's own, with the tests of the races that
+# scripts/status reports as fixed or not affected. scripts/lab/guest/skips/run runs there, in one
+# boot for each kernel, kind of host and set of modules.
 #
 # SKIPS_STOCK in the environment: the kernel whose own modules are tried (default 6.1).
 
-# in_host HOST LINE PROBE [SET] - all lacks there; SET is patched or stock
+# in_host HOST LINE PROBE [SET] - run all lacks there; SET is patched or stock
 in_host()
 {
 	local dir set=${4:-patched} race state
@@ -59,7 +59,7 @@ in_host()
 }
 
 @test "skips: AMD, 5.10" {
-	# Each skips for something else first: no race of that line shows on AMD.
+	# Each test skips for another reason first: no race of that line shows on AMD.
 	in_host qemu 5.10 none
 }
 

@@ -4,7 +4,7 @@
 # Part of bats files whose cases ran in an emulated Debian, in setup_file(); its output is in
 # OUT/output.log.
 
-# passed NAME... - did these cases? If not, what it printed of the first that did not
+# passed NAME... - did these cases pass? If not, print the output of the first that did not
 passed()
 {
 	local name

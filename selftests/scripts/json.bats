@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What status, status-host and explain say to programs is valid by its schema, by the
-# validator of Debian's python3-jsonschema, and the schemas refuse what is not.
+# The output of status, status-host and explain for programs is valid by its schema, by the
+# validator of Debian's python3-jsonschema, and the schemas refuse invalid output.
 
 bats_require_minimum_version 1.5.0
 
@@ -10,7 +10,7 @@ setup()
 {
 	TOP=$(dirname "$(dirname "$(dirname "$(readlink -f "$BATS_TEST_FILENAME")")")")
 	SCHEMA=$TOP/doc/schema
-	# The package's own, not another one that is first in the path.
+	# Use the package's own validator, not another one that is first in the path.
 	VALIDATOR=/usr/bin/jsonschema
 	[ -x $VALIDATOR ] || skip "there is no $VALIDATOR; apt-get install python3-jsonschema"
 }
@@ -76,7 +76,7 @@ refuses()
 	skip "no kernel's source is at hand"
 }
 
-@test "json: what keeps a race from being reached, by parameters and by vendor" {
+@test "json: the reasons why a race cannot be reached, by parameters and by vendor" {
 	local sys=$BATS_TEST_TMPDIR/sys
 	mkdir -p "$sys/kvm/parameters" "$sys/kvm_intel/parameters"
 	echo Y >"$sys/kvm/parameters/tdp_mmu"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# kernel-get, kernel-source and apt-private. What is fetched for the project
-# itself (O=, build/ if unset) serves here too; the rest is small.
+# kernel-get, kernel-source and apt-private. Files that were fetched for the project itself (O=,
+# build/ if unset) are used here too; the others are small.
 
 bats_require_minimum_version 1.5.0
 
@@ -21,13 +21,13 @@ setup()
 	K=$BUILD/kernels/6.1
 }
 
-# scratch - a build directory of the test's own, with the package lists at hand
+# scratch - make a build directory of the test's own, with the existing package lists
 scratch()
 {
 	O=$BATS_TEST_TMPDIR/build
 	mkdir -p "$O"
 	cp -r "$BUILD/apt" "$O/apt"
-	# They know where they were fetched to.
+	# The lists record where they were fetched to.
 	find "$O/apt" -name sources.list -exec cp {} {}.used \;
 	export O
 }
@@ -37,7 +37,7 @@ scratch()
 	[[ $output == *"4.99"*"5.10 6.1"* ]]
 }
 
-@test "kernel-get: a suite without the line says which it has" {
+@test "kernel-get: if a suite lacks the line, its lines are named" {
 	scratch
 	cp -r "$TOP/scripts" "$BATS_TEST_TMPDIR/"
 	sed -i 's/^\t6\.1) /\t6.99) echo bookworm,bookworm-security ;;\n&/' "$BATS_TEST_TMPDIR/scripts/lib.sh"
@@ -46,7 +46,7 @@ scratch()
 	[ ! -e "$O/kernels/6.99/version" ]
 }
 
-# archive LINE... - an apt-private of ours, whose archive has "PACKAGE VERSION" of each
+# archive LINE... - make an apt-private whose archive has "PACKAGE VERSION" of each LINE
 archive()
 {
 	local line
@@ -91,7 +91,7 @@ archive()
 	[ "$(kernel-get --name 6.1)" = 6.1 ]
 	run -2 kernel-get --name 6.1.192
 	[[ $output == *"6.1.192 may be any of 6.1.192-1 6.1.192-2"* ]]
-	# 6.1.17 is no beginning of 6.1.176.
+	# 6.1.17 is a prefix of 6.1.176, but not a version of its own.
 	run -4 kernel-get --name 6.1.17
 	[[ $output == *"no kernel 6.1.17; of 6.1 it has: 6.1.176-1 6.1.192-1 6.1.192-2."*"KSRC=DIR KBUILD=DIR"* ]]
 	[ ! -e "$O/kernels" ]
@@ -105,7 +105,7 @@ archive()
 	[ ! -e "$O/kernels" ]
 }
 
-@test "kernel-get: what can be no version is refused, and so is a newer one of a version" {
+@test "kernel-get: an impossible version is refused, and so is a newer one of a version" {
 	for name in 6.1.x 6.1. 6.1.176- 6.1.176-x ../6.1 '6.1.176 -1' '6.1.*' 6 .; do
 		run -2 kernel-get "$name"
 		[[ $output == *"unknown kernel '$name'"* ]]
@@ -140,14 +140,14 @@ archive()
 	[[ $output == *"firmware"*"image, headers, source"* ]]
 }
 
-@test "kernel-get: no line is a mistake, --help is none" {
+@test "kernel-get: a missing line is an error, --help is none" {
 	run -2 kernel-get
 	[[ $output == *usage:* ]]
 	run -0 kernel-get --help
 	[[ $output == *usage:* ]]
 }
 
-@test "kernel-get: a second run does nothing, says nothing, and asks nobody" {
+@test "kernel-get: a second run does nothing, prints nothing, and needs no network" {
 	stub apt-get 'echo "apt-get $*" >&2; exit 1'
 	stub apt-cache 'echo "apt-cache $*" >&2; exit 1'
 	before=$(find "$K" -maxdepth 1 -printf '%p %T@\n' | sort)
@@ -162,13 +162,13 @@ archive()
 	magic=$(modinfo -F vermagic "$K/modules/kernel/arch/x86/kvm/kvm.ko")
 	[ "${magic%% *}" = "$release" ]
 	grep -qF "\"$release\"" "$K/kbuild/include/generated/utsrelease.h"
-	# The kernel's own banner names the Debian version.
+	# The kernel's own banner has the Debian version.
 	grep -qF "Debian $version " < <(strings "$K/vmlinuz" | grep -F "$release")
 	sub=$(sed -n 's/^SUBLEVEL = //p' "$K/source/Makefile")
 	[[ $version == "6.1.$sub"-* ]]
 }
 
-@test "kernel-get: kvm's modules are there with all that they need" {
+@test "kernel-get: kvm's modules are there with their dependencies" {
 	for mod in kvm-intel kvm-amd; do
 		line=$(grep "/$mod.ko:" "$K/modules/modules.dep")
 		[[ $line == *kvm.ko* ]]
@@ -178,7 +178,7 @@ archive()
 	done
 }
 
-@test "kernel-get: what a killed run leaves behind is no hindrance" {
+@test "kernel-get: the leftovers of a killed run do no harm" {
 	scratch
 	mkdir -p "$O/kernels/6.1/.part/headers/usr" "$O/kernels/6.1/headers/half"
 	cp "$K/version" "$K/release" "$O/kernels/6.1/"
@@ -200,7 +200,7 @@ archive()
 	[ ! -e "$O/kernels/6.1/vmlinuz" ]
 }
 
-@test "kernel-get: a full disk is seen before anything is fetched" {
+@test "kernel-get: a full disk is noticed before anything is fetched" {
 	scratch
 	stub df 'echo h; echo "x 1000 990 10 99% /"'
 	run -2 kernel-get 6.1
@@ -229,11 +229,11 @@ archive()
 	[ -z "$(find "$BATS_TEST_TMPDIR/d" -type f)" ]
 }
 
-@test "apt-private: a closure has what its packages depend on, as if nothing were installed" {
+@test "apt-private: a closure has the dependencies of its packages, as if nothing were installed" {
 	run -0 apt-private bookworm,bookworm-security closure make
 	[[ $output == *make=* ]]
 	[[ $output == *libc6=* ]]
-	# Each is to be had, by that very name.
+	# Each one can be had by exactly this name.
 	while read -r pkg; do
 		apt-private bookworm,bookworm-security cache show "$pkg" >/dev/null
 	done < <(grep "=" <<<"$output")

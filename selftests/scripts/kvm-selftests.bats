@@ -1,8 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/kvm-selftests: what it makes of what tests say. Its kernel, modules, host and the
-# kernel's tests are stubs here; what runs the tests is not. scripts/check boots real ones.
+# scripts/kvm-selftests: the results that it makes of the output of tests. Its kernel, modules,
+# host and the kernel's tests are stubs here, but not the program that runs the tests.
+# scripts/check boots real ones.
 
 bats_require_minimum_version 1.5.0
 
@@ -26,7 +27,7 @@ setup()
 	stub scripts/modules/kernel-get '[ "$1" != --name ] || { echo "$3" >&2; exit 2; }'
 	stub scripts/lab/bochs-build :
 	stub scripts/modules/modules-build 'echo "$@" >>"$O/built"; echo "$O/modules"'
-	# A test ends with the next of the statuses that it has on this set; the last one stays.
+	# A test ends with the next of its statuses on this set; the last one is repeated.
 	stub bin/a-test '
 		says=$O/says/${0##*/}.$SET
 		[ ! -e "$says" ] || read -r status <"$says"
@@ -38,7 +39,7 @@ setup()
 		mkdir -p "$programs/x86_64" "$O/says"
 		cp "${0%/*}/../selftests/upstream/kvm_selftests_test" "$O/selftests/"
 		for test in x86_64/good x86_64/bad not_in_bochs; do cp "${0%/*}/a-test" "$programs/$test"; done'
-	# host-run: what guest/steps does, without modules
+	# host-run: act like guest/steps, without modules
 	stub scripts/lab/host-run '
 		echo "$@" >>"$O/booted"
 		while [ "$1" != --out ]; do shift; done
@@ -51,7 +52,7 @@ setup()
 		echo end=clean >"$out/result"'
 }
 
-# says TEST STOCK OURS - add statuses with which it is to end
+# says TEST STOCK OURS - add statuses with which the test ends
 says()
 {
 	mkdir -p "$O/says"
@@ -65,7 +66,7 @@ run_it()
 	echo "$output"
 }
 
-# results CASE - "STAGE RUN RESULT" of that test in the results of the last run
+# results CASE - print "STAGE RUN RESULT" of that test in the last run
 results()
 {
 	awk -F '\t' -v name="$1" '$8 == name { printf "%s%s %s %s", sep, $6, $7, $10; sep = ", " }' "$O/kvm-selftests/run/results.tsv"
@@ -83,18 +84,18 @@ results()
 	[[ $output == *"6.1.176 "*" bochs  2 tests: pass 2"* ]]
 }
 
-@test "kvm-selftests: the same with both is fine, whatever it is" {
+@test "kvm-selftests: an equal result with both is fine, any result" {
 	says bad 254 254
 	run_it 0 --host bochs
 	[[ $output == *"2 tests: pass 1, skip 0, fail 1, time out 0 with both; differ: none"* ]]
 	[ "$(results x86_64/bad)" = "stock 1 fail, ours 1 fail" ]
-	# Nothing was run again, and the status does not matter that it failed with.
+	# No test was run again, and the status of a failure does not matter.
 	says bad 1 254
 	run_it 0 --host bochs
 	[ "$(wc -l <"$O/booted")" -eq 2 ]
 }
 
-@test "kvm-selftests: what passes with the distro's modules only is told, and fails" {
+@test "kvm-selftests: a test that passes with the distro's modules only is named, and is an error" {
 	says good 0 254
 	says bad 254 254
 	run_it 1 --host bochs
@@ -102,7 +103,7 @@ results()
 	[ "$(results x86_64/good)" = "stock 1 pass, ours 1 fail, stock 2 pass, ours 2 fail, stock 3 pass, ours 3 fail" ]
 	[ "$(results x86_64/bad)" = "stock 1 fail, ours 1 fail" ]
 	grep -q '^ *not ok .* x86_64/good' "$O/kvm-selftests/run/results.ktap"
-	# One that hangs or skips with ours, too.
+	# A test that hangs or skips with ours is named, too.
 	for pair in "4 skip" "124 timeout" "137 timeout" "134 fail"; do
 		rm -r "$O/says"
 		says good 0 "${pair% *}"
@@ -137,7 +138,7 @@ results()
 		[[ $output == *"stock, run 1: not all tests were run: $end (in x86_64/bad: it did): "*"6.1 bochs: not all tests were run"* ]]
 		rm "$O/once"
 	done
-	# The watchdog of a step, and modules that do not load.
+	# The watchdog ends the step, or the modules do not load.
 	for step in 143 setup; do
 		touch "$O/once"
 		ROW=1 STATUS=$step run_it 3 --host bochs --ours
@@ -146,7 +147,7 @@ results()
 	[ ! -e "$O/kvm-selftests/rows.tsv" ]
 }
 
-@test "kvm-selftests: what is left out is left out there only" {
+@test "kvm-selftests: a test that is left out is left out there only" {
 	run_it 0 --host qemu
 	[[ $output == *"3 tests: pass 3"* ]]
 	run_it 2 --host bochs not_in_bochs
@@ -190,7 +191,7 @@ results()
 	[[ $output == *"no results"* ]]
 }
 
-# a_tree NAME - what tree-host leaves of a kernel
+# a_tree NAME - make the files that tree-host leaves of a kernel
 a_tree()
 {
 	mkdir -p "$O/trees/$1"/{modules,kbuild,source}
@@ -211,7 +212,7 @@ a_tree()
 	grep -q kasan_multi_shot "$O/booted"
 	[ "$(grep -o -- '--timeout [0-9]*' "$O/booted" | cut -d ' ' -f 2)" -gt "${normal#* }" ]
 	[ "$(cut -f 1 "$O/kvm-selftests/rows.tsv" | sort -u | tr '\n' ' ')" = "9.9.0 9.9.0-kasan " ]
-	# One that is called as a line of the distro's, or is none.
+	# A tree whose name is a line of the distro's, or a directory that is no tree.
 	tree=$(a_tree 6.1)
 	run -2 "$COPY/scripts/lab/kvm-selftests" --kernel "$tree"
 	rm "$tree/vmlinuz"

@@ -16,7 +16,7 @@ setup()
 	mkdir -p "$COPY/selftests/upstream" "$COPY/doc/results" "$SOURCE/x86"
 	cp "$TOP/selftests/upstream/except-unit" "$COPY/selftests/upstream/"
 	stub scripts/lab/qemu-payload 'mkdir -p "$1"; touch "$1/qemu"'
-	# host-run: each test ends, on each set, with the next line of O/says-TEST-SET, or with pass
+	# Each test ends, on each set, with the next line of O/says-TEST-SET, or with pass.
 	stub_host '
 		cut -f 1 "$payload/tests" | paste -sd " " >>"$O/slices"
 		for set in stock patched; do
@@ -56,7 +56,7 @@ setup()
 	END
 }
 
-# says TEST SET RESULT... - in the first round, in the next, ...
+# says TEST SET RESULT... - set its result in the first round, in the next, ...
 says()
 {
 	printf '%s\n' "${@:3}" >"$O/says-$1-$2"
@@ -95,7 +95,7 @@ unit_tests()
 	says first stock pass
 	says first patched timeout pass
 	unit_tests 0
-	# Only better with ours.
+	# Here only ours is better.
 	says first stock fail fail fail
 	says first patched pass pass pass
 	unit_tests 0
@@ -124,7 +124,7 @@ unit_tests()
 
 @test "kvm-unit-tests: a wrong use is named" {
 	for args in "" "/nowhere" "--seconds 0 $SOURCE" "--slice x $SOURCE" "--kernel /nowhere/ $SOURCE"; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		run -2 "$COPY/scripts/lab/kvm-unit-tests" $args
 		[ -n "$output" ]
 	done

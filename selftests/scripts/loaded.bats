@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What load, unload and status-host know modules by, where no host is needed to try it.
+# The ways in which load, unload and status-host recognise modules, as far as no host is needed.
 
 setup()
 {
@@ -12,12 +12,12 @@ setup()
 	FILE=$BATS_TEST_TMPDIR/kvm.ko
 }
 
-# module_with ID - FILE, with these bytes in it
+# module_with ID - make FILE with these bytes in it
 module_with()
 {
 	{
 		printf 'ELF\n\0text\n'
-		# shellcheck disable=SC2001,SC2059 # every two digits; a format is what this is
+		# shellcheck disable=SC2001,SC2059 # every two digits; a format is intended
 		printf "$(sed 's,..,\\x&,g' <<<"$1")"
 		printf '\n\0more\n'
 	} >"$FILE"
@@ -59,8 +59,8 @@ module_with()
 	[ "${OPTIONS[*]}" = "--kver 6.1.0-1 --ksrc /other --kbuild /a build" ]
 }
 
-# host_with PARAMETER=VALUE... - a machine whose modules in use have those parameters, named
-# MODULE.NAME, in $SYS_MODULE
+# host_with PARAMETER=VALUE... - make $SYS_MODULE look like a machine whose modules in use have
+# those parameters, named MODULE.NAME
 host_with()
 {
 	local one
@@ -80,7 +80,7 @@ host_with()
 	# shellcheck source=scripts/tree/races.sh
 	. "$TOP/scripts/tree/races.sh"
 	while read -r state setting race; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		host_with ${setting//,/ }
 		run unreachable "$race"
 		[ "$state $status" = "off 0" ] || [ "$state $status" = "on 1" ] ||
@@ -108,8 +108,8 @@ host_with()
 	END
 }
 
-# status_host STATUS OPTION... - of a copy whose status says that a tree has all of the races, or
-# VERDICT of each
+# status_host STATUS OPTION... - run a copy in which status reports that a tree has all of the
+# races, or VERDICT for each
 status_host()
 {
 	local want=$1
@@ -130,22 +130,22 @@ status_host()
 @test "status-host: has the race, cannot be reached as configured" {
 	local off="kvm.tdp_mmu=N kvm_intel.nested=N kvm_intel.enable_apicv=N kvm_intel.flexpriority=N"
 
-	# shellcheck disable=SC2086 # words are wanted
+	# shellcheck disable=SC2086 # the splitting is intended
 	host_with $off
-	# gpc-refresh has no such setting.
+	# gpc-refresh has no such setting, so the status is 1.
 	status_host 1
 	for race in "tdp-mmu-zap kvm.tdp_mmu" "nested-vmcs12-pages kvm_intel.nested" \
 		"apicv-vcpu-creation kvm_intel.enable_apicv" "apic-page-invalidation kvm_intel.flexpriority"; do
 		[[ $output == *"${race% *} "*" vulnerable "*" has the race, cannot be reached as configured (${race#* }=N)"* ]]
 	done
 	[ "$(grep -c "cannot be reached" <<<"$output")" -eq 4 ]
-	# shellcheck disable=SC2086 # words are wanted
+	# shellcheck disable=SC2086 # the splitting is intended
 	host_with ${off//=N/=Y}
 	status_host 1
 	[[ $output != *"cannot be reached"* ]]
 }
 
-@test "status-host: OpenVEX has not_affected for what cannot be reached, and affected with an action" {
+@test "status-host: OpenVEX has not_affected for races that cannot be reached, and affected with an action" {
 	command -v jq >/dev/null || skip "there is no jq"
 	host_with kvm.tdp_mmu=N kvm_intel.nested=Y
 	status_host 1 --vex
@@ -155,8 +155,8 @@ status_host()
 	valid_vex
 }
 
-# valid_vex - is $output valid by this project's schema, and by OpenVEX's own
-# (openvex_json_schema.json of its repository), if OPENVEX_SCHEMA is that?
+# valid_vex - is $output valid by this project's schema and, if OPENVEX_SCHEMA names it, by
+# OpenVEX's own (openvex_json_schema.json of its repository)?
 valid_vex()
 {
 	local schema
@@ -173,7 +173,7 @@ valid_vex()
 
 	command -v jq >/dev/null || skip "there is no jq"
 	host_with kvm.tdp_mmu=Y kvm_intel.nested=Y
-	# With no module loaded, 2 says so.
+	# If no module is loaded, the status is 2.
 	for verdict in "fixed 2 fixed" "not-affected 2 not_affected" "vulnerable 1 affected" "unknown 2 under_investigation"; do
 		read -r VERDICT want says <<<"$verdict"
 		export VERDICT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# modules-build, on 6.1. What is built for the project itself (O=, build/ if
-# unset) serves here too. Tests that need other patches work on a copy of the
-# scripts, with a build directory of their own that borrows the kernel.
+# modules-build, on 6.1. Modules that were built for the project itself (O=, build/ if unset) are
+# used here too. Tests that need other patches work on a copy of the scripts, with a build
+# directory of their own that borrows the kernel.
 #
 # shellcheck disable=SC2016,SC2030,SC2031 # sed programs; each test is a process
 
@@ -17,12 +17,12 @@ setup_file()
 	"$TOP/scripts/modules/modules-build" --kernel 6.1
 	"$TOP/scripts/modules/modules-build" --kernel 6.1 --variant unpatched
 
-	# The copy, with the objects of a build that its builds can start from.
+	# The copy has the objects of a build, from which its builds can start.
 	export COPY=$BATS_FILE_TMPDIR/copy
 	mkdir -p "$COPY/build/kernels" "$COPY/patches/6.1"
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$COPY/"
 	ln -s "$BUILD/kernels/6.1" "$COPY/build/kernels/6.1"
-	# Its patches are of no race that status knows.
+	# Its patches belong to no race that status knows.
 	cat >"$COPY/scripts/tree/apply" <<-'END'
 	#!/bin/bash
 	cd "$(dirname "$0")/../../patches/6.1" && sed "s,^,$PWD/," series
@@ -72,8 +72,8 @@ copy_patch()
 	echo "$name" >>"$COPY/patches/6.1/series"
 }
 
-# same_module A B - are they, byte for byte, but for the build id, which knows the directory
-# that they were built in? If not, where they differ
+# same_module A B - are they equal except for the build id, which depends on the build directory?
+# If not, print where they differ
 same_module()
 {
 	objcopy -R .note.gnu.build-id "$1" "$BATS_TEST_TMPDIR/a"
@@ -87,7 +87,7 @@ same_module()
 	return 1
 }
 
-@test "modules-build: all modules are for the kernel, and say what they are" {
+@test "modules-build: all modules are for the kernel, and have their description" {
 	ids=$("$TOP/scripts/tree/apply" --modules --list "$BUILD/kernels/6.1/source" | xargs sed -n 's/^Race: *//p' |
 		awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g')
 	for mod in kvm kvm-intel kvm-amd; do
@@ -144,7 +144,7 @@ same_module()
 	[ "$(modules_build --kver "$KVER")" = "$(readlink -f "$BUILD")/modules/$KVER/patched" ]
 }
 
-# bare DIR - a place for commands in which there is no Coccinelle, and no apt
+# bare DIR - make a directory of commands without Coccinelle and apt
 bare()
 {
 	local cmd
@@ -154,20 +154,20 @@ bare()
 		case $cmd in spatch|apt-get) continue ;; esac
 		cmd=$(type -P "$cmd") && ln -sf "$cmd" "$1/"
 	done
-	# With no packages to look for, it needs to be installed.
+	# Without package lists, it has to be installed.
 	printf '#!/bin/sh\nexit 1\n' >"$1/dpkg-query.new"
 	chmod +x "$1/dpkg-query.new"
 	mv -f "$1/dpkg-query.new" "$1/dpkg-query"
 }
 
-@test "modules-build: where nothing can tell what the tree lacks, nothing is built" {
+@test "modules-build: if the tree cannot be judged, nothing is built" {
 	bare "$BATS_TEST_TMPDIR/bin"
 	mkdir -p "$BATS_TEST_TMPDIR/build/kernels"
 	ln -s "$(readlink -f "$BUILD/kernels/6.1")" "$BATS_TEST_TMPDIR/build/kernels/6.1"
 	O=$BATS_TEST_TMPDIR/build PATH=$BATS_TEST_TMPDIR/bin run -2 modules_build --kernel 6.1
 	[[ $output == *"missing"*coccinelle* ]]
 	[ -z "$(find "$BATS_TEST_TMPDIR/build" -name '*.ko' ! -path '*/kernels/*')" ]
-	# Neither by a part that status does not know, if that is all that there is.
+	# A part that status does not know does not help either, if it is the only one.
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$BATS_TEST_TMPDIR/"
 	printf '#!/bin/sh\necho "a-race: status does not know this tree" >&2\nexit 2\n' >"$BATS_TEST_TMPDIR/scripts/tree/apply"
 	O=$BATS_TEST_TMPDIR/build run -2 "$BATS_TEST_TMPDIR/scripts/modules/modules-build" --kernel 6.1
@@ -217,7 +217,7 @@ bare()
 	[[ $output == *"$KVER"*6.1.0-999-amd64* ]]
 }
 
-@test "modules-build: headers from nowhere need a source that is named" {
+@test "modules-build: headers of unknown origin need a source that is named" {
 	mkdir -p "$BATS_TEST_TMPDIR/kbuild/include/generated"
 	echo '#define UTS_RELEASE "6.1.99-own"' >"$BATS_TEST_TMPDIR/kbuild/include/generated/utsrelease.h"
 	: >"$BATS_TEST_TMPDIR/kbuild/Module.symvers"
@@ -335,7 +335,7 @@ bare()
 	run -0 modules_build --kernel 6.1 --check
 }
 
-@test "modules-build --check: tells of a warning that a patch brings, and of no other" {
+@test "modules-build --check: reports a warning that a patch adds, and no other" {
 	copy_patch warn.patch some-race arch/x86/kvm/irq.c '$a int racefix_global; void racefix_none(void) { }'
 	copy_patch header.patch some-race arch/x86/kvm/mmu/tdp_iter.h '/^#include <linux\/kvm_host.h>/i static const int racefix_const = 1;'
 	run -1 copy_build --check
@@ -350,7 +350,7 @@ bare()
 	run -1 copy_build --layout
 	[[ $output == *"struct gfn_to_pfn_cache differs"*"Layout: struct gfn_to_pfn_cache"* ]]
 	[[ $output == *racefix_none* ]]
-	# So do those that contain it, and no others.
+	# Structs that contain it differ, too, and no others.
 	[[ $output == *"struct kvm_vcpu_arch differs"* ]]
 	[[ $output != *"struct kvm_memory_slot differs"* ]]
 }
@@ -366,11 +366,12 @@ bare()
 	VARIANT=patched
 	run -0 compare_symbols
 	[ -z "$output" ]
-	# One has another type, and one is missing.
+	# One symbol has another type, and one is missing.
 	sed -i '/kvm_one/s/0x11/0x12/; /kvm_three/d' "$WORK/Module.symvers"
 	run -1 compare_symbols
 	[[ $output == *"2 symbols of kvm are missing, or differ in type"*"would not load"*"kvm_one kvm_three"* ]]
-	# Those of a tree that somebody named, or of an unpatched one, are no patch's doing.
+	# Differences of a tree that the user named, or of an unpatched one, are not caused by
+	# patches.
 	OWN_SOURCE=''
 	run -0 compare_symbols
 	OWN_SOURCE=yes VARIANT=unpatched
@@ -404,7 +405,7 @@ bare()
 	make -C "$BUILD/kernels/6.1/kbuild" M="$TOP"
 	file=$BUILD/work/$KVER/patched/arch/x86/kvm/kvm.ko
 	[ "$(modinfo -F version "$file")" = "$(modinfo -F version "$BUILD/modules/$KVER/patched/kvm.ko")" ]
-	# It has done nothing that modules-build would have to do again.
+	# It has left nothing that modules-build would have to do again.
 	run modules_build --kernel 6.1
 	[[ $output != *building* ]]
 }

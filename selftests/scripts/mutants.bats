@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/tree/mutants, plan/mutants and the view: which mutants come of a made-up file and its
-# patches, what is planned of them, and what is said of their results. Nothing is built.
+# scripts/tree/mutants, plan/mutants and the view: the mutants that are made of a small file and
+# its patches, their plan, and the view of their results. Nothing is built.
 
 bats_require_minimum_version 1.5.0
 
@@ -23,13 +23,13 @@ setup()
 	END
 }
 
-# source_has - the file is stdin, with its declarations in front
+# source_has - make the file from stdin, with its declarations in front
 source_has()
 {
 	cat >"$TREE/virt/kvm/a.c"
 }
 
-# fix_adds PART LINE... - a patch of race one does
+# fix_adds PART LINE... - make a patch of race one that adds the lines
 fix_adds()
 {
 	local part=$1
@@ -41,20 +41,20 @@ fix_adds()
 	} >"$COPY/patches/6.1/$part.patch"
 }
 
-# generate - into OUT
+# generate - generate mutants into OUT
 generate()
 {
 	rm -rf "$OUT"
 	"$COPY/scripts/tree/mutants" --line 6.1 "$TREE" "$OUT"
 }
 
-# mutants - FUNCTION LINE RULE of those that come of it
+# mutants - print FUNCTION LINE RULE of the generated mutants
 mutants()
 {
 	generate && cut -f 5-7 "$OUT/list" | tr '\t' ' '
 }
 
-# body NAME - the function as that mutant has it, comments and tabs left out
+# body NAME - print the function of that mutant, without comments and tabs
 body()
 {
 	(cd "$TREE" && patch -p1 -F0 -s -o - <"$OUT/$1.patch") | sed -n '/^{/,/^}/{s/^\t*//;p}'
@@ -94,7 +94,7 @@ int g(struct a *a)
 END
 }
 
-@test "mutants: what a fix adds is changed by each rule, what is beside it is swapped with it" {
+@test "mutants: added lines of a fix are changed by each rule, lines beside them are swapped with them" {
 	a_function
 	fix_adds one-part "	if (a->x <= 1 && check(a, \"}\")) {" "		return true;" "	}"
 	diff - <(mutants) <<-'END'
@@ -113,7 +113,7 @@ END
 	f 15 delete
 	f 15 flip
 	END
-	# The names are of the patch, and two of a kind differ.
+	# The names contain the patch, and two mutants of a kind have different names.
 	diff - <(cut -f 1-4 "$OUT/list" | sed -n '5,7p' | tr '\t' ' ') <<-'END'
 	one-part-f-7-drop one one-part virt/kvm/a.c
 	one-part-f-7-drop-2 one one-part virt/kvm/a.c
@@ -130,7 +130,7 @@ END
 	[ "$(body one-part-f-3-swap | sed -n 4p)" = 'if (a->x <= 1 && check(a, "}")) {' ]
 }
 
-@test "mutants: none changes the number of lines, and each is as it was the time before" {
+@test "mutants: none changes the number of lines, and each is the same in a second run" {
 	local patch
 
 	a_function
@@ -149,7 +149,7 @@ END
 	fix_adds one "	before(a);"
 	run -2 generate
 	[[ $output == *"nothing of the fixes of one two is found"* ]]
-	# Of those too short to mean a place, too.
+	# This includes lines that are too short to identify a place.
 	fix_adds one "	}" "	r++;"
 	run -2 generate
 	fix_adds one "	only_here(a);"
@@ -178,7 +178,7 @@ END
 	[ "$(body one-f-1-shared | tr -d '\n')" = "$(sed -n '/^{/,/^}/{s/^\t*//;s/write_/read_/;p}' "$TREE/virt/kvm/a.c" | tr -d '\n')" ]
 	[ "$(body one-f-1-swap | sed -n 2,3p | tr '\n' ' ')" = 'a->valid = false; write_lock_irq(&a->lock); ' ]
 	[ ! -e "$OUT/one-f-6-swap.patch" ]
-	# One half of a pair is never left alone.
+	# One half of a pair is never left in alone.
 	[ "$(grep -c 'delete.*lock' "$OUT/list" || :)" -eq 0 ]
 }
 
@@ -262,7 +262,7 @@ END
 	[ -z "$(ls -A "$OUT")" ]
 }
 
-# listed NAME RACE [CHANGE] - a row of what was built
+# listed NAME RACE [CHANGE] - print a row of the list of built mutants
 listed()
 {
 	printf '%s\t%s\t%s\tx.c\tf\t1\tdelete\t%s\n' "$1" "$2" "$2" "${3-without x;}" >>"$BATS_TEST_TMPDIR/list"
@@ -275,7 +275,7 @@ listed()
 	listed one-c-f-9-delete one
 	mkdir -p "$COPY/selftests/races/two/control/6.1"
 	touch "$COPY/selftests/races/two/control/6.1/x.patch"
-	# Only of that very change.
+	# Only that exact change is equivalent.
 	printf 'elsewhere\tone-b\twithout x;\twhy\nequivalent\tone-c-f-7-delete-2\twithout x;\twhy\nequivalent\tone-a\twithout y;\twhy\n' >"$COPY/selftests/races/one/mutants"
 	diff - <("$COPY/scripts/lab/plan/mutants" --each 2 "$BATS_TEST_TMPDIR/list" | cut -f 1,4-9 | tr '\t' ' ') <<-'END'
 	6.1-qemu-one-1 mutant-one-a one until-fail one-a mutant harm
@@ -289,14 +289,14 @@ listed()
 	run -2 "$COPY/scripts/lab/plan/mutants" --host kvm "$BATS_TEST_TMPDIR/list"
 }
 
-# result NAME STAGE EXPECT RESULT [REASON] - of a step
+# result NAME STAGE EXPECT RESULT [REASON] - add the result of a step
 result()
 {
 	printf '6.1\t6.1.0-1-amd64\tqemu\tset\tgpc-refresh\t%s\t%s\t*\t%s\t%s\t1\t2\t%s\t/l/output.log:7\n' "$2" "$1" "$3" "$4" "${5-}" \
 		>>"$BATS_TEST_TMPDIR/results"
 }
 
-# view_says STATUS TEXT... - and the view has these lines, by their ends
+# view_says STATUS TEXT... - does the view exit with STATUS, and end its lines with these texts?
 view_says()
 {
 	local text
@@ -309,7 +309,7 @@ view_says()
 	done
 }
 
-@test "report mutants: caught, by whatever harm; what survives; the score" {
+@test "report mutants: caught, by any harm; survivors; the score" {
 	result a mutant harm fail "forced xen"
 	result b mutant harm panic "in xen: Fatal exception"
 	result c mutant harm hang
@@ -324,7 +324,7 @@ view_says()
 	view_says 1 "passes: worse elsewhere only" "4 caught, 1 survive, 1 equivalent, 1 worse elsewhere only, 0 not tried: score 80 %"
 }
 
-@test "report mutants: a skip is not tried, an equivalent that fails is none, fixed modules that fail are told of" {
+@test "report mutants: a skip is not tried, a failing equivalent is none, failing fixed modules are named" {
 	result a mutant harm skip "no such thing"
 	view_says 1 "NOT TRIED: skip (no such thing)" "score none"
 	rm "$BATS_TEST_TMPDIR/results"
@@ -339,8 +339,9 @@ view_says()
 	view_says 1 "after gpc-refresh, set modules: fail (forced); what was before it in that boot is in doubt: /l/output.log:7"
 }
 
-# stub_builds - a copy whose fixes are in TREE, and that builds and boots nothing: of a mutant,
-# what its build comes to is in builds/NAME (built, if not) and what the test says in says/NAME
+# stub_builds - make a copy whose fixes are in TREE, and that builds and boots nothing: for a
+# mutant, builds/NAME has the result of its build (default: built), and says/NAME the output of the
+# test
 stub_builds()
 {
 	cp "$TOP/scripts/tree/races.sh" "$COPY/scripts/tree/"
@@ -382,7 +383,7 @@ stub_builds()
 	export PATH=$COPY/bin:$PATH
 }
 
-@test "mutations --generate: what does not compile or is the same is not run, the rest is in the table" {
+@test "mutations --generate: mutants that are equal or do not compile are not run, others are in the table" {
 	stub_builds
 	run "$COPY/scripts/lab/mutations" --generate --list tdp-mmu-zap
 	diff - <(printf '%s\n' "$output" | cut -f 1 | sort) <<-'END'
@@ -395,7 +396,7 @@ stub_builds()
 	[[ $output == *"1 caught, 0 survive, 0 equivalent, 0 not tried: score 100 %"* ]]
 	[[ $output == *"2 generated here: 0 do not compile, 1 have the code of the fix, 0 that of another mutant, 1 were run"* ]]
 	[[ $output != *"g-2-delete "*"qemu"* ]]
-	# What was tried before stays in the page, and is made new.
+	# The page keeps earlier results, and is written again.
 	echo refused >"$O/builds/tdp-mmu-zap-g-2-delete"
 	run -4 "$COPY/scripts/lab/mutations" --generate tdp-mmu-zap-g-2-delete
 	"$COPY/scripts/lab/mutations" --generate --table
@@ -419,7 +420,7 @@ stub_builds()
 	[[ $output == *"no race and no mutant of 6.1 is called no-such-race"* ]]
 }
 
-# kbuild_left - a tree of a fix as kbuild leaves it, with commands that it has noted, and its module
+# kbuild_left - make a tree of a fix as kbuild leaves it, with recorded commands and its module
 kbuild_left()
 {
 	local work=$O/work/6.1.0-x/patched dir=$O/modules/6.1.0-x/patched
@@ -449,7 +450,7 @@ kbuild_left()
 		echo "$O/modules/6.1.0-x/${*: -1}"'
 }
 
-# a_mutant NAME FROM TO - of virt/kvm/a.c, in which FROM becomes TO
+# a_mutant NAME FROM TO - make a mutant of virt/kvm/a.c, in which FROM becomes TO
 a_mutant()
 {
 	local old=$O/work/6.1.0-x/patched/virt/kvm/a.c new=$BATS_TEST_TMPDIR/new
@@ -459,7 +460,7 @@ a_mutant()
 	diff -u --label a/virt/kvm/a.c --label b/virt/kvm/a.c "$old" "$new" >"$O/mutants/6.1/$1.patch" || :
 }
 
-@test "mutants-build: what differs is compiled alone, and compared with the fix and other mutants" {
+@test "mutants-build: only objects that differ are compiled, and compared with the fix and other mutants" {
 	local out
 
 	kbuild_left
@@ -481,7 +482,7 @@ a_mutant()
 	grep -q 'variant mutant-one-another' "$O/kbuild"
 	(cd "$O/modules/6.1.0-x/mutant-one-three" && sha256sum -c --quiet .sums)
 	run -1 cmp -s "$O/modules/6.1.0-x/mutant-one-three/kvm.ko" "$O/modules/6.1.0-x/patched/kvm.ko"
-	# Nothing is compiled twice, and what was left is as it was.
+	# No mutant is compiled twice, and the tree is unchanged.
 	mkdir "$COPY/bin"
 	stub bin/cc 'echo "$@" >>"$O/compiled"; exec gcc "$@"'
 	out=$(PATH=$COPY/bin:$PATH "$COPY/scripts/modules/mutants-build" 6.1 one-three one-two one-wrong)
@@ -489,7 +490,7 @@ a_mutant()
 	run -1 grep 'virt/kvm/a' "$O/compiled"
 }
 
-@test "mutants-build: where the objects do not make the modules of the fix, kbuild builds all mutants" {
+@test "mutants-build: if the objects do not make the modules of the fix, kbuild builds all mutants" {
 	kbuild_left
 	a_mutant one-three ' 2' ' 3'
 	printf 'int other(void)\n{\n\treturn 4;\n}\n' >"$O/work/6.1.0-x/patched/virt/kvm/b.c"
@@ -499,7 +500,7 @@ a_mutant()
 	grep -q 'variant mutant-one-three' "$O/kbuild"
 }
 
-@test "mutations --generate: what has the code of another mutant comes to what that one came to" {
+@test "mutations --generate: a mutant with the code of another one has its result" {
 	stub_builds
 	stub scripts/modules/mutants-build '
 		"$(dirname "$0")/modules-build" mutant-tdp-mmu-zap-g-1-swap >/dev/null

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# README's commands on a machine that has nothing but make, git and what every Debian has, as
-# root and as a user, with and without a network: the first thing that a person reads is the
-# thing that is missing. dpkg and apt are imitated; a bare Debian is more than a test should take.
+# README's commands on a machine that has nothing but make, git and the packages of every Debian,
+# as root and as a user, with and without a network: the first line that a user sees has to name
+# the missing packages. dpkg and apt are imitated, as a bare Debian would take too long.
 #
 # shellcheck disable=SC2016 # shells in namespaces
 
@@ -42,25 +42,25 @@ setup()
 	cd "$PROJECT" || return
 }
 
-# stub NAME TEXT - a command of that name
+# stub NAME TEXT - make a command of that name
 stub()
 {
 	printf '#!/bin/sh\n%s\n' "$2" >"$DIR/bin/$1"
 	chmod +x "$DIR/bin/$1"
 }
 
-# as USER COMMAND... - run it with such a machine's commands only; root or joe
+# as USER COMMAND... - run it as root or joe with only the commands of such a machine
 as()
 {
-	# The real one, but for what the scripts ask it.
+	# The stub has only the output that the scripts use.
 	if [ "$1" = root ]; then stub id 'echo 0'; else stub id 'echo 1000'; fi
 	shift
-	# make check is a make above this one.
+	# A make above this one, as in make check, must not affect it.
 	run env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PATH="$DIR/bin:$BIN" "$@"
 	echo "$output"
 }
 
-# asked_for PACKAGE... - the last command asked for all of these in its first line, once
+# asked_for PACKAGE... - did the last command ask for all of these in its first line, once?
 asked_for()
 {
 	local pkg
@@ -83,7 +83,7 @@ LAB=(gcc libc6-dev patch busybox-static cpio gawk binutils coccinelle universal-
 	[[ $output != *isolinux* ]]
 }
 
-@test "newcomer: as a user, what builds asks for all that it needs in one line" {
+@test "newcomer: as a user, each build asks for all that it needs in one line" {
 	as joe make modules KERNEL=6.1
 	asked_for gcc patch coccinelle universal-ctags
 	as joe make selftests
@@ -136,7 +136,7 @@ LAB=(gcc libc6-dev patch busybox-static cpio gawk binutils coccinelle universal-
 	done
 }
 
-# no_archive WHAT-APT-SAYS - everything is installed, and apt cannot fetch package lists
+# no_archive WHAT-APT-SAYS - all packages are installed, and apt cannot fetch package lists
 no_archive()
 {
 	stub dpkg-query 'echo installed'
@@ -159,18 +159,18 @@ no_archive()
 	[[ $output == *"cannot reach the mirror: mirror.example"* ]]
 }
 
-@test "newcomer: a suite that the mirror has dropped is something else than no network" {
+@test "newcomer: a suite that the mirror has dropped is distinguished from a missing network" {
 	no_archive "E: The repository 'http://mirror.example/debian bookworm Release' does not have a Release file."
 	as joe scripts/kernel-get 6.1
 	[ "$status" -eq 4 ]
 	[[ $output == *"the mirror does not have it (any more)"* ]]
-	# Of a kernel of which another part is there.
+	# Another part of the kernel was fetched before.
 	as joe scripts/modules/kernel-source 6.1.192-3 "$DIR/source"
 	[ "$status" -eq 4 ]
 	[[ $output == *"linux-source-6.1 6.1.192-3 is not to be had"* ]]
 }
 
-# a_lab - a copy of the project in which kernels, plans and runs are only said to be
+# a_lab - make a copy of the project in which kernels, plans and runs are stubs
 a_lab()
 {
 	LAB_COPY=$DIR/project
@@ -195,7 +195,7 @@ a_lab()
 	[ "$(grep -c -- '--kernel 5.10' "$O/demo/plan.tsv")" -eq 0 ]
 }
 
-# a_kernel_of LINE GCC - it is there, with headers of a release whose compiler that is
+# a_kernel_of LINE GCC - make a kernel with headers of a release that has this compiler
 a_kernel_of()
 {
 	local kbuild=$O/kernels/$1/kbuild
@@ -229,7 +229,7 @@ a_kernel_of()
 	[ ! -e "$O/kernels/5.10/root" ]
 }
 
-@test "newcomer: if none of the kernels can be had, that is said, and there is no table" {
+@test "newcomer: if none of the kernels can be had, this is reported, and there is no table" {
 	a_lab "5.10 6.1"
 	run -4 "$LAB_COPY/scripts/lab/demo"
 	[[ $output == *"no kernel is left to run"* && $output != *"the table"* ]]
@@ -251,7 +251,7 @@ built_here()
 	PATH=$DIR/bin:$BIN KBUILD=$DIR/kbuild bash -c '. scripts/lib.sh; . scripts/modules/kbuild/root.sh; runs_here'
 }
 
-@test "newcomer: a compiler that is too old or too new for a kernel leaves it to its release's own" {
+@test "newcomer: a compiler that is too old or too new for a kernel makes the build use its release's own" {
 	built_here 12 10
 	built_here 14 10
 	built_here 14 14
@@ -259,7 +259,7 @@ built_here()
 	run ! built_here 12 14
 }
 
-# local_deb NAME VERSION - a package in DIR/debs
+# local_deb NAME VERSION - make a package in DIR/debs
 local_deb()
 {
 	mkdir -p "$DIR/debs" "$DIR/$1/DEBIAN" "$DIR/$1/usr/share/$1"
@@ -268,8 +268,8 @@ local_deb()
 	dpkg-deb -b "$DIR/$1" "$DIR/debs/$1_$2_all.deb" >/dev/null
 }
 
-# a_mirror_without_it - no suite is on the mirror: apt says so, and then it is the real one's turn. The
-# mirror is found by this machine's own suite.
+# a_mirror_without_it - make apt report that the suite is not on the mirror, and then call the real
+# one. The mirror is found by this machine's own suite.
 a_mirror_without_it()
 {
 	# shellcheck disable=SC2016 # the stub expands it
@@ -294,13 +294,13 @@ a_mirror_without_it()
 	a_mirror_without_it
 	PATH=$DIR/bin:$PATH run -0 scripts/modules/apt-private bookworm cache policy linux-source-9.9
 	[[ $output == *"the mirror has no bookworm; taking $DEBS"*9.9.1-1* ]]
-	# Without them it is an error.
+	# Without local packages this is an error.
 	DEBS='' PATH=$DIR/bin:$PATH run -4 scripts/modules/apt-private bookworm cache policy linux-source-9.9
 	[[ $output == *"the mirror does not have it"* ]]
 }
 
-# an_archive SUITE DIR PACKAGE - a signed repository with that package of DIR/debs, which is as old as an
-# archive's: it is not valid any more
+# an_archive SUITE DIR PACKAGE - make a signed repository with that package of DIR/debs, which has
+# expired, as an archive's has
 an_archive()
 {
 	local suite=$1 dir=$2 deb=$DIR/debs/$3 packages=main/binary-amd64/Packages
@@ -320,7 +320,7 @@ an_archive()
 	gpg --batch --clearsign -o "$dir/dists/$suite/InRelease" "$dir/Release"
 }
 
-# with_keyring FILE COMMAND... - where FILE is Debian's keyring
+# with_keyring FILE COMMAND... - run it with FILE as Debian's keyring
 with_keyring()
 {
 	unshare -m --propagation private bash -c 'mount --bind "$0" /usr/share/keyrings/debian-archive-keyring.gpg && exec "$@"' "$@"
@@ -347,7 +347,7 @@ with_keyring()
 		download linux-source-9.9=9.9.1-1 linux-source-8.8=8.8.1-1 "$DIR/got"
 	cmp "$DIR"/got/linux-source-9.9*.deb "$DIR"/debs/linux-source-9.9*.deb
 	cmp "$DIR"/got/linux-source-8.8*.deb "$DIR"/debs/linux-source-8.8*.deb
-	# What the archive has not, either, is gone.
+	# A package that the archive lacks, too, is gone.
 	run -4 with_keyring "$DIR/keyring.gpg" scripts/modules/apt-private bullseye cache policy linux-source-9.9
 	[[ $output == *"the mirror does not have it"* ]]
 	rm -rf "$O/apt"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Root builds in the checkout of another user, who must be able to go on. Takes root.
+# Root builds in the checkout of another user, who must be able to continue. The tests need root.
 
 bats_require_minimum_version 1.5.0
 
@@ -37,7 +37,7 @@ teardown()
 	[ -z "$(find "$DIR/build" -uid 0)" ]
 }
 
-# What each target starts, and its place in scripts/
+# The commands that each target starts, and their places in scripts/.
 @test "owner: so after each target that writes there, and after the selftests" {
 	local target script
 

@@ -12,7 +12,7 @@ package_setup()
 	mkdir -p "$dir/setup"
 	"$TOP/scripts/host/deb" --out "$debs"
 	cp "$debs"/kvm-racefix_*_all.deb "$dir/setup/old.deb"
-	# Of what is committed.
+	# Take the last commit.
 	git clone -q "$TOP" "$dir/next"
 	version=$(<"$TOP/VERSION")+next
 	echo "$version" >"$dir/next/VERSION"

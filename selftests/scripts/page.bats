@@ -20,11 +20,11 @@ setup()
 	printf 'host=bochs\nend=clean\nreason=\nseconds=27.1\nwarnings=1\noopses=0\n' >"$BOOT/result"
 	echo '[    0.000000] Linux version 6.1.0-50-amd64 (someone@example.org)' >"$BOOT/dmesg.log"
 	cp "$BATS_TEST_DIRNAME/logs/nested.log" "$BOOT/output.log"
-	# No maps of this machine's.
+	# Use no maps of this machine.
 	export O=$BATS_TEST_TMPDIR/build
 }
 
-# page OPTION... - make it anew, of what collect makes of the logs
+# page OPTION... - make the page from collect's results of the logs
 page()
 {
 	"$TOP/scripts/lab/collect" "$OUT" >"$OUT/results.tsv"
@@ -42,7 +42,7 @@ valid()
 	tidy -q -e -utf8 "$PAGE" >"$PAGE.tidy" 2>&1 || { cat "$PAGE.tidy"; return 1; }
 	[ ! -s "$PAGE.tidy" ] || { cat "$PAGE.tidy"; return 1; }
 	! grep -nE '<(script|link|img|iframe|object)|url\(|@import|(src|href)="[^#]' "$PAGE" || return 1
-	# Each link's target is there, once.
+	# The target of each link exists, once.
 	while IFS= read -r one; do
 		[ "$(grep -cF " id=\"$one\"" "$PAGE")" -eq 1 ] || { echo "target $one"; return 1; }
 	done < <(grep -oE 'href="#[^"]*"' "$PAGE" | sort -u | sed 's/^href="#//; s/"$//')
@@ -51,7 +51,7 @@ valid()
 	{ echo "<all>"; cat "$PAGE.svg"; echo "</all>"; } | xmllint --noout - || return 1
 }
 
-# text XPATH - of the page, as a browser shows it
+# text XPATH - print the text of the page, as a browser shows it
 text()
 {
 	xmllint --html --xpath "string($1)" "$PAGE" 2>/dev/null
@@ -71,11 +71,11 @@ text()
 	# A case names the line of the log, which has its number in the page.
 	[[ $(text '//section[@id="steps"]/details[1]//td[5]') =~ ^k-bochs/output.log:([0-9]+)$ ]]
 	[[ $(text '//pre[@id="log-k-bochs-output"]') == *" ${BASH_REMATCH[1]}  #  RUN           global.rvi_pending"* ]]
-	# Nothing of where it was made.
+	# The page has no path of the machine that made it.
 	! grep -F "$BATS_TEST_TMPDIR" "$PAGE" || return 1
 }
 
-@test "page: what is not as expected says so, and where" {
+@test "page: an unexpected result is marked, with its place" {
 	sed -i 's/^not ok 1 /ok 1 /' "$BOOT/output.log"
 	page
 	valid
@@ -89,10 +89,10 @@ text()
 	[ "$(text '//p[@class="verdict"]')" = "A host died that should not have." ]
 }
 
-@test "page: what a log has of markup and of bytes that are no text does nothing" {
+@test "page: markup and bytes that are no text in a log do nothing" {
 	printf '%s\n' '</pre><script>alert(1)</script>' 'a &amp; b "c" <d>' $'\033[31mred\r' $'\377\376 \001 \303\251' >"$BOOT/console.log"
 	printf 'end=clean\nreason=<i>"x"&\nseconds=<b>\nhost=bochs\nwarnings=1\noopses=0\n' >"$BOOT/result"
-	# In a reason and in a ladder.
+	# Put markup into a reason and into a ladder.
 	sed -i 's,^# not named: stress.*,# not named: stress\nok 1 # SKIP <script>&"</td>,; s/it is still asleep/it <is> \&still; <\/svg>/' "$BOOT/output.log"
 	page
 	valid
@@ -101,7 +101,7 @@ text()
 	[[ $(text '//section[@id="environment"]') == *'clean <i>"x"&'* ]]
 }
 
-@test "page: of a long log it has the end, with the numbers of its lines" {
+@test "page: a long log is cut to its end, with the numbers of its lines" {
 	awk 'BEGIN { for (i = 1; i <= 5003; i++) print "line " i "." }' >"$BOOT/console.log"
 	page
 	valid
@@ -130,7 +130,7 @@ text()
 	[[ $output == *"there is no $OUT/results.tsv: make demo first"* ]]
 	"$TOP/scripts/lab/collect" "$OUT" >"$OUT/results.tsv"
 	for args in "--view mars" "--out" "--what"; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		run -2 "$TOP/scripts/lab/page" $args "$OUT"
 	done
 	[ ! -e "$PAGE" ] && [ ! -e "$PAGE.new" ]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/lab/plan/*: the rows that they print. Two races are made up here: one shows in
-# both hosts, is opened for the test and is fatal; two shows in Bochs, as shipped.
+# scripts/lab/plan/*: the rows that they print. Two races are invented here: one shows in both
+# hosts, is reopened for the test and is fatal; two shows in Bochs, as shipped.
 
 bats_require_minimum_version 1.5.0
 
@@ -26,7 +26,7 @@ setup()
 	fit() { ! grep -l UNFIT "${@:2}" /dev/null >/dev/null; }
 	closes() { [ "$2" = one ]; }
 	END
-	# What of the tree is open.
+	# The parts of the tree that are open.
 	cat >"$COPY/scripts/tree/series/tree.sh" <<-'END'
 	tree_parts() { [ ! -e "$O/open" ] || printf 'one-part\tvulnerable\tx\n'; }
 	slug_race() { echo "${1%-part}"; }
@@ -34,14 +34,14 @@ setup()
 	END
 }
 
-# patch RACE KIND NAME [TEXT] - of a race's reopen/, control/ or mutations/
+# patch RACE KIND NAME [TEXT] - make a patch in the race's reopen/, control/ or mutations/
 patch()
 {
 	mkdir -p "$O/races/$1/$2"
 	printf 'Race: %s\n%s\ndiff --git\n' "$1" "${4-}" >"$O/races/$1/$2/$3.patch"
 }
 
-# rows PLAN [ARGUMENT]... - BOOT SET RACE CASES RUN STAGE EXPECT of its rows
+# rows PLAN [ARGUMENT]... - print BOOT SET RACE CASES RUN STAGE EXPECT of its rows
 rows()
 {
 	"$COPY/scripts/lab/plan/$1" "${@:2}" | cut -f 1,4-9 | tr '\t' ' '
@@ -70,11 +70,11 @@ rows()
 	6.1-qemu-fatal reopen-one one fatal fatal once dies
 	6.1-bochs-fatal reopen-one one fatal fatal once dies
 	END
-	# An oops ends the fatal one's host, and no other.
+	# An oops ends only the host of the fatal case.
 	[ "$("$COPY/scripts/lab/plan/demo" --kernel 6.1 | awk -F '\t' '$11 != "-" { print $1, $11 }' | sort | tr '\n' ' ')" = "6.1-bochs-fatal oops=panic 6.1-qemu-fatal oops=panic " ]
 }
 
-@test "plan demo --host local: all on one set, then all on the other, and what the source has must show" {
+@test "plan demo --host local: all on one set, then all on the other, and races in the source must show" {
 	diff - <(rows demo --host local --kernel 9.9.0-x --has two --runs 2 --without one) <<-'END'
 	local stock one default 1 before any
 	local stock two default 1 before fail
@@ -103,7 +103,7 @@ rows()
 	[[ $output == *"kernel 4.4 does not have, or cannot show: two"* ]]
 }
 
-@test "plan demo: control modules where there are some, and as shipped where a part is open" {
+@test "plan demo: control modules if there are some, and as shipped if a part is open" {
 	patch one control xen
 	touch "$O/open"
 	diff - <(rows demo --kernel 6.1 --race one --host qemu --runs 1) <<-'END'
@@ -114,11 +114,11 @@ rows()
 	6.1-qemu stock one default 1 shipped fail
 	6.1-qemu-fatal reopen-one one fatal fatal once dies
 	END
-	# Control modules have all patches, which --without is to leave out.
+	# Control modules have all patches, which --without has to leave out.
 	[ -z "$(rows demo --kernel 6.1 --race one --without one | grep control)" ]
 }
 
-@test "plan demo: what does not fit a version is left out, and said" {
+@test "plan demo: a patch that does not fit a version is left out, and named" {
 	patch one control xen UNFIT
 	run -0 "$COPY/scripts/lab/plan/demo" --kernel 6.1 --race one
 	[[ $output == *"needs besides is made for 6.1, and does not fit it"* ]]
@@ -147,7 +147,7 @@ rows()
 	6.1-qemu mutation-one-b one default one-b mutation caught
 	END
 	[ "$(rows mutations --host bochs | cut -d ' ' -f 1 | sort -u)" = 6.1-bochs ]
-	# Where the race does not show, by a case that is named.
+	# In the host where the race does not show, by the case that is named.
 	patch two mutations two-b $'Cases: c\nHost: qemu'
 	diff - <(rows mutations two) <<-'END'
 	6.1-bochs patched two default patched patched pass
@@ -156,7 +156,7 @@ rows()
 	6.1-qemu mutation-two-b two c two-b mutation caught
 	END
 	[ "$(rows mutations --host bochs two | grep -c two-b)" = 0 ]
-	# In a version, those that fit.
+	# For a version, only those that apply to it.
 	patch one mutations one-b UNFIT
 	run -0 "$COPY/scripts/lab/plan/mutations" --kernel 6.1.7-1 one
 	[[ $output == *"one-b is left out: it does not fit 6.1.7-1"*one-a* ]]
@@ -164,7 +164,7 @@ rows()
 	[[ $output == *"no mutation of 6.1 is called no-such"* ]]
 }
 
-@test "plan tree: triples where there are patches, and else the tree's own modules" {
+@test "plan tree: triples if there are patches, otherwise the tree's own modules" {
 	mkdir -p "$O/trees/6.1.7/kbuild"
 	printf '#!/bin/sh\necho patched\n' >"$COPY/scripts/modules/modules-build"
 	diff - <(rows tree "$O/trees/6.1.7") <<-'END'

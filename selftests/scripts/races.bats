@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/tree/races.sh: which races and cases a kernel has, and which patches
-# of selftests/races are for it.
+# scripts/tree/races.sh: the races and cases that a kernel has, and the patches of selftests/races
+# for it.
 
 bats_require_minimum_version 1.5.0
 
@@ -50,7 +50,7 @@ setup()
 	run -1 in_lines '' 6.1
 }
 
-@test "races: a line is its kernel that is there, or newer than all of its entries" {
+@test "races: a line stands for its kernel that was fetched, or is newer than all of its entries" {
 	run -1 race_in_line early 6.1
 	race_in_line late 6.1
 	echo 6.1.176-1 >"$BUILD/kernels/6.1/version"
@@ -88,7 +88,7 @@ setup()
 	[ -z "$(must_fail late 6.1)" ]
 }
 
-@test "races: a host died of a case if it panicked and the console says so" {
+@test "races: a host died of a case if it panicked and the console shows it" {
 	mkdir "$BATS_TEST_TMPDIR/out"
 	echo 'RIP: 0010:y+0x1' >"$BATS_TEST_TMPDIR/out/console.log"
 	echo end=clean >"$BATS_TEST_TMPDIR/out/result"
@@ -100,7 +100,7 @@ setup()
 	done
 }
 
-@test "races: a version uses what its line has, where that fits" {
+@test "races: a version uses the patches of its line that apply" {
 	mkdir -p "$BUILD/kernels/6.1.176-1/source/virt" "$BUILD/kernels/6.1.20-1/source"
 	seq 9 >"$BUILD/kernels/6.1.176-1/source/virt/a.c"
 	patch=$TOP/selftests/races/early/reopen/6.1/early-part.patch
@@ -111,10 +111,10 @@ setup()
 	[ "$(open_set late 6.1.176-1)" = stock ]
 	[ "$(open_set early 6.12.3-1)" = stock ]
 	[ "$(patches_for reopen early 6.1.176-1)" = "$patch" ]
-	# One upon the other, and not the second alone.
+	# The second patch applies only on top of the first.
 	fit 6.1.176-1 "$patch" "$TOP/selftests/races/early/control/6.1/early.patch"
 	run -1 fit 6.1.176-1 "$TOP/selftests/races/early/control/6.1/early.patch"
-	# The file is not there at all.
+	# The file does not exist in that tree.
 	run -1 fit 6.1.20-1 "$patch"
 	fit 6.1.20-1
 	[ "$(cat "$BUILD/kernels/6.1.176-1/source/virt/a.c")" = "$(seq 9)" ]

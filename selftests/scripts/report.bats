@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/lab/report: whether all is as it should be. Each test takes results that are, and
-# changes what must make them not be.
+# scripts/lab/report: are all results as expected? Each test takes results that are, and changes
+# them so that they are not.
 
 bats_require_minimum_version 1.5.0
 
@@ -13,7 +13,8 @@ setup()
 	RESULTS=$BATS_TEST_TMPDIR/results.tsv
 }
 
-# r SET STAGE RUN CASE EXPECT RESULT [REASON] - a result of gpc-refresh on 6.1 in QEMU, or HOST
+# r SET STAGE RUN CASE EXPECT RESULT [REASON] - print a result of gpc-refresh on 6.1 in QEMU, or
+# HOST
 r()
 {
 	local name=$4
@@ -23,7 +24,8 @@ r()
 	echo log
 }
 
-# demo_rows - of a demo in which all is well: one race, two runs, a fatal case, control
+# demo_rows - print the rows of a demo in which all is well: one race, two runs, a fatal case,
+# control
 demo_rows()
 {
 	local run stage
@@ -59,13 +61,13 @@ setup_file()
 	demo_rows | sed = | sed 'N; s/\(.*\)\n\(.*\)/\2:\1/' >"$BATS_FILE_TMPDIR/demo.tsv"
 }
 
-# demo_results - those, with log:1 and so on in the last column
+# demo_results - write these rows, with log:1 and so on in the last column
 demo_results()
 {
 	cp "$BATS_FILE_TMPDIR/demo.tsv" "$RESULTS"
 }
 
-# change STAGE RUN CASE RESULT - of those in the results
+# change STAGE RUN CASE RESULT - change a row of the results
 change()
 {
 	local name=$3
@@ -78,7 +80,7 @@ change()
 	mv "$RESULTS.new" "$RESULTS"
 }
 
-# demo_says STATUS TEXT... - that view ends so, and has these lines
+# demo_says STATUS TEXT... - does that view exit with STATUS, and print these lines?
 demo_says()
 {
 	local want=$1 text
@@ -104,13 +106,14 @@ demo_says()
 	gpc-refresh, 6.1, qemu, patched: 2 of 3 cases skipped: no KVM_XEN
 	gpc-refresh, 6.1, qemu, control: closed 1/1
 	END
-	# It does not matter which file a result is in.
+	# The results may be in several files.
 	grep closed "$RESULTS" >"$RESULTS.1"
 	grep -v closed "$RESULTS" >"$RESULTS.2"
 	run -0 "$TOP/scripts/lab/report" demo "$RESULTS.2" "$RESULTS.1"
 }
 
-# here EXPECT "BEFORE CLOSED AFTER"... - results of a race on this machine, by how its steps ended
+# here EXPECT "BEFORE CLOSED AFTER"... - make results of a race on this machine, from those of its
+# steps
 here()
 {
 	local want=$1 run=0 stage result
@@ -129,7 +132,7 @@ here()
 	done | sed = | sed 'N; s/\(.*\)\n\(.*\)/\2:\1/' >"$RESULTS"
 }
 
-# here_says STATUS UNPATCHED PATCHED - that the demo's view ends so, and has that row
+# here_says STATUS UNPATCHED PATCHED - does the demo's view exit so, and print that row?
 here_says()
 {
 	run "$TOP/scripts/lab/report" demo "$RESULTS"
@@ -163,7 +166,7 @@ here_says()
 	[[ $output != *"there was nothing to close"* ]]
 }
 
-@test "report demo: on this machine, what cannot be tried is no error, but nothing at all is" {
+@test "report demo: on this machine, a race that cannot be tried is no error, but no race at all is" {
 	HOST=local r stock before 1 step any skip "no VMX" >"$RESULTS"
 	run -1 "$TOP/scripts/lab/report" demo "$RESULTS"
 	grep -qE '^gpc-refresh +6.1.0-56-amd64 +local  not tried: no VMX$' <<<"$output"
@@ -217,19 +220,19 @@ here_says()
 	done
 }
 
-@test "report demo: a skip on fixed modules is no pass: what fails on unfixed ones must pass by control" {
+@test "report demo: a skip on fixed modules is no pass: failing cases of unfixed ones must pass by control" {
 	demo_results
 	change control 1 xen skip
 	demo_says 1
 	[[ $output == *"unclear 0/2"*"xen: skip, but it fails on unfixed modules: log:7"* ]]
-	# One that showed nothing anywhere may skip.
+	# A case that never showed the race may skip.
 	for stage in before after; do
 		for run in 1 2; do
 			change $stage $run xen skip
 		done
 	done
 	demo_says 0
-	# A fatal case is held against its own boot.
+	# A fatal case is compared with its own boot.
 	change control 1 fatal skip
 	demo_says 1
 	[[ $output == *"  fatal "*"not shown"*"fixed: skip: log:"* ]]
@@ -250,7 +253,7 @@ here_says()
 	[[ $output == *"as shipped "*"does not show 0/1"*"as shipped: no case fails (forced): log:"* ]]
 }
 
-@test "report demo: a fatal case must kill the host, and of what it is said to" {
+@test "report demo: a fatal case must kill the host, in the way that its race names" {
 	for result in panic pass; do
 		demo_results
 		change once fatal step $result
@@ -259,7 +262,7 @@ here_says()
 	done
 }
 
-@test "report demo: a host that dies and should not have is 3" {
+@test "report demo: a host that dies unexpectedly is 3" {
 	for result in panic hang; do
 		demo_results
 		change closed 2 step $result
@@ -268,14 +271,14 @@ here_says()
 	done
 }
 
-@test "report demo: a step that was not run is told of" {
+@test "report demo: a step that was not run is named" {
 	demo_results
 	sed -i '/\tbefore\t2\t/d' "$RESULTS"
 	demo_says 1
 	[[ $output == *"shows 1/2"*"run 2, before: it did not run"* ]]
 }
 
-# mutation NAME RESULT [REASON] - that step on a mutation, or on patched modules
+# mutation NAME RESULT [REASON] - add the step on a mutation, or on patched modules
 mutation()
 {
 	local stage=mutation expect=caught
@@ -284,7 +287,7 @@ mutation()
 	r "set-$1" "$stage" "$1" step $expect "$2" "${3-}" >>"$RESULTS"
 }
 
-# mutations_say STATUS TEXT... - that view ends so, and says of the mutations in order
+# mutations_say STATUS TEXT... - does that view exit so, and print these verdicts in order?
 mutations_say()
 {
 	local want=$1
@@ -296,7 +299,7 @@ mutations_say()
 	diff <(printf '%s\n' "$@") <(sed -n 's/.* qemu   //p' <<<"$output")
 }
 
-@test "report mutations: caught is a failing case or a dead host; all else is named" {
+@test "report mutations: caught is a failing case or a dead host; all other results are named" {
 	: >"$RESULTS"
 	mutation patched pass
 	mutation control pass
@@ -333,14 +336,14 @@ mutations_say()
 	: >"$RESULTS"
 	mutation patched panic why
 	mutations_say 3 "FAILS on patched modules: panic (why)"
-	# It ended well, and one of its cases did not.
+	# The test passed, and one of its cases did not.
 	: >"$RESULTS"
 	mutation patched pass
 	r set-patched patched patched forced pass lost >>"$RESULTS"
 	mutations_say 1 "FAILS on patched modules: pass"
 }
 
-# tree_step STAGE RUN RESULT [REASON] - that one on a tree
+# tree_step STAGE RUN RESULT [REASON] - add a step on a tree
 tree_step()
 {
 	local set=stock expect=any KERNEL=/build/trees/6.1.7 RELEASE=6.1.7-racefix
@@ -349,7 +352,7 @@ tree_step()
 	r $set "$1" "$2" step "$expect" "$3" "${4-}" >>"$RESULTS"
 }
 
-# tree_says STATUS UNPATCHED PATCHED - of one race
+# tree_says STATUS UNPATCHED PATCHED - does the view exit so for one race?
 tree_says()
 {
 	run "$TOP/scripts/lab/report" --tsv tree "$RESULTS"
@@ -359,7 +362,7 @@ tree_says()
 	: >"$RESULTS"
 }
 
-@test "report tree: what a tree has as it is, and with patches" {
+@test "report tree: the races of a tree, unmodified and with patches" {
 	: >"$RESULTS"
 	for result in fail pass; do
 		tree_step before 1 fail
@@ -397,7 +400,7 @@ tree_says()
 	done
 	tree_step as-is 1 error
 	tree_says 1 "failed: error" "no patch"
-	# A case did not end well where the test did.
+	# A case failed although the test did not.
 	tree_step before 1 fail
 	tree_step closed 1 pass
 	KERNEL=/build/trees/6.1.7 r patched closed 1 forced pass lost >>"$RESULTS"
@@ -405,7 +408,7 @@ tree_says()
 	tree_says 1 "shows 2/2" "unclear 0/1"
 }
 
-@test "report tree: a host that dies is 3, unless of its fatal case" {
+@test "report tree: a host that dies is 3, unless in its fatal case" {
 	: >"$RESULTS"
 	tree_step before 1 panic
 	tree_step closed 1 lost
@@ -425,7 +428,7 @@ tree_says()
 		[[ $output == *"gpc-refresh: fatal	qemu	$text	as above" ]]
 		: >"$RESULTS"
 	done
-	# A tree of another name, for a person.
+	# A tree of another name, as text.
 	tree_step as-is 1 fail
 	sed -i 's,6.1.7\t,mine\t,' "$RESULTS"
 	run -1 "$TOP/scripts/lab/report" tree "$RESULTS"
@@ -434,11 +437,11 @@ tree_says()
 
 @test "report: bad input is refused" {
 	for args in '' demo 'demo /nonexistent' "mars $BATS_TEST_DIRNAME/report.bats"; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		run -2 "$TOP/scripts/lab/report" $args
 	done
 	[[ $output == *"no view 'mars'; there are: "*demo* ]]
-	# A run of nothing, and the table of another script.
+	# An empty run, and the table of another script.
 	for text in '' '6.1.7	gpc-refresh	qemu	shows 2/2	closed 1/1'; do
 		echo "$text" >"$RESULTS"
 		run -2 "$TOP/scripts/lab/report" tree "$RESULTS"
@@ -447,8 +450,8 @@ tree_says()
 	run -2 "$TOP/scripts/lab/report" --yaml demo "$BATS_TEST_DIRNAME/report.bats"
 }
 
-# machine_forms STATUS VIEW - the results as KTAP and as JUnit, valid, and the verdict of TAP's
-# own parser and of the counts of XML is report's: STATUS
+# machine_forms STATUS VIEW - are the results valid as KTAP and as JUnit, and is the verdict of
+# TAP's own parser and of the counts in the XML that of report, STATUS?
 machine_forms()
 {
 	local want=$1 ktap=$BATS_TEST_TMPDIR/ktap xml=$BATS_TEST_TMPDIR/xml rc=0
@@ -461,7 +464,8 @@ machine_forms()
 	cat "$ktap.prove"
 	! grep -q "Parse errors" "$ktap.prove" || return 1
 	[ $rc -eq $((want != 0)) ] || return 1
-	# Subtests by the same parser: each is TAP of its own, and its verdict is the line below.
+	# Check subtests with the same parser: each is TAP of its own, and the line below has its
+	# verdict.
 	awk -v dir="$BATS_TEST_TMPDIR" '
 		/^    / { print substr($0, 5) >(dir "/sub"); has_sub = 1; next }
 		/^(not )?ok / && has_sub {
@@ -483,7 +487,7 @@ machine_forms()
 	[ "$(xmllint --xpath 'count(//failure) + count(//error) > 0' "$xml")" = "$([ "$want" -eq 0 ] && echo false || echo true)" ]
 }
 
-@test "report for programs: all as it should be is ok in KTAP and JUnit, and says what was expected" {
+@test "report for programs: all as it should be is ok in KTAP and JUnit, and names the expected result" {
 	demo_results
 	machine_forms 0 demo
 	grep -qxF "    ok 1 forced" "$BATS_TEST_TMPDIR/ktap"
@@ -496,7 +500,7 @@ machine_forms()
 		"$BATS_TEST_TMPDIR/xml")" = "no KVM_XEN" ]
 }
 
-@test "report for programs: cases have the time that their host says" {
+@test "report for programs: cases have the time of their host" {
 	awk -F "\t" -v OFS="\t" '$8 == "forced" { $11 = "1.50" } { print }' "$BATS_FILE_TMPDIR/demo.tsv" >"$RESULTS"
 	machine_forms 0 demo
 	[ "$(xmllint --xpath 'count(//testcase[@name="forced" and @time="1.5"])' "$BATS_TEST_TMPDIR/xml")" -gt 0 ]
@@ -504,13 +508,13 @@ machine_forms()
 		"$(awk -F "\t" '$8 != "*" && $11 != "" { n++ } END { print n }' "$RESULTS")" ]
 }
 
-@test "report for programs: whatever makes report fail makes KTAP and JUnit fail" {
+@test "report for programs: each failure of report is one in KTAP and JUnit" {
 	local change
 
 	# The step, the run and the case that is changed, its result, and report's exit code.
 	while read -r change; do
 		demo_results
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		change ${change% *}
 		machine_forms "${change##* }" demo || { echo "$change"; return 1; }
 	done <<-'END'
@@ -532,7 +536,7 @@ machine_forms()
 	grep -q "^not ok .* table of demo" "$BATS_TEST_TMPDIR/ktap"
 }
 
-@test "report for programs: what a mutation or a tree's view takes is ok, what it does not is not" {
+@test "report for programs: a result that the view of mutations or trees accepts is ok, others are not" {
 	: >"$RESULTS"
 	mutation patched pass
 	mutation a fail forced
@@ -541,7 +545,7 @@ machine_forms()
 	mutation c pass
 	machine_forms 1 mutations
 	grep -q "^not ok 4 6.1 qemu gpc-refresh mutation c" "$BATS_TEST_TMPDIR/ktap"
-	# A race that a tree cannot show, which its plan has to expect.
+	# A race that a tree cannot show, as its plan has to expect.
 	: >"$RESULTS"
 	tree_step before 1 skip "no such thing"
 	tree_step closed 1 skip "no such thing"
@@ -553,7 +557,7 @@ machine_forms()
 	machine_forms 3 tree
 }
 
-@test "report for programs: what a log has of markup, hashes and bytes that are no text stays text" {
+@test "report for programs: markup, hashes and bytes that are no text in a log stay text" {
 	demo_results
 	printf '6.1\t6.1.0\tqemu\tstock\tgpc-refresh\tbefore\t9\todd\tany\tskip\t\t\t<b a="1">&amp; # SKIP \001 \377 ]]>\tlog\n' >>"$RESULTS"
 	printf '6.1\t6.1.0\tqemu\tstock\tgpc-refresh\tbefore\t9\t*\tfail\tfail\t1\t1\t<&#>\tlog\n' >>"$RESULTS"
@@ -561,7 +565,7 @@ machine_forms()
 	[ "$(xmllint --xpath 'string(//testcase[@name="odd"]/skipped/@message)' "$BATS_TEST_TMPDIR/xml")" = '<b a="1">&amp; # SKIP ?  ]]>' ]
 }
 
-@test "report for programs: the schema refuses what is no JUnit" {
+@test "report for programs: the schema refuses a file that is no JUnit" {
 	command -v xmllint >/dev/null || skip "there is no xmllint; apt-get install libxml2-utils"
 	demo_results
 	"$TOP/scripts/lab/report" --junit demo "$RESULTS" >"$BATS_TEST_TMPDIR/xml"
@@ -575,7 +579,7 @@ machine_forms()
 }
 
 @test "report: no row is no success" {
-	# Of a race that the project does not have.
+	# The results are of a race that the project does not have.
 	demo_results
 	sed -i 's/gpc-refresh/no-race/g' "$RESULTS"
 	run -1 "$TOP/scripts/lab/report" demo "$RESULTS"

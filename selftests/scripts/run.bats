@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/lab/run: what it builds and boots, and how it goes on. Kernels, modules, tests and
-# hosts are stubs here.
+# scripts/lab/run: the modules that it builds, the hosts that it boots, and its further steps.
+# Kernels, modules, tests and hosts are stubs here.
 
 bats_require_minimum_version 1.5.0
 
@@ -20,10 +20,10 @@ setup()
 	touch "$O/selftests"/{tdp_mmu_zap,gpc_refresh}_test "$O/sets/racegate/racegate.ko"
 	stub scripts/modules/kernel-get 'echo "kernel $*" >>"$O/did"'
 	stub scripts/lab/bochs-build 'echo bochs >>"$O/did"'
-	# --kernel KERNEL --variant SET
+	# The arguments are --kernel KERNEL --variant SET.
 	stub scripts/modules/modules-build 'echo "set $2 $4" >>"$O/did"; mkdir -p "$O/sets/$4"; echo "$O/sets/$4"'
 	stub bin/make 'exit 0'
-	# host-run: every step does what says/BOOT says of its row, or passes
+	# Every step does as says/BOOT has it for its row, or passes.
 	stub_boot '
 		boot=${out##*/}
 		echo "boot $boot:$append: $(cut -d " " -f 1 "$out/payload/plan" | tr "\n" " ")" >>"$O/did"
@@ -56,7 +56,7 @@ setup()
 	} >"$PLAN"
 }
 
-# says BOOT-ROW TEXT - what the test is to say there; dies, hang, or wait for ever
+# says BOOT-ROW TEXT - set the test's output there; dies, hang, or wait for ever
 says()
 {
 	printf '%s\n' "$2" >"$O/says/$1"
@@ -69,7 +69,7 @@ lab_run()
 	echo "$output"
 }
 
-# steps - STAGE and RESULT of each step in the results
+# steps - print STAGE and RESULT of each step in the results
 steps()
 {
 	awk -F '\t' '$8 == "*" { print $1, $3, $6, $10 }' "$OUT/results.tsv"
@@ -96,7 +96,7 @@ steps()
 	6.1 bochs closed pass
 	5.10 qemu closed pass
 	END
-	# What the boot needs, and nothing else.
+	# The payload has the files that the boot needs, and no others.
 	[ "$(ls "$OUT/a/payload/modules" "$OUT/a/payload/tests" | tr '\n' ' ')" = "$OUT/a/payload/modules: patched  $OUT/a/payload/tests: tdp_mmu_zap_test " ]
 	diff "$OUT/a/payload/plan" - <<-'END'
 	1 tdp-mmu-zap stock default 100
@@ -105,7 +105,7 @@ steps()
 	END
 }
 
-@test "run: after a dead host the rest has another boot" {
+@test "run: after a dead host the remaining steps have another boot" {
 	says a-1 dies
 	says a@2-2 killed
 	lab_run 0
@@ -116,11 +116,11 @@ steps()
 	6.1 qemu closed killed
 	6.1 qemu after pass
 	END
-	# The last of them ends well.
+	# The last boot ends well.
 	[[ $output == *"a@3: tdp-mmu-zap, run 1, after: does not show"* ]]
 }
 
-@test "run: one that does not boot is not tried for ever" {
+@test "run: a host that does not boot is not tried forever" {
 	stub scripts/lab/host-run '
 		while [ "$1" != --out ]; do shift; done
 		echo "boot $2" >>"$O/did"
@@ -158,7 +158,7 @@ steps()
 	lab_run 0 --ladders
 	[ "$(grep -c '#        0.0  kvm_mmu_page_fault' <<<"$output")" -eq 1 ]
 	[[ $output == *"a: tdp-mmu-zap, run 1, before: shows"*"# it shows"*"a: tdp-mmu-zap, run 1, after: shows"* ]]
-	# The last, by its name.
+	# Print the last ladder of a race.
 	run -0 "$COPY/scripts/lab/ladder" --results "$OUT/results.tsv" tdp-mmu-zap
 	diff - <(echo "$output") <<-END
 	# tdp-mmu-zap, one: 6.1.0-x, qemu, as shipped
@@ -170,7 +170,7 @@ steps()
 	[[ $output == *"make demo RACE=gpc-refresh first"* ]]
 }
 
-@test "run: what does not build ends it, and says where the log is" {
+@test "run: a failed build ends it, and names the log" {
 	stub scripts/modules/modules-build 'echo "no such thing" >&2; exit 1'
 	lab_run 2
 	[[ $output == *"no such thing"*"building failed"*"$OUT"* ]]
@@ -178,11 +178,11 @@ steps()
 	[ "$status" -ne 0 ]
 }
 
-@test "run: told to end, it ends what it has started" {
+@test "run: a signal makes it end the processes that it has started" {
 	for signal in INT TERM; do
 		rm -f "$O/waits"
 		says a-1 wait
-		# SIGINT is ignored in what bats puts into the background.
+		# bats makes background processes ignore SIGINT.
 		env --default-signal=INT "$COPY/scripts/lab/run" "$PLAN" "$OUT" 3>&- &
 		local pid=$! rc=0 i
 		for ((i = 0; i < 100; i++)); do
@@ -208,7 +208,7 @@ steps()
 	PLAN=/nonexistent lab_run 2
 }
 
-@test "run: a boot that could not be made is no result, and says what is missing" {
+@test "run: a boot that could not be made is no result, and names what is missing" {
 	stub scripts/lab/host-run 'echo "host-run: error: packages are missing; as root: apt-get install cpio" >&2; exit 2'
 	lab_run 2
 	[[ $output == *"the boot could not be made: packages are missing; as root: apt-get install cpio"* ]]

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# sign, and what load and install hold a signature against: the certificate that signed,
-# among the keys that the kernel has. The kernel's list, /proc/keys, is a file of ours here,
-# in a mount namespace; that takes root.
+# sign, and the check of signatures by load and install: they look for the certificate that signed
+# among the keys that the kernel has. The kernel's list, /proc/keys, is a file of ours here, in a
+# mount namespace; this needs root.
 
 bats_require_minimum_version 1.5.0
 
@@ -13,7 +13,7 @@ setup_file()
 
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	# Of another kernel, to try it without building.
+	# Another kernel can be used to try it without a build.
 	: "${SIGN_KERNEL:=6.1}"
 	export SIGN_KERNEL
 	[ -n "$gate" ] || gate=$("$TOP/scripts/modules/modules-build" --kernel 6.1 --variant racegate)
@@ -33,13 +33,13 @@ setup()
 	SIGN=("$TOP/scripts/host/sign" --kver "$(<"$BUILD/kernels/$SIGN_KERNEL/release")" --modules "$BATS_FILE_TMPDIR/set")
 }
 
-# id_of CERT - its key identifier, as the kernel prints it
+# id_of CERT - print its key identifier, as the kernel prints it
 id_of()
 {
 	openssl x509 -in "$1" -noout -ext subjectKeyIdentifier | sed -n 's/[: ]//g; $p' | tr A-F a-f
 }
 
-# checked NAME ID - check_signature of the set, where the kernel knows just that key
+# checked NAME ID - run check_signature on the set, with just that key known to the kernel
 checked()
 {
 	printf '1f0c0bba I------     1 perm 1f030000     0     0 asymmetri %s: %s: X509.rsa %s []\n' \

@@ -1,17 +1,16 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Race tests on a host that does not let them try: each case skips, with the reason, and
-# none fails, for a failure would read as "vulnerable". On this machine, whatever it is,
-# and no test comes as far as a race. What only a host with kvm modules can lack is in
-# scripts/lab/guest/load/cases.
+# Race tests on a host that lacks something: each case skips, with the reason, and none fails, as a
+# failure would be read as "vulnerable". They run on this machine, of any kind, and no test gets
+# as far as a race. scripts/lab/guest/load/cases has the lacks that need a host with kvm modules.
 
 setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	make -s -C "$TOP/selftests" O="$BUILD"
-	# Where anybody may run them.
+	# Put the tests where every user may run them.
 	BINS=$(mktemp -d)
 	export BINS
 	chmod 755 "$BINS"
@@ -24,7 +23,7 @@ teardown_file()
 	rm -rf "$BINS"
 }
 
-# all_skip COMMAND... - run by that, every test skips all of its cases and says why
+# all_skip COMMAND... - does every test, run by COMMAND, skip all of its cases with a reason?
 all_skip()
 {
 	local test rc

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/status, on the KVM of the kernels that are there for the demo: as it
-# is, patched, reopened, wrongly fixed and laid out in another way.
+# scripts/status, on the KVM of the kernels that were fetched for the demo: unmodified, patched,
+# reopened, wrongly fixed and laid out in another way.
 
 bats_require_minimum_version 1.5.0
 
@@ -10,7 +10,7 @@ setup_file()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	# It will leave the mirrors.
+	# Some day the mirror will drop it.
 	"$TOP/scripts/modules/kernel-get" --want source 5.10 || [ $? -eq "$EX_GONE" ]
 	"$TOP/scripts/modules/kernel-get" --want source 6.1
 	"$TOP/scripts/modules/kernel-get" --want source 6.1.176-1
@@ -24,7 +24,7 @@ setup()
 	tree=$BATS_TEST_TMPDIR/tree
 }
 
-# take LINE - $tree becomes the KVM of LINE's kernel, a copy
+# take LINE - make $tree a copy of the KVM of LINE's kernel
 take()
 {
 	[ -d "$BUILD/kernels/$1/source" ] || skip "the archive has no $1 any more"
@@ -33,7 +33,7 @@ take()
 	 tar -c Makefile arch/x86/kvm virt/kvm include/linux/kvm_host.h include/linux/kvm_types.h arch/x86/include/asm/kvm*) | tar -x -C "$tree"
 }
 
-# patch_in PATCH... - into $tree
+# patch_in PATCH... - apply them to $tree
 patch_in()
 {
 	local p
@@ -43,13 +43,13 @@ patch_in()
 	done
 }
 
-# row ID - its status in what the last run printed with --tsv
+# row ID - print its status in the last output of --tsv
 row()
 {
 	awk -F'\t' -v id="$1" '$1 == id { print $2 }' <<<"$output"
 }
 
-# parts - the parts of nested-vmcs12-pages in $tree: " NAME=STATUS ..."
+# parts - print the parts of nested-vmcs12-pages in $tree: " NAME=STATUS ..."
 parts()
 {
 	run status --tsv --parts --race nested-vmcs12-pages "$tree"
@@ -60,13 +60,13 @@ parts()
 	echo "$nested"
 }
 
-# chosen LINE - the patches of nested-vmcs12-pages that apply chooses for LINE's kernel
+# chosen LINE - print the patches of nested-vmcs12-pages that apply chooses for LINE's kernel
 chosen()
 {
 	apply --list --race nested-vmcs12-pages "$BUILD/kernels/$1/source"
 }
 
-@test "status: 5.10 as it is, and every row names its evidence" {
+@test "status: unmodified 5.10, and every row names its evidence" {
 	take 5.10
 	run -1 status --tsv --parts "$tree"
 	[ "$(row apic-page-invalidation)" = fixed ]
@@ -74,11 +74,11 @@ chosen()
 	[ "$(row nested-vmcs12-pages-unmapped-vapic)" = vulnerable ]
 	[ "$(row apicv-vcpu-creation)" = vulnerable ]
 	[ "$(row apicv-vcpu-creation-defer-in-l2)" = vulnerable ]
-	# SynIC is what inhibits APICv there, and for good.
+	# Only SynIC inhibits APICv there, and the inhibit is never cleared.
 	[ "$(row apicv-vcpu-creation-svi)" = not-affected ]
 	[ "$(row gpc-refresh)" = not-affected ]
 	[ "$(row tdp-mmu-zap)" = not-affected ]
-	# What is named is the line that it says
+	# The evidence names the line of the code.
 	at=$(sed -n 's/^apicv-vcpu-creation\tvulnerable\t\([^ ]*\) .*/\1/p' <<<"$output")
 	[[ $(sed -n "${at##*:}p" "$tree/${at%:*}") == *apicv_active* ]]
 	[ "$(awk -F'\t' 'NF != 3 || $3 == ""' <<<"$output")" = "" ]
@@ -97,7 +97,7 @@ chosen()
 	cmp "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
 	[ "$status" -eq 1 ]
 	[ "$(row nested-vmcs12-pages)" = vulnerable ]
-	# As shipped: SVI is not brought up to date when APICv comes back.
+	# As shipped, SVI is not updated when APICv is activated again.
 	[ "$(row apicv-vcpu-creation)" = vulnerable ]
 	for id in apic-page-invalidation gpc-refresh tdp-mmu-zap; do
 		[ "$(row "$id")" = fixed ]
@@ -105,7 +105,7 @@ chosen()
 	[ "$(wc -l <<<"$output")" -eq "$(find "$TOP/selftests/races" -mindepth 1 -maxdepth 1 -type d | wc -l)" ]
 }
 
-@test "status: 5.10 with our patches has none, and says where they are" {
+@test "status: 5.10 with our patches has no race, and the evidence is named" {
 	take 5.10
 	mapfile -t patches < <(apply --list "$BUILD/kernels/5.10/source")
 	patch_in "${patches[@]}"
@@ -137,8 +137,9 @@ chosen()
 	[ "$(row tdp-mmu-zap)" = vulnerable ]
 }
 
-# wrong_fixes OPTION WANT MAX - the nth of every race in one tree, up to the MAXth: is its status WANT?
-# OPTION of grep: -L is those that status sees, -l those of which it is said that it does not
+# wrong_fixes OPTION WANT MAX - apply the nth wrong fix of every race to one tree, up to the MAXth:
+# is its status WANT? OPTION of grep: -L selects those that status detects, -l those that it does
+# not
 wrong_fixes()
 {
 	local race p n applied
@@ -169,11 +170,11 @@ wrong_fixes()
 }
 
 @test "status: no wrong fix is taken for one" {
-	# With CHECK_ALL=1, as check --all sets it, all of them
+	# With CHECK_ALL=1, as check --all sets it, try all of them.
 	wrong_fixes -L "@(vulnerable|unknown)" "${CHECK_ALL:+9}9"
 }
 
-@test "status: wrong fixes that it does not see, as they are wrong in other code, say so" {
+@test "status: wrong fixes whose error is in code that it does not check are marked" {
 	[ -n "${CHECK_ALL-}" ] || skip "with CHECK_ALL=1 only"
 	wrong_fixes -l fixed 99
 }
@@ -195,7 +196,7 @@ wrong_fixes()
 	run status --tsv --parts --race nested-vmcs12-pages "$tree"
 	[ "$(row nested-vmcs12-pages)" = fixed ]
 
-	# Where it can, it must not be ignored that it did.
+	# If mapping can fail, a failure must not be ignored.
 	sed -i 's/^static void nested_get_vmcs12_pages(/static bool nested_get_vmcs12_pages(/' \
 		"$tree/arch/x86/kvm/vmx/nested.c"
 	run status --tsv --parts --race nested-vmcs12-pages "$tree"
@@ -234,7 +235,7 @@ wrong_fixes()
 	done
 }
 
-@test "status: before 5.14, when a function told whose page fault it is" {
+@test "status: before 5.14, when a function determined the kind of a page fault" {
 	local form want
 
 	for form in 'if (!is_tdp_mmu_root(vcpu->kvm, root)):fixed' ':vulnerable' \
@@ -267,7 +268,7 @@ wrong_fixes()
 	done
 }
 
-@test "status: SVI, when APICv comes back" {
+@test "status: SVI, when APICv is activated again" {
 	local x86=$tree/arch/x86/kvm/x86.c vmx=$tree/arch/x86/kvm/vmx/vmx.c
 	svi() { run status --tsv --parts --race apicv-vcpu-creation-svi "$tree"; row apicv-vcpu-creation-svi; }
 
@@ -276,24 +277,24 @@ wrong_fixes()
 	patch_in "$TOP/patches/6.1.149/apicv-vcpu-creation-svi.patch"
 	[ "$(svi)" = fixed ]
 
-	# SVI is taken from a cache, unless activation forgets that.
+	# SVI is taken from a cache, unless activation invalidates it.
 	cp "$tree/arch/x86/kvm/lapic.c" "$tree/kept"
 	sed -i '/^void kvm_apic_update_apicv(/,/^}/{/highest_isr_cache = -1/d}' "$tree/arch/x86/kvm/lapic.c"
 	! cmp -s "$tree/arch/x86/kvm/lapic.c" "$tree/kept" || return 1
 	[ "$(svi)" = vulnerable ]
 	mv "$tree/kept" "$tree/arch/x86/kvm/lapic.c"
 
-	# What it calls is not in early releases, where the patch applies all the same.
+	# Early releases lack the function that it calls, but the patch applies to them.
 	cp "$tree/arch/x86/kvm/lapic.c" "$tree/kept"
 	sed -i '/^void kvm_apic_update_hwapic_isr(/,/^}/d' "$tree/arch/x86/kvm/lapic.c"
 	[ "$(svi)" = unknown ]
 	mv "$tree/kept" "$tree/arch/x86/kvm/lapic.c"
 
-	# While L2 is active SVI must go to vmcs01.
+	# While L2 is active, SVI must be written to vmcs01.
 	sed -i '/^static void vmx_hwapic_isr_update(/,/^}/s/if (is_guest_mode(vcpu))/if (0)/' "$vmx"
 	[ "$(svi)" = vulnerable ]
 
-	# 7.2: in vmcs01 at once, and where what KVM remembers of the ISR is set
+	# 7.2 writes vmcs01 at once, and does so where KVM sets its cache of the ISR.
 	sed -i '/^static void vmx_hwapic_isr_update(/,/^}/s/^\tif (0) {/\tguard(vmx_vmcs01)(vcpu);\n&/' "$vmx"
 	sed -i '/^static void vmx_hwapic_isr_update(/,/^}/{/if (0) {/,/^\t}/d}' "$vmx"
 	sed -i '/^void kvm_vcpu_update_apicv(/,/^}/{/^\telse$/,+1d}' "$x86"
@@ -306,7 +307,7 @@ wrong_fixes()
 	[ "$(svi)" = fixed ]
 }
 
-@test "status: a shape that is not known is unknown, and it says what was looked for" {
+@test "status: a shape that is not known is unknown, and the patterns that were tried are named" {
 	take 6.1
 	apply "$tree"
 	sed -i 's/\<make_mmu_pages_available\>/make_room/g' "$tree"/arch/x86/kvm/mmu/*.[ch]
@@ -323,7 +324,7 @@ wrong_fixes()
 	[[ $nested == *" lost-notification=vulnerable"* ]]
 	[[ $nested == *" first=vulnerable"* ]]
 	[[ $output == *"a pending posted interrupt is no wake event, so that a halted L2 sleeps on"* ]]
-	# With the pages mapped first, and all else, it is vulnerable still.
+	# With the pages mapped first, and all other patches, it is still vulnerable.
 	mapfile -t list < <(chosen 6.1.176-1)
 	for p in "${list[@]}"; do
 		[[ $p == *-posted.patch || $p == *-unmapped-vapic.patch ]] || patch_in "$p"
@@ -333,7 +334,7 @@ wrong_fixes()
 	run status --tsv --race nested-vmcs12-pages "$tree"
 	[ "$(row nested-vmcs12-pages)" = vulnerable ]
 
-	# Posted interrupts alone leave the page's unguarded reader.
+	# The patch for posted interrupts alone leaves the unguarded read of the page.
 	rm -rf "$tree"
 	take 6.1.176-1
 	for p in "${list[@]}"; do
@@ -363,7 +364,7 @@ wrong_fixes()
 	local in_block='/^static inline int vcpu_block(/,/^}/s/^\tbool hv_timer;$/&\n\n'
 	local in_guest="/kvm_check_request($req, vcpu)/,/^\t\t}/d"
 
-	# 2020-05-05: in vcpu_block(); what fails is not tried again.
+	# 2020-05-05: in vcpu_block(); a failed mapping is not tried again.
 	take 6.1
 	cp "$x86" "$BATS_TEST_TMPDIR/x86.c"
 	sed -i "$in_block\tif (kvm_check_request($req, vcpu)) {\n\t\tif (unlikely(!$get))\n\t\t\treturn 0;\n\t}/" "$x86"
@@ -377,7 +378,7 @@ wrong_fixes()
 	sed -i "$in_block$again/" "$x86"
 	parts
 	[[ $nested == *" first=vulnerable" ]]
-	# Nor does it say why KVM_RUN ends.
+	# Nor does it set the exit reason of KVM_RUN.
 	sed -i "/^static int vcpu_enter_guest(/,/^}/{$in_guest}" "$x86"
 	sed -i "/^static int vcpu_enter_guest(/,/^}/s/^\t\tif (kvm_check_request(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, vcpu))/\t\tif (kvm_check_request($req, vcpu) \&\& unlikely(!$get)) {\n\t\t\tvcpu->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;\n\t\t\tkvm_make_request($req, vcpu);\n\t\t\tr = 0;\n\t\t\tgoto out;\n\t\t}\n&/" "$x86"
 	parts
@@ -391,7 +392,7 @@ wrong_fixes()
 	[[ $nested == *" first=vulnerable" ]]
 	[[ $output == *"only for a halted vCPU"* ]]
 
-	# 2022-08-28: at the top of the loop, in a function; what fails is not tried again.
+	# 2022-08-28: at the top of the loop, in a function; a failed mapping is not tried again.
 	cp "$BATS_TEST_TMPDIR/x86.c" "$x86"
 	sed -i "/^static int vcpu_enter_guest(/,/^}/{$in_guest}" "$x86"
 	sed -i "/^static int vcpu_run(/i static int common_requests(struct kvm_vcpu *vcpu)\n{\n\tif (kvm_request_pending(vcpu)) {\n\t\tif (kvm_check_request($req, vcpu)) {\n\t\t\tif (unlikely(!$get))\n\t\t\t\treturn 0;\n\t\t}\n\t}\n\n\treturn 1;\n}\n" "$x86"
@@ -411,16 +412,16 @@ wrong_fixes()
 	parts
 	[[ $nested == *" first=fixed" ]]
 
-	# Not before the wake events are checked.
+	# Here it is not done before the wake events are checked.
 	sed -i '/^static inline int vcpu_block(/,/^}/{/kvm_check_request/,/return 0;/d}' "$x86"
 	parts
 	[[ $nested == *" first=vulnerable" && $output == *"not for a halted one"* ]]
-	# Not for a vCPU that runs.
+	# Here it is not done for a vCPU that runs.
 	cp "$saved" "$x86"
 	sed -i '/^static int vcpu_enter_guest(/,/^}/{/KVM_REQ_GET_NESTED_STATE_PAGES/,/^\t\t}/d}' "$x86"
 	parts
 	[[ $nested == *" first=vulnerable" && $output == *"only for a halted vCPU"* ]]
-	# Once only; without a reason.
+	# Here it is done only once; without an exit reason.
 	cp "$saved" "$x86"
 	sed -i "$in_helper{/kvm_make_request/d}" "$x86"
 	parts
@@ -429,14 +430,14 @@ wrong_fixes()
 	sed -i "$in_helper{/exit_reason/d}" "$x86"
 	parts
 	[[ $nested == *" first=unknown" && $output == *"without an exit reason"* ]]
-	# After kvm_vcpu_running() has processed L2's events, as it did up to 6.0.
+	# Here it is done after kvm_vcpu_running() has processed L2's events, as it did up to 6.0.
 	cp "$saved" "$x86"
 	sed -i '/^static inline bool kvm_vcpu_running(/,/^}/s/^{$/&\n\tif (is_guest_mode(vcpu))\n\t\tkvm_check_nested_events(vcpu);\n/' "$x86"
 	parts
 	[[ $nested == *" first=vulnerable" && $output == *"has looked for L2's interrupts"* ]]
 }
 
-@test "status: vmcs12's pages, with a flag in place of the request" {
+@test "status: vmcs12's pages, with a flag instead of the request" {
 	local x86=$tree/arch/x86/kvm/x86.c nested_c=$tree/arch/x86/kvm/vmx/nested.c flag=vcpu-\>arch.nested_get_pages_pending
 
 	take 6.1
@@ -456,7 +457,7 @@ wrong_fixes()
 	}" "$x86"
 	parts
 	[[ $nested == *" first=fixed" ]]
-	# Whoever clears it first does not know of a failure any more.
+	# If the flag is cleared first, a failure is forgotten.
 	sed -i "/if (unlikely($flag)) {/a $flag = false;" "$x86"
 	parts
 	[[ $nested == *" first="@(unknown|vulnerable) ]]
@@ -502,14 +503,14 @@ wrong_fixes()
 	grep -qx ' *CVE-2022-45869: vulnerable' <<<"$output"
 }
 
-@test "status: code that only one option uses, and what a configuration turns off" {
+@test "status: code that only one option uses, and code that a configuration disables" {
 	take 6.1
 	patch_in "$TOP/selftests/races/gpc-refresh/reopen/6.1/gpc-refresh.patch"
 	run status --tsv --race gpc-refresh "$tree"
 	[ "$(row gpc-refresh)" = vulnerable ]
 	[[ $output != *CONFIG_KVM_XEN* ]]
 
-	# As in 5.17: x86.c has no cache of its own.
+	# As in 5.17, x86.c has no cache of its own.
 	sed -i 's/\<kvm_gpc_\(init\|activate\)\>/my_&/' "$tree/arch/x86/kvm/x86.c"
 	run status --tsv --race gpc-refresh "$tree"
 	[ "$(row gpc-refresh)" = vulnerable ]
@@ -520,7 +521,7 @@ wrong_fixes()
 	[[ $output == *"; CONFIG_KVM_XEN is not set in $BATS_TEST_TMPDIR/config: nothing uses these caches"* ]]
 	[ "$(awk -F'\t' 'NF != 3' <<<"$output")" = "" ]
 
-	# The tree's own, and parts that are KVM-Intel's
+	# The tree's own configuration, and parts that are specific to KVM-Intel.
 	rm -rf "$tree"
 	take 5.10
 	cp "$BATS_TEST_TMPDIR/config" "$tree/.config"
@@ -535,13 +536,13 @@ wrong_fixes()
 	run -2 status --config
 }
 
-@test "status --help: which kernels are known, from what the project has" {
+@test "status --help: the kernels that are known, from the project's files" {
 	run -0 status --help
 	oldest=$(cd "$TOP/patches" && printf '%s\n' */series | sort -V | sed -n 1p)
 	[[ $output == *"from Linux $(cut -d . -f 1,2 <<<"${oldest%/series}") to "* ]]
 }
 
-@test "status: what is not a kernel tree with KVM is refused" {
+@test "status: a directory that is not a kernel tree with KVM is refused" {
 	run -2 status
 	[[ $output == *usage:* ]]
 	run -2 status "$BATS_TEST_TMPDIR/none"
@@ -564,7 +565,7 @@ wrong_fixes()
 	[[ $output == *"no KVM for x86 (arch/x86/kvm/x86.c"* ]]
 }
 
-@test "status --race: one race, or one part; the exit code is of it alone" {
+@test "status --race: one race, or one part; the exit code is for it alone" {
 	take 6.1
 	run -1 status --tsv --parts --race nested-vmcs12-pages "$tree"
 	[ "$(cut -f 1 <<<"$output" | grep -vc '^nested-vmcs12-pages')" -eq 0 ]
@@ -596,7 +597,7 @@ wrong_fixes()
 	parts
 	[[ $nested == *" first=fixed" && $output == *"if the vCPU is in L2"* ]]
 
-	# In L1 only; whatever a failure is, a halted vCPU sleeps, or one that runs enters L2.
+	# In L1 only; and with a failure ignored, a halted vCPU sleeps, or a running one enters L2.
 	for wrong in '/^static int vcpu_run(/,/^}/s/if (is_guest_mode(vcpu) &&/if (!is_guest_mode(vcpu) \&\&/' \
 		'/^static inline int vcpu_block(/,/^}/{/kvm_check_request/,/return 0;/d}' \
 		'/^static int vcpu_enter_guest(/,/^}/{/KVM_REQ_GET_NESTED_STATE_PAGES/,/^\t\t}/d}'; do
@@ -606,7 +607,7 @@ wrong_fixes()
 		parts
 		[[ $nested != *" first=fixed" ]]
 	done
-	# Too late.
+	# Here it is done too late.
 	sed "/^static int vcpu_run(/,/^}/{/r = vcpu_block(vcpu);/r $look
 		}" "$BATS_TEST_TMPDIR/before.c" >"$x86"
 	run cmp -s "$BATS_TEST_TMPDIR/before.c" "$x86"
@@ -619,7 +620,7 @@ wrong_fixes()
 	local pfncache=$tree/virt/kvm/pfncache.c saved=$BATS_TEST_TMPDIR/pfncache.c
 
 	take 6.1
-	# The patch's functions, in the place of 6.1's mutex.
+	# Put the patch's functions in place of 6.1's mutex.
 	awk '/^\+\/\* In gpc->refreshing/ { on = 1 }
 		/Can what was looked up/ { exit }
 		on && !/^-/ { print substr($0, 2) }' "$TOP/patches/5.19/modules/gpc-refresh.patch" |
@@ -635,7 +636,7 @@ wrong_fixes()
 	[ "$(row gpc-refresh)" = fixed ]
 	[[ $output == *"waits for the first, which wakes it"* ]]
 
-	# It does not wait; it is not woken; it is woken though it has not queued up.
+	# It does not wait; it is not woken; it is woken although it has not queued up.
 	for wrong in '/gpc_wait_for_refresh(gpc);/d' '/wake_up_var(/d' '/prepare_to_wait_event(/d' \
 		's/refreshing = GPC_WAITED_FOR;/refreshing = GPC_REFRESHING;/'; do
 		sed "$wrong" "$saved" >"$pfncache"
@@ -648,7 +649,7 @@ wrong_fixes()
 	local pfncache=$tree/virt/kvm/pfncache.c saved=$BATS_TEST_TMPDIR/pfncache.c
 
 	take 6.1
-	# 5.19's patch, as far as 6.1 has it in another form.
+	# Apply 5.19's patch, as far as 6.1 has it in another form.
 	sed -i '/^bool kvm_gfn_to_pfn_cache_check(/,/^}/{/if (!gpc->active)/,/^$/d}' "$pfncache"
 	run status --tsv --parts "$tree"
 	[ "$(row gpc-refresh-inactive)" = vulnerable ]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/stress as a person meets it who types something wrong, and the table that it
-# makes of results. It is never run as a whole here: it takes minutes for each race.
+# scripts/stress with wrong arguments, and the table that it makes of results. It is never run as a
+# whole here: it takes minutes for each race.
 
 bats_require_minimum_version 1.5.0
 
@@ -10,7 +10,7 @@ setup()
 {
 	# shellcheck source=scripts/lib.sh
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
-	# A tree of its own: --table writes next to the scripts.
+	# Use a separate tree: --table writes next to the scripts.
 	TREE=$BATS_TEST_TMPDIR/tree
 	mkdir -p "$TREE"
 	cp -r "$TOP/scripts" "$TREE/"
@@ -29,7 +29,7 @@ setup()
 	[[ $output == *bochs*qemu*mars* ]]
 }
 
-@test "stress: numbers that are none are refused, and so is an option without its value" {
+@test "stress: bad numbers are refused, and so is an option without its value" {
 	for n in 0 0.0 -1 many 3.55 1000; do
 		run -2 "$STRESS" --minutes "$n"
 		[[ $output == *"--minutes $n"* ]]
@@ -41,7 +41,7 @@ setup()
 	[[ $output == *usage:* ]]
 }
 
-@test "stress: what a kernel or a host does not have is said before anything is built" {
+@test "stress: a race that a kernel or a host does not have is named before anything is built" {
 	run -2 "$STRESS" --race gpc-refresh --kernel 5.10
 	[[ $output == *"5.10 does not have gpc-refresh"* ]]
 	run -2 "$STRESS" --race gpc-refresh --host bochs
@@ -55,7 +55,7 @@ setup()
 	[ ! -e "$TREE/doc/results/stress.md" ]
 }
 
-@test "stress --table: a row says how often it showed, and what became of the host" {
+@test "stress --table: a row has how often it showed, and the end of the host" {
 	mkdir -p "$O/stress"
 	{
 		printf "%s\t" gpc-refresh 6.1 qemu 6.1.0-x reopened 1234 5 180.0 clean 3 3 1.5 2; echo 0.50
@@ -67,7 +67,8 @@ setup()
 	grep -F 'load average 0.50 to 12.00' "$TREE/doc/results/stress.md"
 }
 
-# waited RESULT [REASON [STEP-REASON]] - results of a race that was waited for, and forced twice
+# waited RESULT [REASON [STEP-REASON]] - make results of a race that was waited for, and forced
+# twice
 waited()
 {
 	local row=$'6.1\t6.1.0-x\tqemu\treopen-gpc-refresh\tgpc-refresh' run
@@ -84,7 +85,7 @@ waited()
 	echo "$output"
 }
 
-@test "stress: what became of a host while it waited is an answer" {
+@test "stress: the end of a host while it waited is a result" {
 	for end in pass fail; do
 		waited $end "shown=5 tries=33653 seconds=180.0"
 		[ "$status" -eq 0 ]
@@ -96,7 +97,7 @@ waited()
 		[[ $output == *": 1 of 77 tries in 33 s ("*"); forced: 2 of 2 "* ]]
 	done
 	[[ $output == *"(hung)"* ]]
-	# It may die before it has said anything of itself.
+	# The host may die before the case's first sign of life.
 	waited panic ''
 	[ "$status" -eq 0 ]
 	[[ $output == *": 1 of 1 tries in 0.5 s (died)"* ]]

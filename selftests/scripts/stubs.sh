@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# shellcheck disable=SC2016 # the stubs'
+# shellcheck disable=SC2016 # the stubs expand these
 #
 # Part of bats files about scripts/lab: a copy of scripts/ in which some scripts are stubs, so
 # that nothing is fetched, built or booted.
@@ -8,8 +8,8 @@
 # shellcheck source=scripts/lib.sh
 . "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 
-# lab_copy - make the copy COPY, with its own build directory O, and with programs in COPY/bin
-# that go before the machine's
+# lab_copy - make the copy COPY, with its own build directory O, and COPY/bin for programs that
+# replace the machine's
 lab_copy()
 {
 	COPY=$BATS_TEST_TMPDIR/copy
@@ -18,17 +18,17 @@ lab_copy()
 	cp -r "$TOP/scripts" "$COPY/"
 }
 
-# stub FILE TEXT - make it a script of the copy
+# stub FILE TEXT - make FILE of the copy a script of TEXT
 stub()
 {
-	# It may be a link to another script.
+	# FILE may be a link to another script.
 	rm -f "$COPY/$1"
 	printf '#!/bin/bash\n%s\n' "$2" >"$COPY/$1"
 	chmod +x "$COPY/$1"
 }
 
-# stub_sources - there is a kernel, 6.1, and modules-build makes modules; what it was asked
-# for is in O/built
+# stub_sources - make a kernel, 6.1, and a modules-build that makes modules and appends its
+# arguments to O/built
 stub_sources()
 {
 	mkdir -p "$O"/{kernels/6.1,modules/set}
@@ -37,7 +37,7 @@ stub_sources()
 	stub scripts/modules/modules-build 'echo "$*" >>"$O/built"; echo "$O/modules/set"'
 }
 
-# stub_boot TEXT - host-run is TEXT, which has out, append, payload and timeout of its arguments
+# stub_boot TEXT - make TEXT host-run, with out, append, payload and timeout set from its arguments
 stub_boot()
 {
 	stub scripts/lab/host-run '
@@ -49,8 +49,8 @@ stub_boot()
 '"$1"
 }
 
-# stub_host TEXT - host-run is TEXT, which has out and payload of its arguments, and all of
-# them in O/booted; what it prints is the host's output. It ends with HOST_RC
+# stub_host TEXT - make TEXT host-run, with out and payload set from its arguments, which go to
+# O/booted; its output is the host's. It exits with HOST_RC
 stub_host()
 {
 	stub_boot '

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/lab/sweep: what it refuses, and the map that is made of what the program says.
-# Nothing is booted.
+# scripts/lab/sweep: wrong arguments, and the map that is made of the program's output. No host is
+# booted.
 
 bats_require_minimum_version 1.5.0
 
@@ -16,7 +16,7 @@ setup()
 	: >fixed
 }
 
-# path FILE FUNCTION WHERE DEPTH... - the path that a host found
+# path FILE FUNCTION WHERE DEPTH... - write the path that a host found
 path()
 {
 	local file=$1
@@ -29,13 +29,13 @@ path()
 	done
 }
 
-# point FILE FUNCTION WHERE VERDICT [WHY]
+# point FILE FUNCTION WHERE VERDICT [WHY] - write the verdict of a point
 point()
 {
 	printf '@sweep@\tpoint\t%s\t%s\t1\t0\t%s\tran\t%s\n' "$2" "$3" "$4" "${5-}" >>"$1"
 }
 
-# map - as text, or with "svg" as a drawing of it
+# map - print it as text, or with "svg" as a drawing
 map()
 {
 	awk -F '\t' -v race=gpc-refresh -v kernel=6.1.0 -v host=qemu \
@@ -47,7 +47,7 @@ map()
 	fi
 }
 
-# two_paths - three points; the fixed modules have a function more
+# two_paths - write two paths of three points; that of the fixed modules has one more function
 two_paths()
 {
 	path unfixed kvm:f entry 0 "_raw_spin_lock<kvm" entry 1 kvm:f return 0
@@ -68,13 +68,13 @@ two_paths()
 	[[ $output == *$'\n   |      |   f() {\n          .     g() {\n   S      w     _raw_spin_lock() {\n   ?      w   } f'* ]]
 }
 
-# words_of COUNT - the words by which the program itself prints it
+# words_of COUNT - print the words with which the program itself prints it
 words_of()
 {
 	sed -n "s/.*print_count(\"\([^\"]*\)\", sweep->$1);.*/\1/p" "$BATS_TEST_DIRNAME/../sweep/sweep.c" | grep .
 }
 
-@test "what is counted is what is recorded" {
+@test "the counts are those of the recorded points" {
 	two_paths
 	printf "@sweep@\tcount\t%s\t2\n" "$(words_of leaked)" >>fixed
 	printf '@sweep@\tcount\tschedules\t30\n@sweep@\tcount\tmilliseconds\t600\n' >>unfixed
@@ -85,7 +85,7 @@ words_of()
 	[[ $output == *"; 2 VMs left references to pages"* ]]
 }
 
-@test "a host that dies is a finding, and what was not tried after it is counted" {
+@test "a host that dies is a finding, and the points that were not tried after it are counted" {
 	path unfixed kvm:f entry 0 kvm:g entry 0 kvm:g return 0
 	path fixed kvm:f entry 0
 	point unfixed kvm:f entry "ran through"
@@ -111,7 +111,7 @@ words_of()
 	run -0 map svg
 	[[ ${lines[0]} == "<svg "* ]]
 	[[ $output == *"_raw_spin_lock() {</text>"* ]]
-	# At the third row: what shows on unfixed modules, and what waits on fixed ones.
+	# In the third row: a point that shows on unfixed modules, and waits on fixed ones.
 	[[ $output == *'<path d="M8 '*'" fill="#d64545"'*'<text x="36" y="'*'>S</text>'* ]]
 	[[ $output == *'<text x="98 98" y="'*'>ww</text>'* ]]
 	[[ $output == *"_raw_spin_lock() {</text>"* ]]
@@ -142,7 +142,7 @@ words_of()
 	[[ $output == *">two holds, unfixed: 1 show"* ]]
 }
 
-@test "without a race it says how it is used" {
+@test "without a race it prints its usage" {
 	run -2 env -u RACE -u O "$TOP/scripts/lab/sweep"
 	[[ $output == *"give RACE=ID, or A=OPERATION B=OPERATION"* ]]
 	run -2 env -u RACE -u O A=mmap "$TOP/scripts/lab/sweep"
@@ -150,13 +150,14 @@ words_of()
 	run -2 "$TOP/scripts/lab/sweep" --bogus
 }
 
-# verdict STATUS [OPTION...] - sweep-verdict.awk ends with STATUS for the rows; its output
+# verdict STATUS [OPTION...] - does sweep-verdict.awk exit with STATUS for the rows? Print its
+# output
 verdict()
 {
 	run "-$1" awk -F '\t' "${@:2}" -f "$TOP/scripts/lab/sweep-verdict.awk" set=unfixed unfixed set=fixed fixed
 }
 
-# ends FILE STATUS - how the program ended there
+# ends FILE STATUS - write the program's end
 ends()
 {
 	printf '@sweep@\texit\t%s\n' "$2" >>"$1"
@@ -176,7 +177,7 @@ ends()
 	[[ $output == *"2 of 22 points were not tried on the fixed modules"* ]]
 }
 
-@test "verdict: what shows on fixed modules only with two holds, or by pages, and what shows nowhere" {
+@test "verdict: points that show on fixed modules with two holds only, or by pages; races that show nowhere" {
 	point unfixed kvm:f entry shows
 	: >fixed
 	verdict 3
@@ -198,14 +199,14 @@ ends()
 	verdict 0 -v pair=1
 }
 
-# row FILE WAY - the row of the table of pairs
+# row FILE WAY - print the row of the table of pairs
 row()
 {
 	run awk -F '\t' -v kernel=6.1 -v host=qemu -v modules=stock -v way="$2" \
 		-f "$TOP/scripts/lab/sweep-pairs.awk" "$1"
 }
 
-@test "pairs: a row says what was held, what became of the points, and how fast" {
+@test "pairs: a row has the held operation, the verdicts of the points, and the speed" {
 	path unfixed kvm:f entry 0 kvm:g entry 1 kvm:g return 1
 	point unfixed kvm:f entry "ran through"
 	point unfixed kvm:g entry waited
@@ -220,7 +221,7 @@ row()
 	[ "$output" = $'6.1\tqemu\tstock\tslot-move-pv, kvmclock\tslot-move-pv\t3\t0\t1\t1\t0\t1\t30\t0.6\t50\tnothing (no gate)' ]
 }
 
-@test "pairs: what shows, what leaves references, and what cannot be there" {
+@test "pairs: findings, references that are left, and operations that the host lacks" {
 	path unfixed kvm:f entry 0
 	point unfixed kvm:f entry dies "g()"
 	ends unfixed 1
@@ -244,7 +245,7 @@ row()
 	[[ $output == *$'\tcould not be swept (3)' ]]
 }
 
-@test "pairs: operations that there are, and what they share" {
+@test "pairs: existing operations, and the state that they share" {
 	run env -u O "$TOP/scripts/lab/sweep-pairs"
 	[ "$status" -eq 2 ]
 	[[ $output == *"give PAIRS=all"* ]]
@@ -252,7 +253,7 @@ row()
 	[ "$status" -eq 2 ]
 	run env -u O PAIRS=a+b MODULES=none "$TOP/scripts/lab/sweep-pairs"
 	[ "$status" -eq 2 ]
-	# Each says what the two share; the program refuses operations that there are not.
+	# Each pair names the shared state; the program refuses operations that do not exist.
 	while IFS=$'\t' read -r _ b hosts shared rest; do
 		[[ $hosts =~ ^(qemu|bochs|qemu,bochs)$ ]]
 		[ -n "$b" ] && [ -n "$shared" ]
@@ -260,7 +261,7 @@ row()
 	done < <(grep -v '^#\|^$' "$TOP/selftests/sweep/pairs")
 }
 
-@test "reports: all that the kernels said after they had booted, and a lock validator that went off" {
+@test "reports: all reports of the kernels after their boot, and a lock validator that went off" {
 	# shellcheck source=scripts/lab/sweeps.sh
 	. "$TOP/scripts/lab/sweeps.sh"
 	mkdir boot-1 boot-2
@@ -287,8 +288,8 @@ row()
 	diff path <(path_of unfixed)
 }
 
-# dying_host ... --payload DIR --out DIR ... - in place of host-run: a host that sweeps three points
-# and dies at the second one, as often as it is let
+# dying_host ... --payload DIR --out DIR ... - replace host-run by a host that sweeps three points
+# and dies at the second one, as often as it is tried
 dying_host()
 {
 	local payload out name

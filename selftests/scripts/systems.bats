@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Systems that are not Debian, imitated: the commands, the os-release and the layouts of Fedora,
-# openSUSE, Arch and Ubuntu, in a mount namespace, and kernels that only seem to be built. What
-# the scripts decide is tried so; the systems themselves were not to be had. Takes root.
+# openSUSE, Arch and Ubuntu, in a mount namespace, and kernels that only seem to be built. This
+# tests the decisions of the scripts; the systems themselves were not available. It needs root.
 #
 # shellcheck disable=SC2016,SC2030,SC2031 # sed programs, shells in namespaces; each test is a process
 
@@ -17,7 +17,7 @@ setup_file()
 	. "$BATS_TEST_DIRNAME/../../scripts/lib.sh"
 	unshare -m --propagation private true || skip "this takes namespaces, and root"
 	need_packages gcc make patch kmod binutils coccinelle universal-ctags xz-utils zstd
-	# All commands but Debian's own, and those that make or read an initramfs.
+	# All commands except Debian's own, and those that make or read an initramfs.
 	export BIN=$BATS_FILE_TMPDIR/bin
 	mkdir "$BIN"
 	for cmd in $(compgen -c | sort -u); do
@@ -40,7 +40,7 @@ setup()
 	unset O KSRC KBUILD
 }
 
-# stub NAME TEXT - a command of that name
+# stub NAME TEXT - make a command of that name
 stub()
 {
 	rm -f "$DIR/bin/$1"
@@ -48,8 +48,8 @@ stub()
 	chmod +x "$DIR/bin/$1"
 }
 
-# on SYSTEM COMMAND... - run it where /etc/os-release is of that system, with its package
-# manager, which is not to be called, and without Debian's
+# on SYSTEM COMMAND... - run it with that system's /etc/os-release and package manager, which must
+# not be called, and without Debian's
 on()
 {
 	local release manager
@@ -81,7 +81,7 @@ on()
 	[ ! -e "$DIR/called" ]
 }
 
-# lacks COMMAND... - they are not there
+# lacks COMMAND... - remove these commands
 lacks()
 {
 	local cmd
@@ -93,7 +93,7 @@ lacks()
 	done
 }
 
-# source_tree DIR [VERSION] - a kernel's source, as much of it as is copied
+# source_tree DIR [VERSION] - make a kernel's source, as much of it as is copied
 source_tree()
 {
 	local v=${2:-6.9.1}
@@ -105,8 +105,8 @@ source_tree()
 	printf 'VERSION = %s\nPATCHLEVEL = %s\nSUBLEVEL = %s\n' "${v%%.*}" "$(cut -d . -f 2 <<<"$v")" "${v##*.}" >"$1/Makefile"
 }
 
-# build_dir DIR RELEASE [CONFIG...] - a prepared build directory of Linux 6.9.1, which makes of
-# each module an object that modinfo can read, and keeps what it was called with
+# build_dir DIR RELEASE [CONFIG...] - make a prepared build directory of Linux 6.9.1, which makes an
+# object that modinfo can read for each module, and records its arguments
 build_dir()
 {
 	local dir=$1 release=$2
@@ -132,7 +132,7 @@ build_dir()
 	MAKE
 }
 
-# installed_kernel RELEASE [CONFIG...] - /lib/modules of it, with a build directory there
+# installed_kernel RELEASE [CONFIG...] - make its /lib/modules, with a build directory there
 installed_kernel()
 {
 	mkdir -p "$DIR/modules/$1/kernel/arch/x86/kvm"
@@ -157,7 +157,7 @@ installed_kernel()
 	[ "${#lines[@]}" -eq 1 ]
 }
 
-@test "systems: what tells the races of a tree is named, too, and where it is not packaged" {
+@test "systems: the program that judges a tree is named, too, and so are systems without a package of it" {
 	installed_kernel 6.9.1-test
 	source_tree "$DIR/tree"
 	lacks spatch ctags
@@ -271,7 +271,7 @@ installed_kernel()
 	[ "$status" -eq 0 ]
 	[[ $output == *"was built by clang: building with LLVM=1, clang version 19.1.0"* ]]
 	grep 'LLVM=1' "$DIR/given"
-	# That kernel's own, where there are several.
+	# If there are several, that kernel's own is used.
 	for one in clang-17 ld.lld-17; do stub $one 'echo "clang version 17.0.6"'; done
 	ln -s "$(command -v objcopy)" "$DIR/bin/llvm-objcopy-17"
 	on fedora "$BUILD_MODULES" --kbuild "$DIR/obj" --ksrc "$DIR/tree"
@@ -303,13 +303,13 @@ installed_kernel()
 	chmod -R a-w "$DIR/tree" "$DIR/obj" "$DIR/project"
 	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR/.." 2>/dev/null || :
 	install -d -o 65534 "$DIR/out"
-	# What it keeps.
+	# The stubs write to another place.
 	sed -i "s,$DIR/\(env\|given\),$DIR/out/\1," "$DIR/obj/Makefile"
 	on none env O="$DIR/out/build" setpriv --reuid 65534 --regid 65534 --clear-groups \
 		"$BUILD_MODULES" --kbuild "$DIR/obj" --ksrc "$DIR/tree"
 	[ "$status" -eq 0 ]
 	[ "$(stat -c %u "$DIR/out/build/modules/6.9.1-own/patched/kvm.ko")" -eq 65534 ]
-	# Again, with something to change in the copy, which is not read-only.
+	# The second build has something to change in the copy, which is not read-only.
 	echo >>"$DIR/tree/arch/x86/kvm/x86.c"
 	on none env O="$DIR/out/build" setpriv --reuid 65534 --regid 65534 --clear-groups \
 		"$BUILD_MODULES" --kbuild "$DIR/obj" --ksrc "$DIR/tree"
@@ -336,7 +336,7 @@ installed_kernel()
 	[ "$status" -eq 0 ]
 }
 
-# module FILE NAME RELEASE [VERSION] - an object that modinfo and depmod can read
+# module FILE NAME RELEASE [VERSION] - make an object that modinfo and depmod can read
 module()
 {
 	mkdir -p "${1%/*}"
@@ -344,7 +344,7 @@ module()
 		"${2//-/_}" "$3" "${4-}" | gcc -x c -c - -o "$1"
 }
 
-# whole_kernel RELEASE [PACKER] - /lib/modules of it, with kvm and kvm-amd, packed by that; and
+# whole_kernel RELEASE [PACKER] - make its /lib/modules, with kvm and kvm-amd, packed by PACKER; and
 # replacement modules for it in $DIR/set
 whole_kernel()
 {
@@ -359,12 +359,12 @@ whole_kernel()
 	done
 	: >"$DIR/modules/$1/modules.builtin"
 	mkdir -p "$DIR/boot"
-	# On the machine that runs this there may be another.
+	# The machine that runs this may have another release.
 	stub uname "[ \"\$1\" != -r ] && exec $(command -v uname) \"\$@\"; echo $1"
 	stub depmod "exec $(PATH=$PATH:/sbin command -v depmod) \"\$@\""
 }
 
-# image FILE PATH... - an initramfs that holds these, as lsinitrd would list them
+# image FILE PATH... - make an initramfs that holds these, as lsinitrd would list them
 image()
 {
 	mkdir -p "${1%/*}"
@@ -417,7 +417,7 @@ UNINSTALL='"$0"/scripts/host/uninstall --kver "$1"'
 	stub lsinitrd 'cat "$DIR/listed"'
 	stub dracut 'echo "dracut $*"; echo "no room" >&2; exit 1'
 	stub kernel-install 'exit 0'
-	# It fails, and all is as before.
+	# dracut fails, and everything is as before.
 	on opensuse bash -c "$INSTALL" "$DIR/project" $RELEASE
 	[ "$status" -eq 2 ]
 	[[ $output == *"no room"*"dracut --force /boot/initrd-$RELEASE $RELEASE failed"*"putting back"* ]]
@@ -444,7 +444,7 @@ UNINSTALL='"$0"/scripts/host/uninstall --kver "$1"'
 	[ "$status" -eq 0 ]
 	[ "$(cat "$DIR/log")" = "mkinitcpio -p linux" ]
 	[[ $output == *"nothing tells here when a kernel is replaced"* ]]
-	# No preset, and no dracut.
+	# There is no preset, and no dracut.
 	on arch bash -c "$UNINSTALL" "$DIR/project" $RELEASE
 	echo "usr/lib/modules/$RELEASE/kernel/kvm.ko" >"$DIR/listed"
 	on arch bash -c "$INSTALL" "$DIR/project" $RELEASE
@@ -468,7 +468,7 @@ UNINSTALL='"$0"/scripts/host/uninstall --kver "$1"'
 		[[ $output == *"/boot/$file holds kvm modules, and is not made anew"*"kernel-install add $RELEASE"* ]]
 	done
 	[[ $output != *5.4.0* ]]
-	# Made anew by somebody, and the other way round.
+	# The image was rebuilt by hand; then the opposite.
 	echo "usr/lib/modules/$RELEASE/updates/kvm-racefix/kvm.ko" >"$DIR/listed"
 	on fedora bash -c "$UNINSTALL" "$DIR/project" $RELEASE
 	[ "$status" -eq 0 ]
@@ -498,7 +498,7 @@ UNINSTALL='"$0"/scripts/host/uninstall --kver "$1"'
 	[[ $output == *"kvm is built into kernel $RELEASE"*scripts/apply* ]]
 }
 
-# status-host where /sys/module has just the directories of $1
+# Run status-host with just the directories of $1 in /sys/module.
 STATUS_HOST='mkdir -p /media/sys && for one in $1; do mkdir -p "/media/sys/$one"; done
 	mount --bind /media/sys /sys/module && "$0"/scripts/host/status-host'
 
@@ -567,7 +567,7 @@ STATUS_HOST='mkdir -p /media/sys && for one in $1; do mkdir -p "/media/sys/$one"
 	[ ! -L "$work/virt/kvm/kvm_main.c" ]
 }
 
-@test "systems: what is remembered of a tree of links is of what they lead to" {
+@test "systems: the recorded state of a tree of links is that of their targets" {
 	# shellcheck source=scripts/tree/series/tree.sh
 	. "$TOP/scripts/tree/series/tree.sh"
 	for one in a b; do

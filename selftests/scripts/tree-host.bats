@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/tree-host and scripts/mutations with bad input, and with hosts that are stubs. What
-# they are for takes emulated hosts: scripts/check runs the mutations, a person tree-host.
+# scripts/tree-host and scripts/mutations with bad input, and with stubs for hosts. scripts/check
+# runs the mutations themselves; tree-host is run by hand.
 
 bats_require_minimum_version 1.5.0
 
@@ -24,7 +24,7 @@ mutations()
 	"$TOP/scripts/lab/mutations" "$@"
 }
 
-# a_tree - what looks like a kernel tree at first sight
+# a_tree - make a directory that looks like a kernel tree at first sight
 a_tree()
 {
 	mkdir -p "$BATS_TEST_TMPDIR/tree"/{arch/x86/kvm,virt/kvm,scripts/kconfig}
@@ -35,7 +35,7 @@ a_tree()
 
 @test "tree-host: no tree, two trees, or an unknown option get the usage" {
 	for args in '' 'a b' '--no-such-option a' '--name'; do
-		# shellcheck disable=SC2086 # words are wanted
+		# shellcheck disable=SC2086 # the splitting is intended
 		run -2 tree_host $args
 		[[ $output == *usage:* ]]
 	done
@@ -64,7 +64,7 @@ a_tree()
 	[[ $output == *"none of these races"*nested-vmcs12-pages* ]]
 }
 
-@test "tree-host: a tree that does not build says so, and where its log is" {
+@test "tree-host: a tree that does not build is reported, with its log" {
 	tree=$(a_tree)
 	echo 'tinyconfig: ; @echo "*** this tree is broken"; false' >>"$tree/Makefile"
 	run -2 tree_host "$tree"
@@ -79,7 +79,7 @@ a_tree()
 	[ "$(cat "$TOP/doc/results/trees.md" 2>/dev/null || :)" = "$before" ]
 }
 
-# a_checkout - the scripts in a place where doc/results/trees.md may be written to
+# a_checkout - copy the scripts to a place where doc/results/trees.md may be written to
 a_checkout()
 {
 	mkdir -p "$BATS_TEST_TMPDIR/top/selftests" "$O/trees"
@@ -88,19 +88,19 @@ a_checkout()
 	echo "$BATS_TEST_TMPDIR/top"
 }
 
-# row KERNEL RACE HOST UNPATCHED PATCHED - a result
+# row KERNEL RACE HOST UNPATCHED PATCHED - print a result
 row()
 {
 	(IFS=$'\t'; printf '%s\n' "$*")
 }
 
-@test "tree-host: a table keeps what this machine has no result of" {
+@test "tree-host: a table keeps rows for which this machine has no result" {
 	top=$(a_checkout)
 	row 9.9.0 some-race qemu "shows 2/2" "closed 2/2" >"$O/trees/results.tsv"
 	run -0 "$top/scripts/lab/tree-host" --table
 	printf '\nA note.\n\nAnother one | with a bar.\n\n| another | table |\n| --- | --- |\n| 1 | 2 |\n' >>"$top/doc/results/trees.md"
 
-	# Another machine, or build/ is new: one row is anew, two are of another tree.
+	# On another machine, or with a new build/: one row is new, two are of another tree.
 	{
 		row 9.9.0 some-race qemu "does not show 0/1" "no patch"
 		row 9.9.0 "some-race: a_case" qemu "host dies 1/1" "as above"
@@ -139,8 +139,8 @@ row()
 	[[ $output == *no-such-mutation* ]]
 }
 
-# stub_hosts - a copy of the project that builds and fetches nothing; what a case says on the
-# modules SET is in says/SET: not ok, dies, or else ok
+# stub_hosts - make a copy of the project that builds and fetches nothing; says/SET has the result
+# of a case on the modules SET: not ok, dies, or otherwise ok
 stub_hosts()
 {
 	mkdir -p "$COPY/bin" "$O"/{says,sets,selftests} "$O/kernels/6.1"
@@ -205,7 +205,7 @@ stub_hosts()
 	6.1.7	tdp-mmu-zap	qemu	shows 2/2	closed 1/1
 	6.1.7	tdp-mmu-zap: two_zappers_collide	qemu	host dies 1/1	as above
 	END
-	# Another race later: the rows of the first stay.
+	# Another race is tried later: the rows of the first stay.
 	run -1 "$COPY/scripts/lab/tree-host" --host qemu --race gpc-refresh a-tree
 	[[ $output == *"gpc-refresh "*"shows 1/1 "*"no patch"* ]]
 	[ "$(wc -l <"$O/trees/results.tsv")" -ge 3 ]

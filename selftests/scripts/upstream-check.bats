@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# upstream-check without a build, on a copy of the scripts with a series of its own,
-# for a tree of one file.
+# upstream-check without a build, on a copy of the scripts with a series of its own, for a tree of
+# one file.
 
 bats_require_minimum_version 1.5.0
 
@@ -20,7 +20,7 @@ setup()
 	echo "no patch" >"$COPY/upstream/0000-cover-letter.patch"
 }
 
-# series BEFORE LINE - a patch that adds LINE after "int BEFORE;"
+# series BEFORE LINE - make a patch that adds LINE after "int BEFORE;"
 series()
 {
 	cat <<-END
@@ -58,14 +58,14 @@ check()
 	run ! grep -q more "$TREE/virt/kvm/file.c"
 }
 
-@test "upstream-check: what does not apply is named" {
+@test "upstream-check: a patch that does not apply is named" {
 	series another "int more;" >"$COPY/upstream/0001-add.patch"
 	check "$TREE"
 	[ "$status" -eq 1 ]
 	[[ $output == *"0001-add.patch: git am does not take it"* ]]
 }
 
-@test "upstream-check: what checkpatch says is said" {
+@test "upstream-check: the output of checkpatch is printed" {
 	series second "int more = 0 ;" >"$COPY/upstream/0001-add.patch"
 	check "$TREE"
 	[ "$status" -eq 1 ]
