@@ -65,7 +65,7 @@ in_host()
 	END
 }
 
-@test "exchange: what make modules has made is loaded, as it is" {
+@test "exchange: the set of make modules is loaded, as it is" {
 	in_host <<-'END'
 	vm_runs true
 	mkdir -p $O/modules/$KVER
@@ -213,7 +213,7 @@ in_host()
 	END
 }
 
-@test "exchange: a lock and a link of somebody else are not looked at" {
+@test "exchange: a lock and a link of another user are ignored" {
 	in_host <<-'END'
 	vm_runs true
 	mkdir -m 1777 /run/lock
@@ -258,7 +258,7 @@ in_host()
 	END
 }
 
-@test "exchange: the distro's modules are packed; without what unpacks them, that is named" {
+@test "exchange: the distro's modules are packed; without the command that unpacks them, it is named" {
 	for packer in xz zstd; do
 		command -v $packer || skip "no $packer here"
 	done

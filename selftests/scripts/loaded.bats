@@ -43,7 +43,7 @@ module_with()
 	done
 }
 
-@test "loaded: what a set was built from is what is built from again; the environment comes first" {
+@test "loaded: a set is built again from its own sources; the environment comes first" {
 	# shellcheck source=scripts/modules/module-set.sh
 	. "$TOP/scripts/modules/module-set.sh"
 	BUILD=$BATS_TEST_TMPDIR/build

@@ -21,7 +21,7 @@ teardown()
 	rm -rf "$DIR"
 }
 
-@test "owner: what root leaves in build/ becomes theirs, and nothing else does" {
+@test "owner: files that root leaves in build/ become theirs, and nothing else does" {
 	mkdir -p "$DIR/build/work/x"
 	touch "$DIR/build/work/x/file" "$DIR/outside"
 	ln -s "$DIR/outside" "$DIR/build/link"
@@ -76,7 +76,7 @@ teardown()
 	[ -z "$(find "$DIR/build" -uid 0)" ]
 }
 
-@test "owner: a build in what is root's is refused in one sentence" {
+@test "owner: a build in a directory of root's is refused in one sentence" {
 	mkdir -p "$DIR/build/work"
 	run -2 setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/scripts/modules/modules-build" --kver 9.9.9
 	echo "$output"

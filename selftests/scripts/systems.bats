@@ -139,7 +139,7 @@ installed_kernel()
 	build_dir "$DIR/modules/$1/build" "$@"
 }
 
-@test "systems: what a build lacks is named as the system calls it" {
+@test "systems: the needs of a build are named as the system calls them" {
 	installed_kernel 6.9.1-test
 	stub ldconfig 'printf "\tlibc.so.6 (libc6,x86-64) => /lib/libc.so.6\n"'
 	lacks gcc make patch
@@ -480,7 +480,7 @@ UNINSTALL='"$0"/scripts/host/uninstall --kver "$1"'
 	[[ $output == *"/boot/initramfs-$RELEASE.img cannot be looked into"*"/linux.efi cannot be looked into"* ]]
 }
 
-@test "systems: install and load name what is missing of the kernel by the system's command" {
+@test "systems: install and load name missing parts of the kernel, with the system's command" {
 	RELEASE=6.9.1-1-default
 	whole_kernel $RELEASE
 	rm "$DIR/modules/$RELEASE/kernel/arch/x86/kvm/kvm-amd.ko"
