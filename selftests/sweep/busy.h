@@ -67,12 +67,7 @@ struct busy {
 		int error;		/* errno, or 1000 and the exit reason */
 	} seen[2][BUSY_VCPUS];
 	int result[BUSY_VCPUS];		/* results of the operations: 0 or errno */
-	/* Of each vCPU, KVM_GET_STATS_FD, and where it counts what it injects; see repeats(). */
-	struct {
-		int fd;
-		off_t offset;
-	} injections[BUSY_VCPUS];
-	uint64_t injected;		/* when the operations began */
+	int watch;			/* emulator_watch() */
 	struct busy_words before;	/* a copy of @words after the operations */
 	struct kvm_lapic_state lapic[BUSY_VCPUS];
 	struct kvm_irqchip ioapic;
@@ -107,6 +102,12 @@ void busy_take_page(struct sweep *sweep);
 
 /* busy_msi - send an MSI with the vector of @irq to that vCPU; returns the ioctl's result */
 int busy_msi(struct busy *busy, int vcpu, unsigned int irq);
+
+/* emulator_watch - returns a file that notes interrupts which QEMU delivers twice, or -1 */
+int emulator_watch(void);
+
+/* emulator_repeated - returns how many interrupts QEMU repeated since the last call */
+unsigned int emulator_repeated(int watch);
 
 /* busy_route - route BUSY_GSI to an MSI with the vector of @irq for vCPU 0 */
 int busy_route(struct busy *busy, unsigned int irq);

@@ -138,36 +138,6 @@ int busy_route(struct busy *busy, unsigned int irq)
 	return _kvm_gsi_routing_write(busy->vm, routing);
 }
 
-/* A kernel that counts nothing there, before 5.14, has no such file. */
-static void find_injections(struct busy *busy)
-{
-	int i, fd;
-
-	for (i = 0; i < BUSY_VCPUS; i++) {
-		fd = ioctl(busy->vcpu[i]->fd, KVM_GET_STATS_FD, NULL);
-		busy->injections[i].fd = fd;
-		if (fd >= 0)
-			busy->injections[i].offset = counter_find(fd, "irq_injections");
-	}
-}
-
-/* How many interrupts KVM has injected; one whose delivery an exit has cut short counts again. */
-static bool count_injections(struct busy *busy, uint64_t *count)
-{
-	uint64_t value;
-	int i;
-
-	*count = 0;
-	for (i = 0; i < BUSY_VCPUS; i++) {
-		if (busy->injections[i].fd < 0 || !busy->injections[i].offset ||
-		    pread(busy->injections[i].fd, &value, sizeof(value),
-			  busy->injections[i].offset) != sizeof(value))
-			return false;
-		*count += value;
-	}
-	return true;
-}
-
 static void settle(struct sweep *sweep)
 {
 	busy_run(sweep, DO_TOUCH);
@@ -220,7 +190,7 @@ static void create_vm(struct sweep *sweep, bool l2)
 	}
 	create_ioapic(busy);
 	busy_route(busy, IRQ_ROUTED);
-	find_injections(busy);
+	busy->watch = emulator_watch();
 	busy->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	TEST_ASSERT(busy->eventfd >= 0, "eventfd: %s", strerror(errno));
 	each_worker(sweep, save_lapic);
@@ -251,10 +221,7 @@ static unsigned int destroy(struct sweep *sweep)
 	int i;
 
 	munlockall();
-	/* Some kernels keep the VM as long as there is one of them. */
-	for (i = 0; i < BUSY_VCPUS; i++)
-		if (busy->injections[i].fd >= 0)
-			close(busy->injections[i].fd);
+	close(busy->watch);
 	kvm_vm_free(busy->vm);
 	close(busy->eventfd);
 	for (i = 0; i < BUSY_SLOTS; i++)
@@ -289,7 +256,7 @@ static void begin(struct sweep *sweep)
 	memset(busy->result, 0, sizeof(busy->result));
 	memset(busy->words->irqs, 0, sizeof(busy->words->irqs));
 	memset(busy->words->masked, 0, sizeof(busy->words->masked));
-	count_injections(busy, &busy->injected);
+	emulator_repeated(busy->watch);
 	for (i = 0; i < BUSY_SLOTS; i++)
 		slot_begin(&busy->slot[i]);
 }
@@ -333,32 +300,24 @@ static void observe_vcpu(struct sweep *sweep)
 }
 
 /*
- * Did the emulator take interrupts again that it had delivered?  QEMU's VMRUN leaves the vector
- * that it injects where the CPU's loop looks for exceptions, and takes it once more if it is
- * kicked before the next exit.  That is in the handler, where interrupts are off.  KVM could
- * inject one there, too, but would count it: the number that it has injected must equal the
- * number that the guest took with interrupts on.  An interrupt that KVM injects again, because
- * it did not enter the guest or an exit came first, is counted again, too; then this is false.
+ * Were all interrupts that the guest took with interrupts off repeated by the emulator?  It
+ * repeats them in the handler.  KVM could inject one there, too, and that is then no
+ * repetition of the emulator's.
  */
 static bool repeats(struct busy *busy)
 {
-	uint64_t now, masked = 0, irqs = 0;
-	bool others_by_kvm;
+	unsigned int repeated, masked = 0;
 	int i;
 
-	for (i = 0; i < NR_IRQS; i++) {
+	for (i = 0; i < NR_IRQS; i++)
 		masked += busy->words->masked[i];
-		irqs += busy->words->irqs[i];
-	}
-	if (!masked || !count_injections(busy, &now))
+	if (!masked)
 		return false;
-	now -= busy->injected;
-	others_by_kvm = now == irqs - masked;
-	if (!others_by_kvm)
-		printf("# the guest took %llu interrupts, of these %llu with interrupts off; KVM injected %llu\n",
-		       (unsigned long long)irqs, (unsigned long long)masked,
-		       (unsigned long long)now);
-	return others_by_kvm;
+	repeated = emulator_repeated(busy->watch);
+	if (repeated != masked)
+		printf("# of %u interrupts taken with interrupts off, the emulator repeated %u\n",
+		       masked, repeated);
+	return repeated == masked;
 }
 
 static uint64_t irqs_in(const struct busy_words *words, int i, bool repeats)

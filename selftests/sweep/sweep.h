@@ -317,7 +317,7 @@ struct sweep {
 	int log;			/* new lines of the kernel's log on the deny list */
 	void *stage;			/* the stage's own data */
 	unsigned int schedules, vms, leaked;
-	unsigned int repeated;		/* interrupts, by the emulator; see stage_busy.c */
+	unsigned int repeated;		/* interrupts, by the emulator; see emulator.c */
 	/* The point that is tried, its tries, and how many of them have killed a thread. */
 	unsigned int at, tries, deaths;
 	unsigned int verdicts[NR_VERDICTS];
