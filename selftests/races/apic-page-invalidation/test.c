@@ -78,6 +78,11 @@ static struct seen guest_seen[MAX_VCPUS];
 static uint64_t guest_over;
 static uint64_t l2_stack[512];
 
+/* L1 virtualizes an APIC for L2; the CPU takes the TPR from the virtual-APIC page. */
+#define L2_TPR		0x20
+
+static uint8_t *l2_apic;
+
 static void look(struct seen *seen)
 {
 	uint32_t version = xapic_read_reg(APIC_LVR);
@@ -129,6 +134,52 @@ static void spinning_code(void)
 	GUEST_DONE();
 }
 
+/* Does not read its APIC again after the first time. */
+static void quiet_code(uint64_t x2apic)
+{
+	struct seen *seen = &guest_seen[0];
+
+	if (x2apic)
+		x2apic_enable();
+	else
+		first_look(seen);
+	asm volatile("sti");
+	while (!READ_ONCE(guest_over))
+		WRITE_ONCE(seen->rounds, seen->rounds + 1);
+	GUEST_DONE();
+}
+
+/* L2 reads its TPR; the results are in the place of a second vCPU's. */
+static void l2_apic_code(void)
+{
+	struct seen *seen = &guest_seen[1];
+
+	asm volatile("sti");
+	while (!READ_ONCE(guest_over)) {
+		seen->id = READ_ONCE(*(uint32_t *)(l2_apic + APIC_TASKPRI));
+		if (seen->id != L2_TPR)
+			seen->wrong_rounds++;
+		WRITE_ONCE(guest_seen[0].rounds, guest_seen[0].rounds + 1);
+	}
+	vmcall();
+}
+
+/* L1 gives L2 the APIC-access page at @access_gpa; its registers are in @vapic. */
+static void l1_virtualize_apic(uint64_t access_gpa, uint8_t *vapic, uint64_t vapic_gpa)
+{
+	uint32_t control;
+
+	control = vmreadz(CPU_BASED_VM_EXEC_CONTROL);
+	control |= CPU_BASED_TPR_SHADOW | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS;
+	GUEST_ASSERT(!vmwrite(CPU_BASED_VM_EXEC_CONTROL, control));
+	control = vmreadz(SECONDARY_VM_EXEC_CONTROL) | SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES;
+	GUEST_ASSERT(!vmwrite(SECONDARY_VM_EXEC_CONTROL, control));
+	GUEST_ASSERT(!vmwrite(APIC_ACCESS_ADDR, access_gpa));
+	GUEST_ASSERT(!vmwrite(VIRTUAL_APIC_PAGE_ADDR, vapic_gpa));
+	GUEST_ASSERT(!vmwrite(TPR_THRESHOLD, 0));
+	*(uint32_t *)(vapic + APIC_TASKPRI) = L2_TPR;
+}
+
 /* Counts rounds until guest_over is set; nested_code() then reads L1's APIC. */
 static void l2_code(void)
 {
@@ -138,7 +189,8 @@ static void l2_code(void)
 	vmcall();
 }
 
-static void nested_code(struct vmx_pages *vmx)
+static void nested_code(struct vmx_pages *vmx, uint8_t *access, uint64_t access_gpa,
+			uint8_t *vapic, uint64_t vapic_gpa)
 {
 	struct seen *seen = &guest_seen[0];
 	unsigned int after;
@@ -146,7 +198,11 @@ static void nested_code(struct vmx_pages *vmx)
 	first_look(seen);
 	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
 	GUEST_ASSERT(load_vmcs(vmx));
-	prepare_vmcs(vmx, l2_code, &l2_stack[ARRAY_SIZE(l2_stack)]);
+	prepare_vmcs(vmx, access ? l2_apic_code : l2_code, &l2_stack[ARRAY_SIZE(l2_stack)]);
+	if (access) {
+		l2_apic = access;
+		l1_virtualize_apic(access_gpa, vapic, vapic_gpa);
+	}
 	GUEST_ASSERT(!vmlaunch());
 	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_VMCALL,
 		       vmreadz(VM_EXIT_REASON));
@@ -604,10 +660,13 @@ TEST(leaves_guest)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* The page is taken away while L2 runs: L1 must have the new one when L2 exits. */
-TEST(taken_in_l2)
+/*
+ * The page is taken away while L2 runs: L1 must have the new one when L2 exits. If @virtualized is
+ * set, L1 has given L2 an APIC-access page, and L2 must keep that.
+ */
+static void take_in_l2(struct __test_metadata *_metadata, bool virtualized)
 {
-	vm_vaddr_t vmx_gva;
+	vm_vaddr_t vmx_gva, access = 0, vapic = 0;
 	struct race race;
 
 	RACEFIX_REQUIRE(apic_page_missing());
@@ -618,7 +677,12 @@ TEST(taken_in_l2)
 		SKIP(return, "the APIC access page is not in /proc/self/maps");
 	RACEFIX_LOG_MARK();
 	vcpu_alloc_vmx(race.vm, &vmx_gva);
-	vcpu_args_set(race.vcpu, 1, vmx_gva);
+	if (virtualized) {
+		access = vm_vaddr_alloc_page(race.vm);
+		vapic = vm_vaddr_alloc_page(race.vm);
+	}
+	vcpu_args_set(race.vcpu, 5, vmx_gva, access, access ? addr_gva2gpa(race.vm, access) : 0ul,
+		      vapic, vapic ? addr_gva2gpa(race.vm, vapic) : 0ul);
 	start_runner(&race);
 	/* Until guest_over is set only L2 counts rounds. */
 	wait_for_rounds(&race, 10, 1000);
@@ -627,28 +691,58 @@ TEST(taken_in_l2)
 	finish(&race);
 	ksft_print_msg("forced: the page was taken away while L2 ran\n");
 	expect_apic(_metadata, &race, 0);
+	EXPECT_EQ(0, seen_by(&race, 1)->wrong_rounds) {
+		TH_LOG("L2 reads %#x as its TPR: the page that L1 gave it is plain memory",
+		       seen_by(&race, 1)->id);
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(taken_in_l2)
+{
+	take_in_l2(_metadata, false);
+}
+
+TEST(taken_in_l2_with_apic)
+{
+	take_in_l2(_metadata, true);
+}
+
+/* Userspace may unmap the page for good; a guest that does not use it must still run. */
+TEST(unmapped)
+{
+	struct race race;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	create_vm_of(&race, &hole, quiet_code);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	vcpu_args_set(race.vcpu, 1, 0ul);
+	RACEFIX_LOG_MARK();
+	start_runner(&race);
+	wait_for_rounds(&race, 10, 1000);
+	ASSERT_EQ(0, munmap(race.page, PAGE_BYTES));
+	wait_for_rounds(&race, 10, 1000);
+	finish(&race);
 	RACEFIX_LOG_CLEAN();
 }
 
 /* The VMCS has the page's address, but KVM must not keep a reference to the page. */
-TEST(not_referred_to)
+static void expect_not_referred_to(struct __test_metadata *_metadata, struct race *race)
 {
-	struct race race;
 	int err = 0;
 
-	RACEFIX_REQUIRE(apic_page_missing());
 	ksft_print_msg("this takes a page of memory out of use, until the host is booted again\n");
-	create_vm(&race, &migration);
-	if (!race.page)
+	if (!race->page)
 		SKIP(return, "the APIC access page is not in /proc/self/maps");
 	RACEFIX_LOG_MARK();
-	start_runner(&race);
-	wait_for_rounds(&race, 10, 1000);
+	start_runner(race);
+	wait_for_rounds(race, 10, 1000);
 	/* Every reload gets the page again, and must put it. */
-	ASSERT_EQ(0, take_by_hole(race.page));
-	wait_for_rounds(&race, 10, 1000);
-	finish(&race);
-	if (take_by_migration(race.page))
+	ASSERT_EQ(0, take_by_hole(race->page));
+	wait_for_rounds(race, 10, 1000);
+	finish(race);
+	if (take_by_migration(race->page))
 		err = errno;
 	if (err && err != EBUSY)
 		SKIP(return, "%s: %s", migration.name, strerror(err));
@@ -656,6 +750,26 @@ TEST(not_referred_to)
 		TH_LOG("the APIC access page cannot be migrated: there is a reference to it");
 	}
 	RACEFIX_LOG_CLEAN();
+}
+
+TEST(not_referred_to)
+{
+	struct race race;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	create_vm(&race, &migration);
+	expect_not_referred_to(_metadata, &race);
+}
+
+/* The same for a guest in x2APIC mode, which does not use the page. */
+TEST(not_referred_to_x2apic)
+{
+	struct race race;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	create_vm_of(&race, &migration, quiet_code);
+	vcpu_args_set(race.vcpu, 1, 1ul);
+	expect_not_referred_to(_metadata, &race);
 }
 
 /* Takes the page away while the vCPU runs; returns whether the guest reads plain memory since. */
