@@ -32,7 +32,7 @@ function case_out(  held)
 	print held
 }
 
-# expected ROW CASE - the result that the plan expects of that case
+# expected ROW CASE - return the result that the plan expects of that case
 function expected(row, name,  list)
 {
 	if (expect[row] == "pass" || expect[row] == "dies")
@@ -88,7 +88,7 @@ function step_ends(row, result, seconds, why, where)
 	now = ""
 }
 
-# result_of STATUS - the result of the test as a whole
+# result_of STATUS - return the result of the test as a whole
 function result_of(status)
 {
 	if (status == "setup")

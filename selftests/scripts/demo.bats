@@ -169,7 +169,8 @@ local_demo()
 	[[ $output == *"another demo"* ]]
 }
 
-# stub_hosts - as stub_copy, and build nothing; the hosts are quick: a race shows on all modules but
+# stub_hosts - do as stub_copy, and build nothing; the hosts are quick: a race shows on all modules
+# but
 # patched ones, and on these if the file without has its name
 stub_hosts()
 {

@@ -56,7 +56,7 @@ setup()
 	} >"$PLAN"
 }
 
-# says BOOT-ROW TEXT - set the test's output there; dies, hang, or wait for ever
+# says BOOT-ROW TEXT - set the test's output there; dies, hang, or wait forever
 says()
 {
 	printf '%s\n' "$2" >"$O/says/$1"

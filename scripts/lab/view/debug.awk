@@ -3,7 +3,7 @@
 # The reports of a debug kernel while the tests run, after judge.awk: a row for each boot of
 # plan/debug, from results that include reports. Prints rows of doc's table if tsv is set.
 
-# label KEY - the modules' name in the table, and the cases if they are not the usual ones
+# label KEY - return the modules' name in the table, and the cases if they are not the usual ones
 function label(key,  part)
 {
 	split(key, part, "|")
@@ -27,7 +27,7 @@ function report_of(text, kind)
 		bad = 1
 }
 
-# dies RESULT - the end of a host, in words
+# dies RESULT - return the end of a host, in words
 function dies(got)
 {
 	return got == "hang" ? ", the host hangs" : ", the host dies"
@@ -65,7 +65,7 @@ function add_step(key,  i, n, name, got, some, other)
 		report_of(log_text[key, i], log_kind[key, i])
 }
 
-# all_reports - all of them in one line, sorted by name
+# all_reports - return all of them in one line, sorted by name
 function all_reports(  i, j, text, out)
 {
 	for (i = 2; i <= nr_reports; i++) {

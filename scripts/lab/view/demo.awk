@@ -9,7 +9,7 @@ function row(race, kernel, host, unfixed, fixed, time,  text)
 	add_row(text, race OFS kernel OFS host OFS unfixed OFS fixed OFS time)
 }
 
-# how KEY - whether that set has the race as shipped, in a word
+# how KEY - return in a word whether that set has the race as shipped
 function how(key)
 {
 	return set[key] == "stock" ? "vulnerable" : "reopened"
@@ -38,7 +38,7 @@ function closed_well(at, run,  key, i, n, name)
 	return good(key)
 }
 
-# fixed_cell OPEN CLOSED RUNS - the table's cell for the fixed modules
+# fixed_cell OPEN CLOSED RUNS - return the table's cell for the fixed modules
 function fixed_cell(open, closed, runs)
 {
 	return (open ? "SHOWS " : closed == runs ? "closed " : "unclear ") closed + 0 "/" runs
@@ -56,7 +56,7 @@ function tell_triples(at, runs,  run)
 	told_all()
 }
 
-# triples AT - the row for all runs of a race on a kernel in a host
+# triples AT - print the row for all runs of a race on a kernel in a host
 function triples(at, race, kernel, host,  run, shows, closed, open, time, before, after, key)
 {
 	for (run = 1; (at, "before", run) in result || (at, "closed", run) in result; run++) {
@@ -83,7 +83,8 @@ function must_show(key)
 		complain(key, "no case fails, but the race showed in another step", where[key])
 }
 
-# here AT - the row for all runs of a race on this machine, whose kernel may have the race or not;
+# here AT - print the row for all runs of a race on this machine, whose kernel may have the race or
+# not;
 # this need not be known
 function here(at, race, kernel,  run, has, shows, showed, quiet, closed, open, time, before, after, key, unfixed, wrong)
 {
@@ -125,7 +126,7 @@ function here(at, race, kernel,  run, has, shows, showed, quiet, closed, open, t
 		tell_triples(at, run)
 }
 
-# once AT NAME - the row of a fatal case, which has a boot of its own
+# once AT NAME - print the row of a fatal case, which has a boot of its own
 function once(at, name, kernel, host, key,  verdict, fixed, last, run)
 {
 	verdict = good(key) ? "host dies 1/1 (" how(key) ")" : "does not show 0/1"
@@ -171,7 +172,7 @@ function note(at, race, kernel, host,  run, key, text)
 	}
 }
 
-# of_race RACE HOSTS - all rows of the race
+# of_race RACE HOSTS - print all rows of the race
 function of_race(race, hosts,  k, h, n, host, at, i, part)
 {
 	n = split(hosts, host, " ")

@@ -114,7 +114,8 @@ $8 == "log" {
 		complain(key, $8 ": " $10 ($10 == "skip" && $13 != "" ? " (" $13 ")" : "") ", not " $9, $14, $10 == "lost", $8)
 }
 
-# name_of KERNEL - its release, and the name of its directory if they differ; the name of a debug
+# name_of KERNEL - return its release, and the name of its directory if they differ; the name of a
+# debug
 # kernel ends in its kind
 function name_of(dir,  name, rel, kind)
 {

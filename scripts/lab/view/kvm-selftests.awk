@@ -4,7 +4,7 @@
 # ("ours"), after judge.awk: a line for each kernel and host, or a row of doc's table if tsv is
 # set. If a test ran several times, its best result counts.
 
-# word RESULT - the result of a case, in the table's words
+# word RESULT - return the result of a case, in the table's words
 function word(got)
 {
 	return got ~ /^(pass|skip|timeout)$/ ? got : "fail"
@@ -15,7 +15,7 @@ function rank(got)
 	return got == "pass" ? 4 : got == "skip" ? 3 : got == "fail" ? 2 : 1
 }
 
-# best AT STAGE NAME - the best result of its runs; sets at_best to its place in a log
+# best AT STAGE NAME - return the best result of its runs; sets at_best to its place in a log
 function best(at, stage, name,  run, got, it)
 {
 	at_best = ""

@@ -8,7 +8,7 @@ function row(name, race, host, text)
 	add_row(tsv ? name OFS race OFS host OFS text : sprintf("%-74s %-6s %s", name, host, text), name OFS race OFS host OFS text)
 }
 
-# ends KEY - the result in words
+# ends KEY - return the result in words
 function ends(key,  died_in)
 {
 	died_in = reason[key]

@@ -7,7 +7,7 @@ function row(mutation, race, host, text)
 	add_row(sprintf("%-50s %-24s %-6s %s", mutation, race, host, text), mutation OFS race OFS host OFS text)
 }
 
-# verdict KEY STAGE - the verdict in words
+# verdict KEY STAGE - return the verdict in words
 function verdict(key, stage,  died_in)
 {
 	if (stage != "mutation")

@@ -6,7 +6,7 @@
 # The interval between two signs of life of the case "stress", in the host's time.
 BEGIN { SIGN_SECONDS = 0.5 }
 
-# said KEY WORD - the number behind WORD= in the last sign of life of "stress"
+# said KEY WORD - return the number behind WORD= in the last sign of life of "stress"
 function said(key, word,  i, n, part)
 {
 	n = split(case_reason[key, "stress"], part, /[ =]/)
@@ -16,7 +16,7 @@ function said(key, word,  i, n, part)
 	return 0
 }
 
-# ended KEY - the end of the case: clean, died, hung, or nothing if it was not tried
+# ended KEY - return the end of the case: clean, died, hung, or nothing if it was not tried
 function ended(key)
 {
 	if (result[key] ~ /^(pass|fail)$/)

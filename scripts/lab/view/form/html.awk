@@ -3,7 +3,7 @@
 # Part of the page that scripts/lab/page makes: the verdict, the table of the view, and each
 # step with its cases. The caller sets dir, the directory of the logs, which page includes.
 
-# linked TEXT - TEXT as HTML, in which BOOT/NAME.log:LINE of the logs in dir is a link
+# linked TEXT - return TEXT as HTML, in which BOOT/NAME.log:LINE of the logs in dir is a link
 function linked(text,  at, out, place, id)
 {
 	while ((at = index(text, dir "/")) && match(substr(text, at), /^[^:; ]*\.log:[0-9]+/)) {
@@ -18,7 +18,7 @@ function linked(text,  at, out, place, id)
 	return out escaped(text)
 }
 
-# cells_row TAG CELLS CLASS - a row of a table
+# cells_row TAG CELLS CLASS - return a row of a table
 function cells_row(tag, row_cells, class,  n, i, part, text)
 {
 	n = split(row_cells, part, "\t")

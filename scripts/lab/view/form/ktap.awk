@@ -3,7 +3,7 @@
 # Results as KTAP, version 1 (the kernel's Documentation/dev-tools/ktap.rst): a test for each
 # step, with its cases as subtests and a last one for the step's end, and one for the table.
 
-# name_of_point TEXT - TEXT as a test's description, in which "#" would begin a directive
+# name_of_point TEXT - return TEXT as a test's description, in which "#" would begin a directive
 function name_of_point(text)
 {
 	text = printable(text)
@@ -17,7 +17,7 @@ function point(indent, is_ok, nr, name, directive)
 	print indent (is_ok ? "ok " : "not ok ") nr " " name_of_point(name) (directive != "" ? " # " directive : "")
 }
 
-# directive_of RESULT REASON - KTAP's directive for it, or nothing
+# directive_of RESULT REASON - return KTAP's directive for it, or nothing
 function directive_of(got, why)
 {
 	if (is_skip(got))

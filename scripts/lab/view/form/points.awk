@@ -11,7 +11,7 @@ function printable(text)
 	return text
 }
 
-# escaped TEXT - TEXT as text or an attribute of XML or HTML
+# escaped TEXT - return TEXT as text or an attribute of XML or HTML
 function escaped(text)
 {
 	text = printable(text)
@@ -22,7 +22,7 @@ function escaped(text)
 	return text
 }
 
-# step_title KEY - "KERNEL HOST RACE STAGE RUN", with the kernel's name
+# step_title KEY - return "KERNEL HOST RACE STAGE RUN", with the kernel's name
 function step_title(key,  part)
 {
 	split(key, part, "|")
@@ -30,7 +30,8 @@ function step_title(key,  part)
 	return part[1] " " part[2] " " part[3] " " part[4] " " part[5]
 }
 
-# complaint_of KEY NAME - the complaint about that case, or about the step if NAME is empty, and
+# complaint_of KEY NAME - return the complaint about that case, or about the step if NAME is empty,
+# and
 # its place; or nothing
 function complaint_of(key, name,  i, text)
 {
@@ -40,7 +41,7 @@ function complaint_of(key, name,  i, text)
 	return printable(text)
 }
 
-# in_words RESULT EXPECT - the result of a case or step that is as expected, in words
+# in_words RESULT EXPECT - return the result of a case or step that is as expected, in words
 function in_words(got, want)
 {
 	if (got == want || want == "caught" && got != "pass")
@@ -48,7 +49,7 @@ function in_words(got, want)
 	return got ", and nothing was expected"
 }
 
-# case_note KEY NAME - as in_words, with the reason from the results; nothing for a plain pass
+# case_note KEY NAME - return the same, with the reason from the results; nothing for a plain pass
 function case_note(key, name,  got, text)
 {
 	got = case_result[key, name]
