@@ -170,8 +170,7 @@ local_demo()
 }
 
 # stub_hosts - do as stub_copy, and build nothing; the hosts are quick: a race shows on all modules
-# but
-# patched ones, and on these if the file without has its name
+# but patched ones, and on these if the file without has its name
 stub_hosts()
 {
 	stub_copy

@@ -84,8 +84,7 @@ function must_show(key)
 }
 
 # here AT - print the row for all runs of a race on this machine, whose kernel may have the race or
-# not;
-# this need not be known
+# not; this need not be known
 function here(at, race, kernel,  run, has, shows, showed, quiet, closed, open, time, before, after, key, unfixed, wrong)
 {
 	before = at SUBSEP "before" SUBSEP 1

@@ -115,8 +115,7 @@ $8 == "log" {
 }
 
 # name_of KERNEL - return its release, and the name of its directory if they differ; the name of a
-# debug
-# kernel ends in its kind
+# debug kernel ends in its kind
 function name_of(dir,  name, rel, kind)
 {
 	name = dir

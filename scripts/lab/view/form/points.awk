@@ -31,8 +31,7 @@ function step_title(key,  part)
 }
 
 # complaint_of KEY NAME - return the complaint about that case, or about the step if NAME is empty,
-# and
-# its place; or nothing
+# and its place; or nothing
 function complaint_of(key, name,  i, text)
 {
 	for (i = 1; i <= complaints[key]; i++)
