@@ -124,6 +124,7 @@ function unprefix(line,   before)
 		    sub(/^\[(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +[0-9]+ [0-9:]+\] ?/, "", line) ||
 		    sub(/^\[[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?\] ?/, "", line) ||
 		    sub(/^[12][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9:.,]+([+-][0-9:]+|Z)?:? /, "", line) ||
+		    sub(/^[01][0-9]-[0-3][0-9] [0-9:.]+ +[0-9]+ +[0-9]+ [VDIWEF] [^:]*: /, "", line) ||
 		    sub(/^[^][ \t<>(){}:=]+ +[0-9]+ [0-9][0-9]:[0-9][0-9]:[0-9][0-9][0-9.]* /, "", line) ||
 		    sub(/^([A-Za-z0-9._-]+ )?([A-Za-z0-9._-]+ )?kernel(\[[^]]*\])?: ?/, "", line) ||
 		    sub(/^([A-Za-z0-9._-]+ )?kernel - - (-|\[[^\]]*\]) /, "", line) ||
@@ -140,7 +141,7 @@ function unprefix(line,   before)
 		sub(/^ *(EMERG|ALERT|CRIT|WARN): /, "", line)
 	} while (line != before)
 	# Other collectors: drop all before the kernel's own time.
-	if (!had_prefix && line ~ /^[^\[]+[ \]:|>=]\[ *[0-9]+\.[0-9][0-9][0-9][0-9][0-9][0-9]\] /) {
+	if (!had_prefix && line ~ /^[^\[]+[ \t\]:|>=]\[ *[0-9]+\.[0-9][0-9][0-9][0-9][0-9][0-9]\] /) {
 		sub(/^[^\[]*\[ *[0-9]+\.[0-9]+\] ?/, "", line)
 		had_prefix = 1
 	}
