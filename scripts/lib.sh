@@ -266,18 +266,18 @@ need_own()
 	[ ! -e "$1" ] || [ -w "$1" ] || die $EX_USAGE "$1 belongs to $(stat -c %U "$1"): sudo chown -R $(id -un) $1, or set O= to another directory"
 }
 
-# until_told COMMAND... - run COMMAND, and end it as soon as this shell gets SIGINT or SIGTERM;
+# run_killable COMMAND... - run COMMAND, and end it as soon as this shell gets SIGINT or SIGTERM;
 # bash runs a trap only after its foreground command has ended
-until_told()
+run_killable()
 {
-	local rc=0 told before
+	local rc=0 pid before
 
 	before=$(trap -p INT TERM)
 	"$@" &
-	told=$!
-	trap 'kill -TERM $told; wait $told; exit 130' INT
-	trap 'kill -TERM $told; wait $told; exit 143' TERM
-	wait $told || rc=$?
+	pid=$!
+	trap 'kill -TERM $pid; wait $pid; exit 130' INT
+	trap 'kill -TERM $pid; wait $pid; exit 143' TERM
+	wait $pid || rc=$?
 	trap - INT TERM
 	eval "$before"
 	return $rc

@@ -32,7 +32,7 @@ racegate_file()
 	[ ! -e "$GATE" ] || return 0
 	GATE=$BUILD/modules/$KVER/racegate/racegate.ko
 	build_options "$KVER"
-	until_told "$TOP/scripts/modules/modules-build" "${OPTIONS[@]}" --variant racegate >/dev/null || exit "$EX_USAGE"
+	run_killable "$TOP/scripts/modules/modules-build" "${OPTIONS[@]}" --variant racegate >/dev/null || exit "$EX_USAGE"
 }
 
 # load_racegate - load racegate, unless it is loaded; set GATED if the caller has to unload it
