@@ -641,8 +641,8 @@ function report_line(re,   i, at, text)
 	return 0
 }
 
-# says(S) - does S fit the lines outside of kernel events, of VMMs, guests or people ("prose")?
-function says(s,   n, i, list, at)
+# fits_text(S) - does S fit the lines outside of kernel events, of VMMs, guests or people ("prose")?
+function fits_text(s,   n, i, list, at)
 {
 	nr_deciding = 0
 	split("", seen_line)
@@ -717,7 +717,7 @@ function judge(   e, s, best, rank, done)
 	split("", done)
 	nr_traced = nr_events - nr_lone
 	for (s = 1; s <= nr_sigs; s++)
-		if (!(sig_race[s] in done) && says(s)) {
+		if (!(sig_race[s] in done) && fits_text(s)) {
 			# A CVE and a symptom may both be there.
 			if (field[s, "Signature"] !~ /^CVE-/)
 				done[sig_race[s]] = 1
@@ -843,7 +843,7 @@ function print_text(   f, s, e, i, race, verdict, patch, release, times)
 		if (verdict != "other" || (s, "Part") in field) {
 			patch = patch_for(s, release)
 			printf "  next: %s\n", fold("scripts/status --race " ((s, "Part") in field ? field[s, "Part"] : race) \
-				" TREE says whether a tree has it, make status-host whether this host does", "        ", 8)
+				" TREE shows whether a tree has it, make status-host whether this host does", "        ", 8)
 			if (verdict != "other")
 				printf "        make demo RACE=%s shows it; doc/races/%s.md describes it\n", race, race
 			printf "        scripts/apply TREE puts the fix in%s\n", patch == "" ? "" : ", " patch

@@ -53,8 +53,8 @@ initramfs_kvm()
 
 	while IFS= read -r file; do
 		if ! files=$(files_in "$file"); then
-			warn "$file cannot be looked into (by lsinitramfs, lsinitrd or lsinitcpio):" \
-				"if it holds kvm modules, make it anew"
+			warn "$file cannot be listed (by lsinitramfs, lsinitrd or lsinitcpio):" \
+				"if it holds kvm modules, rebuild it"
 			continue
 		fi
 		grep -E '/kvm(-intel|-amd)?\.ko' <<<"$files" || :
@@ -62,17 +62,17 @@ initramfs_kvm()
 }
 
 # name_entries KVER PATTERN - warn of boot entries with a kvm module whose path does not match, or
-# which cannot be looked into: they keep the modules that they have
+# which cannot be listed: they keep the modules that they have
 name_entries()
 {
 	local file files how="kernel-install add $1 /lib/modules/$1/vmlinuz, or as it was made"
 
 	while IFS= read -r file; do
 		if ! files=$(files_in "$file"); then
-			warn "$file cannot be looked into (by lsinitrd or lsinitcpio): if it holds kvm modules, make it anew: $how"
+			warn "$file cannot be listed (by lsinitrd or lsinitcpio): if it holds kvm modules, rebuild it: $how"
 		elif grep -qvE -- "$2" < <(grep -E '/kvm(-intel|-amd)?\.ko' <<<"$files"); then
-			warn "$file holds kvm modules, and is not made anew from here: until it is, that entry boots with those" \
-				"that it has: $how"
+			warn "$file holds kvm modules, and is not rebuilt from here: until it is, that entry boots with these old" \
+				"modules: $how"
 		fi
 	done < <(entry_images "$1")
 }
@@ -92,10 +92,10 @@ refresh_initramfs()
 		done < <(own_images "$1")
 	else
 		say "error: kernel $1 has kvm in its initramfs, and there is neither update-initramfs, dracut nor a preset" \
-			"of mkinitcpio to make that anew with"
+			"of mkinitcpio to rebuild it with"
 		return 1
 	fi
-	say "kernel $1 has kvm in its initramfs: making that anew"
+	say "kernel $1 has kvm in its initramfs: rebuilding it"
 	for file in "${commands[@]}"; do
 		make_initramfs "$file" || return
 	done

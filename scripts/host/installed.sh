@@ -110,7 +110,7 @@ lock_modules()
 	say "another install, uninstall or package run is at work; waiting for it, $1 s at most"
 	flock -w "$1" 9 && return
 	exec 9>&-
-	say "error: it is still at work; nothing was changed. See who has $INSTALL_LOCK open: fuser -v $INSTALL_LOCK"
+	say "error: it is still at work; nothing was changed. To see the process that holds $INSTALL_LOCK: fuser -v $INSTALL_LOCK"
 	return 1
 }
 
@@ -130,7 +130,7 @@ set_hooks()
 	local file
 
 	[ ${#HOOKS[@]} -gt 0 ] ||
-		warn "nothing tells here when a kernel is replaced by another build of the same release: make uninstall before that"
+		warn "no hook runs on this system when a kernel is replaced by another build of the same release: make uninstall before that"
 	for file in "${HOOKS[@]}"; do
 		mkdir -p "${file%/*}" && install "$TOP/scripts/host/kernel-hook" "$file.new" &&
 			mv "$file.new" "$file" || return

@@ -22,7 +22,7 @@ vendor_module()
 {
 	if is_builtin; then
 		say "error: kvm is built into this kernel, $(uname -r): there is no module to exchange." \
-			"scripts/status DIR says which races its source has, and scripts/apply DIR puts in what closes them"
+			"scripts/status DIR shows which races its source has, and scripts/apply DIR applies the fixes"
 		return 1
 	fi
 	if grep -qw vmx /proc/cpuinfo; then
@@ -30,12 +30,12 @@ vendor_module()
 	elif grep -qw svm /proc/cpuinfo; then
 		echo kvm_amd
 	elif [ -c /dev/kvm ]; then
-		say "error: /dev/kvm is there, and this CPU has neither VMX nor SVM: it is by another module than" \
+		say "error: /dev/kvm is there, and this CPU has neither VMX nor SVM: it comes from another module than" \
 			"kvm_intel and kvm_amd ($(other_vendors | paste -sd ' ' | grep . || echo "none that uses kvm.ko")), which is not replaced"
 		return 1
 	else
 		say "error: this CPU has neither VMX nor SVM, or the firmware has turned it off:" \
-			"there is nothing to use kvm with"
+			"kvm cannot be used"
 		return 1
 	fi
 }

@@ -128,7 +128,7 @@ device_access()
 		acl=$(getfacl -cnp /dev/kvm 2>/dev/null)
 		case $acl in *mask::*) printf '%s\n' "$acl" ;; esac
 	elif [[ $(stat -c %A /dev/kvm)$(ls -l /dev/kvm) == *+\ * ]]; then
-		warn "/dev/kvm has an ACL, and there is no getfacl (package acl): it will not be brought back"
+		warn "/dev/kvm has an ACL, and there is no getfacl (package acl): the ACL will be lost"
 	fi
 }
 

@@ -27,11 +27,11 @@ declare -A WANT=() EXPLICIT=()
 # want_parameters - set WANT from "param" lines on stdin
 want_parameters()
 {
-	local what module name value
+	local kind module name value
 
 	WANT=() EXPLICIT=()
-	while read -r what module name value; do
-		[ "$what" != param ] || WANT[$module.$name]=$value
+	while read -r kind module name value; do
+		[ "$kind" != param ] || WANT[$module.$name]=$value
 	done
 }
 
@@ -169,7 +169,7 @@ prove()
 		return 1
 	fi
 	if [ -z "$TINYVM" ]; then
-		say "error: there is no small VM to run: it is made at load, or by gcc"
+		say "error: the small VM for the proof is missing: load makes it, or gcc"
 		return 1
 	fi
 	out=$(timeout $PROOF_SECONDS "$TINYVM" 2>&1 9>&-) && return
@@ -246,7 +246,7 @@ bring_back()
 # again.
 end_broken()
 {
-	die $EX_BROKEN "no kvm works now: neither set could be loaded, for the reasons above. Loaded is:" \
+	die $EX_BROKEN "no kvm works now: neither set could be loaded, for the reasons above. Modules that are loaded:" \
 		"$(loaded_modules | paste -sd ' ' | grep . || echo nothing). Copies of the modules from before are in" \
 		"$RUN/before; try: modprobe -r kvm_intel kvm_amd kvm; modprobe $(vendor_module); or reboot:" \
 		"nothing on the disk was changed"
@@ -260,7 +260,7 @@ prove_now()
 	[ -e /sys/module/kvm_intel ] || [ -e /sys/module/kvm_amd ] || return 0
 	out=$(timeout $PROOF_SECONDS "$TINYVM" 2>&1 9>&-) && return
 	say "error: no small VM runs here even now, on the modules in use: ${out:-it did not end in $PROOF_SECONDS s}." \
-		"What keeps it from running would hide whether the new ones work. Does another hypervisor use VMX or SVM?"
+		"The same cause would hide whether the new ones work. Does another hypervisor use VMX or SVM?"
 	return 1
 }
 
@@ -270,13 +270,13 @@ recover()
 	local rc=0
 
 	[ -e "$RUN/swapping" ] || return 0
-	say "an earlier $(cat "$RUN/swapping") did not come to its end; going back to the modules from before it"
+	say "an earlier $(cat "$RUN/swapping") did not finish; going back to the modules from before it"
 	check_unused || exit "$EX_USAGE"
 	bring_back last before || rc=$?
 	case $rc in
 	0) ;;
 	"$EX_BROKEN") end_broken ;;
-	*) die $rc "the earlier run could not be mended, for the reason above" ;;
+	*) die $rc "the state that the earlier run left could not be mended, for the reason above" ;;
 	esac
 	rm -f "$RUN/swapping"
 }
@@ -284,14 +284,14 @@ recover()
 # check_unused - check that no process and no module uses kvm; print those that do
 check_unused()
 {
-	local module holder pid what seen='' bad=''
+	local module holder pid use seen='' bad=''
 
 	while read -r pid; do
-		what="has /dev/kvm open"
+		use="has /dev/kvm open"
 		if [ -n "$(find "/proc/$pid/fd" -maxdepth 1 -lname 'anon_inode:kvm-vm' 2>/dev/null)" ]; then
-			what="runs a VM"
+			use="runs a VM"
 		fi
-		say "error: $(cat "/proc/$pid/comm" 2>/dev/null) (process $pid) $what; end it first"
+		say "error: $(cat "/proc/$pid/comm" 2>/dev/null) (process $pid) $use; end it first"
 		bad=yes seen=yes
 	done < <(find /proc/[0-9]*/fd -maxdepth 1 \
 			\( -lname /dev/kvm -o -lname 'anon_inode:kvm-*' \) 2>/dev/null |
@@ -305,8 +305,8 @@ check_unused()
 			bad=yes seen=yes
 		done
 		if [ -z "$seen" ] && [ "$module" != kvm ] && [ "$(cat "/sys/module/$module/refcnt")" -gt 0 ]; then
-			say "error: $module is in use $(cat "/sys/module/$module/refcnt") times by something" \
-				"that is neither a process nor a module that can be named; see lsmod"
+			say "error: $module is in use $(cat "/sys/module/$module/refcnt") times," \
+				"by neither a process nor a module that can be found; see lsmod"
 			bad=yes
 		fi
 	done

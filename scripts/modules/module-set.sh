@@ -33,8 +33,8 @@ has_builtin()
 	   ! grep -qs '/kvm/kvm[.]ko$' "/lib/modules/$1/modules.builtin"; then
 		return 1
 	fi
-	say "error: kvm is built into kernel $1: there is no module to replace; scripts/status DIR says which races" \
-		"its source has, and scripts/apply DIR puts in what closes them"
+	say "error: kvm is built into kernel $1: there is no module to replace; scripts/status DIR shows which races" \
+		"its source has, and scripts/apply DIR applies the fixes"
 }
 
 # is_realtime KBUILD - was the kernel of this build directory built with CONFIG_PREEMPT_RT? Debian

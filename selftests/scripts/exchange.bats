@@ -184,7 +184,7 @@ in_host()
 	is none
 	is [ -e /run/kvm-racefix/before/kvm.ko ]
 	rm $TMP/FAIL
-	expect 0 "an earlier unload did not come to its end" $UNLOAD
+	expect 0 "an earlier unload did not finish" $UNLOAD
 	is distros
 	END
 }
@@ -208,7 +208,7 @@ in_host()
 	setsid -w $LOAD --modules $TMP/set >/dev/null 2>&1 || :
 	is none
 	mv $TMP/bin/insmod.real $TMP/bin/insmod
-	expect 0 "an earlier load did not come to its end" $UNLOAD
+	expect 0 "an earlier load did not finish" $UNLOAD
 	is distros
 	END
 }
@@ -235,7 +235,7 @@ in_host()
 	echo live >/sys/module/kvm/initstate
 	touch /sys/module/kvm/holders/kvm_pvm
 	echo "flags : none" >$TMP/cpuinfo
-	expect 2 "by another module than kvm_intel and kvm_amd (kvm_pvm" $LOAD --modules $TMP/set
+	expect 2 "comes from another module than kvm_intel and kvm_amd (kvm_pvm" $LOAD --modules $TMP/set
 	rm -r /sys/module/kvm /dev/kvm
 	expect 2 "neither VMX nor SVM" $LOAD --modules $TMP/set
 	echo "flags : svm" >$TMP/cpuinfo
@@ -345,7 +345,7 @@ in_host()
 		is [ -e /sys/module/kvm ]
 		is [ ! -e /sys/module/kvm_amd ]
 		rm $TMP/bin/sleep
-		expect 0 "an earlier load did not come to its end" $next
+		expect 0 "an earlier load did not finish" $next
 	done
 	is ours
 	END
