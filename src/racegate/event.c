@@ -22,11 +22,11 @@ void rg_ring_free(struct rg_session *session)
 }
 
 /* Callers hold ring_lock, so that times and sequence numbers have the same order. */
-static void rg_ring_put(struct rg_session *session, const struct rg_event *what)
+static void rg_ring_put(struct rg_session *session, const struct rg_event *event)
 {
 	struct rg_event *slot = &session->ring[session->head % RG_RING_EVENTS];
 
-	*slot = *what;
+	*slot = *event;
 	slot->ns = ktime_get_mono_fast_ns();
 	slot->seq = ++session->seq;
 	slot->tid = current->pid;
@@ -47,7 +47,7 @@ static void rg_ring_put_lost(struct rg_session *session)
 }
 
 /* The caller wakes the waiters itself, after it has updated its counters. */
-void rg_event_add(struct rg_session *session, const struct rg_event *what)
+void rg_event_add(struct rg_session *session, const struct rg_event *event)
 {
 	unsigned long flags;
 	unsigned int room;
@@ -57,7 +57,7 @@ void rg_event_add(struct rg_session *session, const struct rg_event *what)
 	if (room > (session->lost ? 1 : 0)) {
 		if (session->lost)
 			rg_ring_put_lost(session);
-		rg_ring_put(session, what);
+		rg_ring_put(session, event);
 	} else {
 		WRITE_ONCE(session->lost, session->lost + 1);
 	}

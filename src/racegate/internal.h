@@ -109,7 +109,7 @@ struct rg_frame {
 /* event.c */
 int rg_ring_init(struct rg_session *session);
 void rg_ring_free(struct rg_session *session);
-void rg_event_add(struct rg_session *session, const struct rg_event *what);
+void rg_event_add(struct rg_session *session, const struct rg_event *event);
 bool rg_event_peek(struct rg_session *session, struct rg_event *event);
 void rg_event_drop(struct rg_session *session);
 bool rg_event_pending(const struct rg_session *session);
