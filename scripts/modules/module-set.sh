@@ -120,7 +120,7 @@ check_set()
 	for name in $names; do
 		[ -z "$(distro_module "$kver" "$name")" ] || continue
 		say "error: the distro's own $name.ko is missing below /lib/modules/$kver/kernel: without it there" \
-			"is no way back (DKMS from 3.2 on moves it away; \`dkms status\` says for what). Put it back:" \
+			"is no way back (DKMS from 3.2 on moves it away; \`dkms status\` names the package). Restore it:" \
 			"$(kernel_advice image "$kver")"
 		return 1
 	done
@@ -128,7 +128,7 @@ check_set()
 	for name in $names; do
 		file=$dir/$name.ko
 		if [ ! -f "$file" ]; then
-			say "error: $file is missing: the modules come together or not at all;" \
+			say "error: $file is missing: a set must have all of its modules;" \
 				"build them again: make modules KVER=$kver"
 			return 1
 		fi
@@ -143,7 +143,7 @@ check_set()
 			return 1
 		fi
 		if [ -e "$dir/.sums" ] && ! (cd "$dir" && grep "  $name.ko\$" .sums | sha256sum --status -c 2>/dev/null); then
-			say "error: $file is not what was built: it is damaged, or was changed after that;" \
+			say "error: $file differs from the file that was built: it is damaged, or was changed later;" \
 				"build it again: make modules KVER=$kver"
 			return 1
 		fi
@@ -214,7 +214,7 @@ check_symbols()
 				print $3 ": " $2 " is not there"
 		}')
 	[ -n "$bad" ] || return 0
-	say "error: these modules were built against another kernel than $kver is, which would refuse them:"
+	say "error: these modules were built against another kernel than $kver, which would refuse them:"
 	head -n 5 <<<"$bad" | sed 's/^/    /' >&2
 	say "build them again: make modules KVER=$kver"
 	return 1
@@ -280,8 +280,8 @@ check_livepatch()
 	for module in /sys/kernel/livepatch/*/{kvm,kvm_intel,kvm_amd}; do
 		[ -d "$module" ] || continue
 		name=${module%/*}
-		say "error: the livepatch ${name##*/} changes functions of ${module##*/}, by code that was made for the distro's" \
-			"and not for these modules; take it out first: echo 0 >$name/enabled"
+		say "error: the livepatch ${name##*/} changes functions of ${module##*/}, with code for the distro's modules," \
+			"not for these; disable it first: echo 0 >$name/enabled"
 		return 1
 	done
 }

@@ -169,9 +169,9 @@ bare()
 	[ -z "$(find "$BATS_TEST_TMPDIR/build" -name '*.ko' ! -path '*/kernels/*')" ]
 	# A part that status does not know does not help either, if it is the only one.
 	cp -r "$TOP/scripts" "$TOP/VERSION" "$BATS_TEST_TMPDIR/"
-	printf '#!/bin/sh\necho "a-race: status does not know this tree" >&2\nexit 2\n' >"$BATS_TEST_TMPDIR/scripts/tree/apply"
+	printf '#!/bin/sh\necho "a-race: status does not recognise its code" >&2\nexit 2\n' >"$BATS_TEST_TMPDIR/scripts/tree/apply"
 	O=$BATS_TEST_TMPDIR/build run -2 "$BATS_TEST_TMPDIR/scripts/modules/modules-build" --kernel 6.1
-	[[ $output == *"a-race: status does not know"*"nothing is built by guess"* ]]
+	[[ $output == *"a-race: status does not recognise"*"nothing is built"* ]]
 }
 
 @test "modules-build: a race that status does not know is not claimed" {

@@ -167,7 +167,7 @@ no_archive()
 	# Another part of the kernel was fetched before.
 	as joe scripts/modules/kernel-source 6.1.192-3 "$DIR/source"
 	[ "$status" -eq 4 ]
-	[[ $output == *"linux-source-6.1 6.1.192-3 is not to be had"* ]]
+	[[ $output == *"linux-source-6.1 6.1.192-3 cannot be had"* ]]
 }
 
 # a_lab - make a copy of the project in which kernels, plans and runs are stubs

@@ -125,13 +125,13 @@ compare_layouts()
 
 	shift 2
 	while read -r type; do
-		echo "$type differs from the unpatched one, and modules of others can see it;" \
+		echo "$type differs from the unpatched one, and other modules can access it;" \
 			"no patch has a trailer 'Layout: $type (why)'"
 		diff <(one_type "$type" "$old") <(one_type "$type" "$new") | grep '^[<>]' | grep -v '^..$' | head -n 4
 		bad=1
 	done < <(comm -23 <(changed_types "$old" "$new") <(allowed_types "$@"))
 	while read -r type; do
-		echo "a trailer says 'Layout: $type', which is as in the unpatched tree"
+		echo "a trailer has 'Layout: $type', but that type does not differ from the unpatched one"
 		bad=1
 	done < <(comm -13 <(changed_types "$old" "$new") <(allowed_types "$@"))
 	return $bad

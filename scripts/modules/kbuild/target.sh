@@ -86,8 +86,8 @@ find_ksrc()
 	[ "$(system_id)" = ubuntu ] ||
 		version=$(dpkg-query -W -f '${Version}' "linux-headers-$KVER" 2>/dev/null)
 	[ -n "$version" ] ||
-		die "$EX_USAGE" "$KBUILD is not from a Debian package linux-headers-$KVER, nor is the source there that it was" \
-			"built from: name a tree of that very kernel (KSRC=); $(kernel_advice source "$KVER") may bring one"
+		die "$EX_USAGE" "$KBUILD is not from a Debian package linux-headers-$KVER, and the source that it was built from" \
+			"is not there: name a tree of that very kernel (KSRC=); $(kernel_advice source "$KVER") may bring one"
 	if [ "$KVER" = "$(uname -r)" ] && ! grep -qF " $version " < <(uname -v); then
 		warn "the headers are of version $version, the running kernel is $(uname -v)"
 	fi

@@ -60,7 +60,7 @@ find_lacking()
 	case $rc:$out in
 	0:*|"$EX_USAGE":?*) mapfile -t LACKING < <(printf '%s' "${out:+$out$'\n'}") ;;
 	1:*) die "$EX_USAGE" "the patches of Linux $LINE do not apply to $KSRC" ;;
-	*) die "$EX_USAGE" "it is not known which patches $KSRC lacks, as said above; nothing is built by guess" ;;
+	*) die "$EX_USAGE" "cannot find out which patches $KSRC lacks, for the reason above; nothing is built" ;;
 	esac
 }
 
@@ -125,7 +125,7 @@ find_patches()
 		return
 		;;
 	esac
-	[ -n "$left" ] || die "$EX_USAGE" "no patch of race '$want' is wanted for $KSRC (there: $closed)"
+	[ -n "$left" ] || die "$EX_USAGE" "$KSRC needs no patch of race '$want' (it needs those of: $closed)"
 	CLAIM+="; without $left"
 }
 

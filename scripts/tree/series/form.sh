@@ -147,7 +147,7 @@ stable_needs()
 
 	shas=$(for file in "${CHOSEN[@]}"; do commits "$file"; done | grep -xE '[0-9a-f]{12,39}' | sort -u | paste -sd ' ')
 	[ -z "$shas" ] ||
-		say "stable wants hashes whole: complete $shas, with git rev-parse in a clone that has mainline"
+		say "stable wants full hashes: complete $shas, with git rev-parse in a clone that has mainline"
 	for file in "${CHOSEN[@]}"; do
 		if [ -n "$(commits "$file")" ] && [ -z "$(trailer "$file" Originally-by)" ]; then
 			say "${file#"$TOP/"} names no author of upstream's commit; its From: is yours: put in the author's"

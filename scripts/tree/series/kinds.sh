@@ -72,7 +72,7 @@ copy_series()
 	rm -rf "$SCRATCH/quilt"
 	mkdir -p "$SCRATCH/quilt/$QUILT_PATCHES"
 	for name in "$QUILT_PATCHES" .pc series; do
-		[ ! -L "$1/$name" ] || die "$EX_USAGE" "$1/$name is a symbolic link, and what is outside of the tree is not changed;" \
+		[ ! -L "$1/$name" ] || die "$EX_USAGE" "$1/$name is a symbolic link, and files outside of the tree are not changed;" \
 			"use --export OUT, and quilt import"
 		[ ! -e "$1/$name" ] || {
 			mkdir -p "$SCRATCH/quilt/$name"
@@ -116,7 +116,7 @@ judged()
 	copy_files "$1" "${patches[@]}"
 	run_quilt push -a -q --fuzz=0 || {
 		tail -n 5 "$SCRATCH/quilt.log" >&2
-		die "$EX_USAGE" "the patches of $1/debian/patches do not apply, and there is no .pc that says they are applied:" \
+		die "$EX_USAGE" "the patches of $1/debian/patches do not apply, and there is no .pc that lists them as applied:" \
 			"unpack the package with dpkg-source -x"
 	}
 	(cd "$SCRATCH/quilt" && find . -path "./$QUILT_PATCHES" -prune -o -path ./.pc -prune -o -type f -print0 |
@@ -151,7 +151,7 @@ ready_for()
 			die "$EX_USAGE" "$dir has changes that are not committed in: $changes;" \
 				"commit or stash them; nothing was changed"
 		git -C "$dir" var GIT_COMMITTER_IDENT >"$SCRATCH/ident" 2>"$SCRATCH/error" ||
-			die "$EX_USAGE" "git does not know who you are; git config user.name and user.email"
+			die "$EX_USAGE" "git has no name and address for the committer; set git config user.name and user.email"
 		;;
 	quilt|debian)
 		copy_series "$dir"
@@ -161,7 +161,7 @@ ready_for()
 		fi
 		for file in "${CHOSEN[@]}"; do
 			[ ! -e "$dir/$QUILT_PATCHES/$SUBDIR/${file##*/}" ] ||
-				die "$EX_USAGE" "$QUILT_PATCHES/$SUBDIR/${file##*/} is there, but what it is for is not closed:" \
+				die "$EX_USAGE" "$QUILT_PATCHES/$SUBDIR/${file##*/} is there, but its race is still open:" \
 					"is it applied? (quilt push, or quilt delete -r)"
 		done
 		;;
@@ -289,7 +289,7 @@ change_git()
 	cp "$index" "$SCRATCH/index" || return
 	for file in "${FILES[@]}"; do
 		cmp -s "$repo/$prefix$file" "$SCRATCH/after/$file" || {
-			warn "git am makes something else of $file than patch does (attributes, filters?)"
+			warn "git am and patch give different results for $file (attributes, filters?)"
 			return 1
 		}
 		git -C "$repo" ls-tree "$new" -- "$prefix$file" |
