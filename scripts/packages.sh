@@ -181,7 +181,7 @@ install_command()
 	esac
 	[ ${#present[@]} -eq 0 ] || printf '%s %s' "$name" "${present[*]}"
 	[ ${#present[@]} -eq 0 ] || [ ${#elsewhere[@]} -eq 0 ] || printf '; and '
-	[ ${#elsewhere[@]} -eq 0 ] || printf 'by other means, what Debian calls %s' "${elsewhere[*]}"
+	[ ${#elsewhere[@]} -eq 0 ] || printf 'by other means, the packages that Debian calls %s' "${elsewhere[*]}"
 	echo
 }
 

@@ -103,7 +103,7 @@ only_one()
 	mkdir -p "$BUILD" || die "$EX_USAGE" "cannot create $BUILD"
 	exec 8>"$BUILD/$1.lock"
 	flock -n 8 || die "$EX_USAGE" \
-		"another $1 runs in $BUILD; wait for it, or give this one a place of its own with O="
+		"another $1 runs in $BUILD; wait for it, or set O= to another directory for this one"
 }
 
 # report_all VIEW OUT - print the view of OUT/results.tsv, write it to OUT/table and, for programs,

@@ -280,7 +280,7 @@ in_host()
 		ln -sf $dir/* $TMP/all/
 	done
 	rm -f $TMP/all/{zstd,apt-get,dpkg-query}
-	PATH=$TMP/bin:$TMP/all expect 2 "what Debian calls zstd" $LOAD --modules $TMP/set
+	PATH=$TMP/bin:$TMP/all expect 2 "the packages that Debian calls zstd" $LOAD --modules $TMP/set
 	is distros
 	END
 }

@@ -336,7 +336,7 @@ view_says()
 	rm "$BATS_TEST_TMPDIR/results"
 	result a mutant harm fail forced
 	result gpc-refresh fixed pass fail forced
-	view_says 1 "after gpc-refresh, set modules: fail (forced); what was before it in that boot is in doubt: /l/output.log:7"
+	view_says 1 "after gpc-refresh, set modules: fail (forced); the results before it in that boot are in doubt: /l/output.log:7"
 }
 
 # stub_builds - make a copy whose fixes are in TREE, and that builds and boots nothing: for a

@@ -153,7 +153,7 @@ installed_kernel()
 	on arch "$BUILD_MODULES" --kver 6.9.1-test
 	[[ $output == *"pacman -S --needed make patch libelf gcc"* ]]
 	on none "$BUILD_MODULES" --kver 6.9.1-test
-	[[ $output == *"by other means, what Debian calls make patch libelf1 gcc"* ]]
+	[[ $output == *"by other means, the packages that Debian calls make patch libelf1 gcc"* ]]
 	[ "${#lines[@]}" -eq 1 ]
 }
 
@@ -163,7 +163,7 @@ installed_kernel()
 	lacks spatch ctags
 	on arch "$BUILD_MODULES" --kver 6.9.1-test --ksrc "$DIR/tree"
 	[ "$status" -eq 2 ]
-	[[ $output == *"what Debian calls coccinelle"* ]]
+	[[ $output == *"the packages that Debian calls coccinelle"* ]]
 	on fedora "$BUILD_MODULES" --kver 6.9.1-test --ksrc "$DIR/tree"
 	[[ $output == *"dnf install coccinelle"* ]]
 }

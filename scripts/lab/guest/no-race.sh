@@ -10,9 +10,9 @@
 wrong_end()
 {
 	case $2 in 0|4) ;; *) echo "$1 ended with $2" ;; esac
-	! grep -q '^not ok' "$3" || echo "$1 says not ok"
+	! grep -q '^not ok' "$3" || echo "$1 prints 'not ok'"
 	! grep -qE '# SKIP *$' "$3" || echo "$1 skips without a reason"
-	[ -z "$4" ] || grep -qE -- "$4" "$3" || echo "$1 does not say: $4"
+	[ -z "$4" ] || grep -qE -- "$4" "$3" || echo "$1 does not print: $4"
 }
 
 # lacking_files TRY - run TRY NAME REASON env, first without /dev/kmsg, then without debugfs

@@ -30,7 +30,7 @@ expect()
 	[ "$status" = "$1" ] || fail "exit code $status instead of $1"
 	shift
 	for text; do
-		grep -qF -- "$text" $LOG || fail "nothing says: $text"
+		grep -qF -- "$text" $LOG || fail "the log lacks: $text"
 	done
 }
 

@@ -225,9 +225,9 @@ function view(  n, e, entry, part, note_line, last_race, hosts)
 		add_line(note_line[e])
 	if (tested_here && untried == tested_here) {
 		code = 1
-		add_line("Nothing could be tried on this machine; HOST=bochs and HOST=qemu are emulated ones.")
+		add_line("No race could be tried on this machine; HOST=bochs and HOST=qemu are emulated machines.")
 	} else if (tested_here && !shown_here) {
-		add_line("What was tried does not show on this kernel's own modules: there was nothing to close. Races are opened" \
+		add_line("No race that was tried shows on this kernel's own modules: there was nothing to close. Races are reopened" \
 			" only in emulated hosts, HOST=bochs and HOST=qemu.")
 	}
 	return dead_hosts ? 3 : code

@@ -33,7 +33,7 @@ function view(  i, part, key, text, caught, survived, untried, equivalent, elsew
 			if (!good(key)) {
 				code = 1
 				add_line("after " part[5] ", " set[key] " modules: " result[key] (reason[key] ? " (" reason[key] ")" : "") \
-					"; what was before it in that boot is in doubt: " where[key])
+					"; the results before it in that boot are in doubt: " where[key])
 			}
 			continue
 		}

@@ -72,7 +72,7 @@ END {
 	print "<section id=\"table\">\n<h2>Table</h2>"
 	html_table()
 	print "</section>\n<section id=\"steps\">\n<h2>Steps and cases</h2>"
-	print "<p>A step is one run of a race's test on one set of modules; on an unfixed set a case that fails is what is expected.</p>"
+	print "<p>A step is one run of a race's test on one set of modules; on an unfixed set a case is expected to fail.</p>"
 	for (i = 1; i <= nr_steps; i++)
 		html_step(steps[i])
 	print "</section>"
