@@ -216,7 +216,7 @@ FIXTURE_TEARDOWN(stress)
 	for (i = 0; i < ARRAY_SIZE(self->threads); i++) {
 		pthread_join(self->threads[i], &wrong);
 		EXPECT_EQ(NULL, wrong) {
-			TH_LOG("a system call returned what it should not");
+			TH_LOG("a system call returned an unexpected value");
 		}
 	}
 	rg_close(self->rg);

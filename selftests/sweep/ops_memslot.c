@@ -79,14 +79,14 @@ static void undo_clear_log(struct sweep *sweep)
 static void last_get_log(struct sweep *sweep)
 {
 	get_log(sweep);
-	outcome_add(&sweep->outcome, "the copy of what was dirty is right", 0,
+	outcome_add(&sweep->outcome, "the copy of the dirty pages is right", 0,
 		    slot_copy_is_right(busy_slot(sweep)));
 }
 
 static void last_clear_log(struct sweep *sweep)
 {
 	clear_log(sweep);
-	outcome_add(&sweep->outcome, "the copy of what was dirty is right", 0,
+	outcome_add(&sweep->outcome, "the copy of the dirty pages is right", 0,
 		    slot_copy_is_right(busy_slot(sweep)));
 }
 

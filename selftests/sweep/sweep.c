@@ -432,7 +432,7 @@ static void look_at_host(struct sweep *sweep)
 		sweep_order(sweep, !order);
 		if (!is_wrong(sweep))
 			continue;
-		printf("# the host is not what it was\n");
+		printf("# the host differs from its state before the sweep\n");
 		reference_print_difference(&sweep->reference, &sweep->outcome);
 		sweep_give_up(sweep);
 	}

@@ -68,7 +68,7 @@ void *apic_page_add_vcpu(struct kvm_vm *vm, uint32_t id, void *guest_code,
 		 */
 		if (READ_ONCE(*(uint32_t *)after[i]))
 			continue;
-		TEST_ASSERT(!page, "KVM mapped several pages; which is the APIC's?");
+		TEST_ASSERT(!page, "KVM mapped several pages, and any may be the APIC access page");
 		page = (void *)after[i];
 	}
 	return page;

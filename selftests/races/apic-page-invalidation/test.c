@@ -499,7 +499,7 @@ static const char *force(struct race *race)
 	if (!why && !holds)
 		return "nothing that is mapped into the VM was invalidated";
 	if (!why && !arrivals(rg, reload) && !arrivals(rg, fault))
-		return "what was invalidated is not the APIC access page";
+		return "the page that was invalidated is not the APIC access page";
 	return why;
 }
 
@@ -747,7 +747,7 @@ static void expect_not_referred_to(struct __test_metadata *_metadata, struct rac
 	if (err && err != EBUSY)
 		SKIP(return, "%s: %s", migration.name, strerror(err));
 	EXPECT_EQ(0, err) {
-		TH_LOG("the APIC access page cannot be migrated: there is a reference to it");
+		TH_LOG("the APIC access page cannot be migrated: KVM holds a reference to it");
 	}
 	RACEFIX_LOG_CLEAN();
 }

@@ -147,7 +147,7 @@ static void expect_agreement(struct __test_metadata *_metadata,
 	/* So far the witness has run. */
 	rg_mark(rg, "now vCPU 2:");
 	EXPECT_EQ(apicv, apicv_vm_in_use(&race->vm, RACED)) {
-		TH_LOG("APICv is %s for the VM, and the new vCPU missed that",
+		TH_LOG("APICv is %s for the VM, but the new vCPU missed that",
 		       apicv ? "active" : "inhibited");
 	}
 	/* Print the ladder after the new vCPU's first run, so that it includes that. */
@@ -240,7 +240,7 @@ TEST(autoeoi_raised_posted)
 	rg_mark(rg, "an interrupt is sent to vCPU 2, which has not run yet");
 	apicv_vm_signal_new(&race.vm, RACED);
 	EXPECT_EQ(1, apicv_vm_nr_taken(&race.vm, RACED)) {
-		TH_LOG("what was sent to the new vCPU before it ran is lost");
+		TH_LOG("the interrupt that was sent to the new vCPU before it ran is lost");
 	}
 	rg_ladder(rg, stdout);
 	RACEFIX_LOG_CLEAN();
@@ -392,7 +392,7 @@ static void race_half_way(struct __test_metadata *_metadata, unsigned int where)
 	rg_disarm(rg, update);
 
 	EXPECT_EQ(false, apicv_vm_in_use(&race.vm, WITNESS)) {
-		TH_LOG("APICv is inhibited for the VM, and the vCPU answered by what was before");
+		TH_LOG("APICv is inhibited for the VM, but the vCPU answered the request by the old state");
 	}
 	RACEFIX_LOG_CLEAN();
 }
@@ -522,7 +522,7 @@ static void race_in_l2(struct __test_metadata *_metadata,
 			TH_LOG("back in L1, the vCPU loses interrupts");
 		}
 		EXPECT_EQ(!on, irqs.injected < APICV_NR_IPIS / 2) {
-			TH_LOG("APICv is %s for the VM, and not so on the vCPU that was in L2",
+			TH_LOG("APICv is %s for the VM, but not on the vCPU that was in L2",
 			       on ? "inhibited" : "active");
 		}
 		if (on)
@@ -579,10 +579,10 @@ static void expect_irqs(struct __test_metadata *_metadata, struct apicv_vm *vm)
 	if (rg)
 		rg_ladder(rg, stdout);
 	EXPECT_EQ(APICV_NR_IPIS, irqs.came) {
-		TH_LOG("what is not in service any more blocks the guest's interrupts");
+		TH_LOG("an interrupt that is not in service any more blocks the guest's interrupts");
 	}
 	EXPECT_GT(APICV_NR_IPIS / 2, irqs.injected) {
-		TH_LOG("APICv is active for the VM, and not on the vCPU");
+		TH_LOG("APICv is active for the VM, but not on the vCPU");
 	}
 }
 
@@ -667,11 +667,11 @@ TEST(off)
 	struct apicv_vm vm;
 	int sets;
 
-	RACEFIX_ONLY_NAMED("says nothing of the race; name it with -t to run it where APICv is off for good");
+	RACEFIX_ONLY_NAMED("does not test the race; name it with -t to run it where APICv is off for good");
 	RACEFIX_REQUIRE(hostfacts_need_kvm());
 	RACEFIX_REQUIRE(hostfacts_need_stats());
 	if (!hostfacts_need_apicv())
-		SKIP(return, "APICv is on, and this is of modules that have it off");
+		SKIP(return, "APICv is on, and this case is for modules that have it off");
 	RACEFIX_LOG_MARK();
 	apicv_vm_create(&vm);
 	expect_injected(_metadata, &vm);
@@ -685,13 +685,14 @@ TEST(off)
 			.symbol = "kvm:__kvm_set_or_clear_apicv_inhibit",
 			.tid = rg_gettid() });
 		if (sets < 0)
-			ksft_print_msg("the inhibit of BLOCKIRQ is not seen: %s\n", rg_strerror());
+			ksft_print_msg("calls that set the inhibit of BLOCKIRQ are not counted: %s\n",
+				       rg_strerror());
 		apicv_blockirq.set(vm.vcpu[TOGGLER], true);
 		apicv_blockirq.set(vm.vcpu[TOGGLER], false);
 		if (sets >= 0) {
 			ASSERT_EQ(0, rg_status(rg, sets, &status));
 			EXPECT_EQ(0, status.hits) {
-				TH_LOG("KVM_SET_GUEST_DEBUG inhibits what is inhibited for good");
+				TH_LOG("KVM_SET_GUEST_DEBUG raises an inhibit of APICv, which is off for good");
 			}
 		}
 		expect_injected(_metadata, &vm);

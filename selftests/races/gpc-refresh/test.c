@@ -84,7 +84,7 @@ static void expect_new_page(struct __test_metadata *_metadata,
 		       race->user->name);
 	}
 	EXPECT_NE(new_word, race_word(race, new)) {
-		TH_LOG("%s: what KVM wrote is not in the guest's memory",
+		TH_LOG("%s: KVM's write is not in the guest's memory",
 		       race->user->name);
 	}
 	RACEFIX_LOG_CLEAN();
@@ -487,7 +487,7 @@ TEST(xen_lock_made_anew)
 	rg_ladder(race.rg, stdout);
 
 	EXPECT_EQ(false, anew) {
-		TH_LOG("the cache's lock was made anew while a reader held it");
+		TH_LOG("the cache's lock was initialised again while a reader held it");
 	}
 	RACEFIX_LOG_CLEAN();
 }
@@ -666,7 +666,7 @@ TEST(clock_in_device_memory)
 
 	RACEFIX_ONLY_NAMED("maps memory by /dev/mem; name it with -t to run it");
 	RACEFIX_REQUIRE(device_is_harmless() ? NULL :
-			"a real machine may not bear a write to where nothing is");
+			"a real machine may crash at a write to an address without a device");
 	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
 	hole = device_find_hole();
 	device = device_map(hole);

@@ -400,7 +400,7 @@ static void l2_masked(struct __test_metadata *_metadata, bool posted)
 
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
 	if (!asks_for_events() && masked_one_wakes())
-		SKIP(return, "KVM wakes L2 for what it has masked here, restored or not");
+		SKIP(return, "this KVM wakes L2 for a masked interrupt, restored or not");
 	BEGIN_SAVED(&vmm, posted);
 	if (!posted)
 		vmm_pend_in_rvi(&vmm, L2_VECTOR);
@@ -476,7 +476,7 @@ TEST(trapped)
 
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
 	if (!asks_for_events())
-		SKIP(return, "KVM does not wake L2 for a monitor trap here, before Linux 6.1");
+		SKIP(return, "this KVM does not wake L2 for a monitor trap, before Linux 6.1");
 	RACEFIX_LOG_MARK();
 	vmm_create(&vmm, l1_traps_l2, false);
 	vmm_run_to_sync(&vmm, SYNC_L1_TRAPS);
@@ -546,7 +546,7 @@ TEST(unbacked_pdptes)
 	BEGIN_SAVED(&vmm, false);
 	vmm_restore_new_vm(&vmm);
 	if (vmm_restore_without_pdptes(&vmm))
-		SKIP(return, "KVM_SET_NESTED_STATE reads the PDPTEs here, and refuses already");
+		SKIP(return, "this KVM reads the PDPTEs in KVM_SET_NESTED_STATE, which fails already");
 	EXPECT_RESTORED(REFUSED, &vmm, STEP_RUNS);
 	/* The page still is missing. */
 	EXPECT_OUTCOME(REFUSED, &vmm, STEP_RUNS);

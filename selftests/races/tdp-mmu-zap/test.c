@@ -165,14 +165,14 @@ static void no_room(struct __test_metadata *_metadata, int vcpu, bool tdp_mmu)
 	if (allowed < 0)
 		SKIP(return, "this kernel has no KVM_GET_NR_MMU_PAGES");
 	if (allowed >= MIN_FREE_PAGES)
-		SKIP(return, "this kernel zaps no more than it must, and the limit stays high");
+		SKIP(return, "this kernel zaps no more pages than it must, and the limit stays high");
 
 	err = __vcpu_run(race.vcpu[vcpu]) ? errno : 0;
 	used = vm_stat(race.vm, "mmu_cache_miss") - vm_stat(race.vm, "mmu_shadow_zapped");
 	ksft_print_msg("%d shadow pages are allowed, and used; then KVM_RUN: %s, and %lu are used\n",
 		       allowed, err ? strerror(err) : "goes on", used);
 	EXPECT_EQ(ENOSPC, err) {
-		TH_LOG("a page fault takes no notice of there being no room");
+		TH_LOG("a page fault ignores that no shadow page is left");
 	}
 	EXPECT_GE(allowed, used) {
 		TH_LOG("%lu shadow pages are used, and %d are allowed", used, allowed);
@@ -293,7 +293,7 @@ static void page_replaced(struct __test_metadata *_metadata, bool tdp_mmu, bool 
 		TH_LOG("the guest wrote to a page that mmap() had replaced");
 	}
 	EXPECT_EQ(REPLACED_VALUE, replaced.pages[PAGE_SIZE / sizeof(uint64_t)]) {
-		TH_LOG("what the guest wrote is not in its memory");
+		TH_LOG("the guest's write is not in its memory");
 	}
 	munmap(replaced.guest, REPLACED_SIZE);
 	munmap(replaced.pages, 2 * PAGE_SIZE);

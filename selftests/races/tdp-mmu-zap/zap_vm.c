@@ -135,7 +135,7 @@ const char *starve_of_shadow_pages(struct race *race)
 		return "this kernel has no KVM_GET_NR_MMU_PAGES";
 	ksft_print_msg("%d shadow pages are allowed\n", allowed);
 	if (allowed >= MIN_FREE_PAGES)
-		return "this kernel zaps no more than it must, and the limit stays high";
+		return "this kernel zaps no more pages than it must, and the limit stays high";
 	vcpu_sregs_get(vcpu, &sregs);
 	sregs.cr4 ^= X86_CR4_PGE;
 	vcpu_sregs_set(vcpu, &sregs);
