@@ -64,7 +64,7 @@ stub_copy()
 	printf '6.1.0-7-amd64\n' >"$o/kernels/6.1.20-1/release"
 	stub_copy
 	O=$o KERNEL=6.1.20-1 RACE=tdp-mmu-zap run -2 "$BATS_TEST_TMPDIR/scripts/lab/demo"
-	[[ $output == *"6.1.20-1: tdp-mmu-zap is left out: "*"does not fit this version"*"cannot show: tdp-mmu-zap"* ]]
+	[[ $output == *"6.1.20-1: tdp-mmu-zap is left out: "*"does not apply to this version"*"cannot show: tdp-mmu-zap"* ]]
 }
 
 @test "demo: a line and the version that it is are refused as one kernel" {
