@@ -52,7 +52,7 @@ emulators()
 stub_copy()
 {
 	cp -r "$TOP/scripts" "$TOP/selftests" "$BATS_TEST_TMPDIR/"
-	for cmd in modules/kernel-get lab/bochs-build; do
+	for cmd in modules/kernel-get modules/modules-build lab/bochs-build; do
 		printf '#!/bin/sh\n[ "$1" != --name ] || echo "$3"\n' >"$BATS_TEST_TMPDIR/scripts/$cmd"
 	done
 }
