@@ -121,7 +121,7 @@ rows()
 @test "plan demo: a patch that does not fit a version is left out, and named" {
 	patch one control xen UNFIT
 	run -0 "$COPY/scripts/lab/plan/demo" --kernel 6.1 --race one
-	[[ $output == *"the patch that the test of one needs besides is made for 6.1, and does not apply"* ]]
+	[[ $output == *"the additional patch that the test of one needs is made for 6.1, and does not apply"* ]]
 	[[ $output != *control* ]]
 	patch one reopen it UNFIT
 	run -2 "$COPY/scripts/lab/plan/demo" --kernel 6.1 --race one
