@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Race tests in emulated hosts that lack something, on modules without a race: none prints
-# "not ok". The modules are patched ones, or the kernel's own, with the tests of the races that
-# scripts/status reports as fixed or not affected. scripts/lab/guest/skips/run runs there, in one
-# boot for each kernel, kind of host and set of modules.
+# "not ok". The modules are patched ones, or the kernel's own. Of a race that the latter have by
+# scripts/status, a case may print it, but only if it also does so where nothing is lacking.
+# scripts/lab/guest/skips/run runs there, in one boot for each kernel, kind of host and set of modules.
 #
 # SKIPS_STOCK in the environment: the kernel whose own modules are tried (default 6.1).
 
