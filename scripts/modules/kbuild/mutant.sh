@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2004,SC2154 # what its caller has declared
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Part of mutants-build: a mutant's modules from the objects of the fix, with the one object compiled anew that
@@ -96,7 +97,7 @@ quick_build()
 	local name=$1 source=$QUICK/$2 object=$QUICK/${2%.c}.o patch=$3 out=$4 mod sum rc=0
 
 	quick_file "$2" || return
-	patch -d "$QUICK" -p1 -F0 -s --no-backup-if-mismatch <"$patch" >/dev/null || die $EX_USAGE "$patch does not apply"
+	patch -d "$QUICK" -p1 -F0 -s --no-backup-if-mismatch <"$patch" >/dev/null || die "$EX_USAGE" "$patch does not apply"
 	noted_command "$QUICK" "${2%.c}.o" || rc=$?
 	cp -p "$source.fix" "$source"
 	rm -rf "$out"
