@@ -38,10 +38,14 @@ enum { FIRST, SECOND, NESTED, FILLER, NR_VCPUS };
  * and with fewer than MIN_FREE_PAGES left each of its faults may zap all.
  */
 #define NR_NESTED	12
+/* Where KVM zaps that page alone, and the limit stays high, the L2 has to touch more. */
+#define MAX_NESTED	60
+/* The L2 runs so often at most to use up the limit again. */
+#define MAX_RUNS	(4 * MAX_NESTED)
 #define MIN_FREE_PAGES	5
 
 /* The chunk in which a vCPU of L1 touches pages; no other vCPU uses it. */
-#define L1_CHUNK(vcpu)	(NR_FILLED + NR_NESTED + (vcpu))
+#define L1_CHUNK(vcpu)	(NR_FILLED + MAX_NESTED + (vcpu))
 #define NR_CHUNKS	L1_CHUNK(2)
 #define MEM_SIZE	(NR_CHUNKS * CHUNK)
 
@@ -63,6 +67,8 @@ struct tdp {
 };
 
 static uint64_t l2_stack[2][512];
+/* How many chunks the L2 on NESTED touches. */
+static uint64_t nr_nested = NR_NESTED;
 
 static void touch(uint64_t chunk, uint64_t page)
 {
@@ -84,7 +90,7 @@ static void l2_code(void)
 	uint64_t n;
 
 	for (n = 0; ; n++) {
-		touch(NR_FILLED + n % NR_NESTED, 0);
+		touch(NR_FILLED + n % *(volatile uint64_t *)&nr_nested, 0);
 		GUEST_SYNC(n);
 	}
 }
@@ -204,6 +210,10 @@ static void create(struct sweep *sweep)
 	count(tdp, 0);
 	/* All are in use: KVM has lowered the limit, or zapped no more than it had to. */
 	tdp->limit = used(tdp, 0);
+	if (tdp->limit >= MIN_SHADOW_PAGES) {
+		nr_nested = MAX_NESTED;
+		sync_global_to_guest(vm, nr_nested);
+	}
 	printf("# %ld shadow pages are allowed\n", tdp->limit);
 }
 
@@ -222,15 +232,18 @@ static unsigned int destroy(struct sweep *sweep)
 static void fresh(struct sweep *sweep)
 {
 	struct tdp *tdp = sweep->stage;
-	int i;
+	int i, runs = 0;
 
 	if (++tdp->schedules % SCHEDULES == 0)
 		for (i = FIRST; i <= SECOND; i++)
 			madvise(addr_gpa2hva(tdp->vm, MEM_GPA + L1_CHUNK(i) * CHUNK),
 				CHUNK, MADV_DONTNEED);
 	/* Use up shadow pages until a fault that makes room has to zap. */
-	for (count(tdp, 0); room(tdp, 0) >= MIN_FREE_PAGES; count(tdp, 0))
+	for (count(tdp, 0); room(tdp, 0) >= MIN_FREE_PAGES; count(tdp, 0)) {
+		TEST_ASSERT(runs++ < MAX_RUNS, "L2 does not use up the limit of %ld",
+			    tdp->limit);
 		run_vcpu(sweep, NESTED);
+	}
 }
 
 /* Runs L2, whose next fault needs a shadow page. */
