@@ -429,7 +429,7 @@ kbuild_left()
 	cp "$TOP/VERSION" "$COPY/"
 	work=$(readlink -f "$work")
 	echo "$BATS_TEST_TMPDIR" >"$work/.base"
-	printf 'int other(void);\nint f(int x)\n{\n\treturn x ? other() : 2;\n}\n' >"$work/virt/kvm/a.c"
+	printf 'int other(void), another(void);\nint f(int x)\n{\n\treturn x ? other() : 2;\n}\n' >"$work/virt/kvm/a.c"
 	printf 'int other(void)\n{\n\treturn 3;\n}\n' >"$work/virt/kvm/b.c"
 	printf 'MODULE_VERSION("x");\n' >"$work/arch/x86/kvm/racefix-kvm.c"
 	# It is compiled without the kernel's headers.
