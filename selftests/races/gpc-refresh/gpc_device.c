@@ -54,7 +54,10 @@ void *device_map(off_t address)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* Each line of vmallocinfo is one mapping. */
+/*
+ * Each line of vmallocinfo is one mapping. It has the physical address of I/O memory, unless that
+ * is 0.
+ */
 unsigned int device_nr_mapped(off_t address)
 {
 	char line[512], phys[32];
@@ -65,7 +68,8 @@ unsigned int device_nr_mapped(off_t address)
 	file = fopen("/proc/vmallocinfo", "re");
 	TEST_ASSERT(file, "/proc/vmallocinfo: %s", strerror(errno));
 	while (fgets(line, sizeof(line), file))
-		nr += !!strstr(line, phys);
+		nr += address ? !!strstr(line, phys) :
+		      strstr(line, " memremap+") && !strstr(line, " phys=");
 	fclose(file);
 	return nr;
 }

@@ -17,7 +17,7 @@ bool device_is_harmless(void);
 /* device_map - map the page of physical memory at @address; returns NULL, with errno, on error */
 void *device_map(off_t address);
 
-/* device_nr_mapped - how often has the kernel mapped that page? */
+/* device_nr_mapped - how often has the kernel mapped that page, not as RAM? */
 unsigned int device_nr_mapped(off_t address);
 
 /* device_invalidate - cause an invalidation of the page, which stays mapped */

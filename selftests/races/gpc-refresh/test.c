@@ -27,6 +27,7 @@
  *	lock_made_anew	the cache is activated again while another thread reads it
  *	memslot_moved	the memslot gets other memory without an invalidation
  *	memslot_gone	there is no memory for a while
+ *	invalidated	the page is invalidated, and stays mapped
  *	moved		the guest moves its clock, within the page and to another page
  *	in_device_memory	the page has no struct page
  *
@@ -562,6 +563,7 @@ TEST(xen_memslot_moved)
  */
 TEST(clock_memslot_gone)
 {
+	unsigned int mapped;
 	struct race race;
 
 	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
@@ -574,11 +576,33 @@ TEST(clock_memslot_gone)
 	move_memslot(&race, race.guest);
 	expect_write_to(_metadata, &race, 0);
 
+	mapped = device_nr_mapped(0);
 	munmap(race.guest, PAGE);
 	rg_mark(race.rg, "nothing is mapped");
 	expect_write_to(_metadata, &race, -1);
+	EXPECT_EQ(mapped, device_nr_mapped(0)) {
+		TH_LOG("KVM maps the page whose number is that of an error");
+	}
 	RACEFIX_REQUIRE(gpc_replace(&race, 1));
 	expect_write_to(_metadata, &race, 1);
+	rg_ladder(race.rg, stdout);
+	RACEFIX_LOG_CLEAN();
+	expect_released(_metadata, &race);
+}
+
+/* The page is invalidated, and is the same one when KVM looks it up again. */
+TEST(clock_invalidated)
+{
+	struct race race;
+
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
+	RACEFIX_LOG_MARK();
+	gpc_record_lookups(&race, 0);
+	gpc_record_refreshed(&race);
+
+	device_invalidate(race.guest);
+	rg_mark(race.rg, "the page is invalidated, and stays mapped");
+	expect_write_to(_metadata, &race, 0);
 	rg_ladder(race.rg, stdout);
 	RACEFIX_LOG_CLEAN();
 	expect_released(_metadata, &race);
@@ -662,6 +686,7 @@ TEST(clock_in_device_memory)
 	struct worker mover;
 	struct race race;
 	void *device, *other;
+	unsigned int mapped;
 	off_t hole;
 
 	RACEFIX_ONLY_NAMED("maps memory by /dev/mem; name it with -t to run it");
@@ -676,32 +701,45 @@ TEST(clock_in_device_memory)
 	worker_create(&race, &mover, "moves the clock", move_clock_to_device);
 	vm_set_user_memory_region(race.vm, SLOT + 1, 0, DEVICE_GPA, PAGE, device);
 	vm_set_user_memory_region(race.vm, SLOT + 2, 0, DEVICE_GPA + PAGE, PAGE, other);
+	/* Modules that were loaded before may have left mappings behind. */
+	mapped = device_nr_mapped(hole);
 	RACEFIX_LOG_MARK();
 
 	worker_run(&mover);
 	worker_run(&race.writer);
-	EXPECT_EQ(1, device_nr_mapped(hole)) {
+	EXPECT_EQ(mapped + 1, device_nr_mapped(hole)) {
 		TH_LOG("KVM does not map memory of a device as such");
 	}
 	/* The existing mapping is used again, on a second try as well. */
 	device_invalidate(device);
 	RACEFIX_REQUIRE(invalidate_before_publish(&race, &race.writer, 1, device));
 	worker_run(&race.writer);
-	EXPECT_EQ(1, device_nr_mapped(hole));
+	EXPECT_EQ(mapped + 1, device_nr_mapped(hole));
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
 	expect_write_to(_metadata, &race, 0);
-	EXPECT_EQ(0, device_nr_mapped(hole)) {
+	EXPECT_EQ(mapped, device_nr_mapped(hole)) {
 		TH_LOG("KVM keeps a mapping that it has no use for");
 	}
 	/* Each try with a new page makes another mapping, and must unmap that of the try before. */
 	RACEFIX_REQUIRE(invalidate_before_publish(&race, &mover, 1, device));
-	EXPECT_EQ(1, device_nr_mapped(hole)) {
+	EXPECT_EQ(mapped + 1, device_nr_mapped(hole)) {
 		TH_LOG("KVM keeps a mapping that it has no use for");
 	}
 	/* memremap() refuses uncached memory, so that KVM has nothing to write to. */
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (DEVICE_GPA + PAGE) | 1);
 	worker_run(&race.writer);
-	EXPECT_EQ(0, device_nr_mapped(hole));
+	EXPECT_EQ(mapped, device_nr_mapped(hole));
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
+	expect_write_to(_metadata, &race, 0);
+	/* A page that userspace unmaps must not stay mapped. */
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, DEVICE_GPA | 1);
+	worker_run(&race.writer);
+	EXPECT_EQ(mapped + 1, device_nr_mapped(hole));
+	munmap(device, PAGE);
+	worker_run(&race.writer);
+	EXPECT_EQ(mapped, device_nr_mapped(hole)) {
+		TH_LOG("KVM keeps a mapping of what userspace has unmapped");
+	}
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
 	expect_write_to(_metadata, &race, 0);
 	rg_ladder(race.rg, stdout);
