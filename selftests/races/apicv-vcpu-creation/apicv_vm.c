@@ -44,6 +44,8 @@ enum { SYNC_DONE, SYNC_L2 };
 #define GUEST_HOLD		3
 #define GUEST_EOI		4
 #define GUEST_COUNT		5
+#define GUEST_ENABLE		6
+#define GUEST_DISABLE		7
 
 static volatile uint64_t guest_irqs[NR_VCPUS];
 static uint64_t guest_command;
@@ -118,6 +120,24 @@ static uint64_t guest_holds(void)
 		  BIT(HELD_VECTOR % 32));
 }
 
+/*
+ * Disables the APIC with an interrupt pending, and enables it again; returns how many interrupts
+ * came while it was disabled.
+ */
+static uint64_t guest_disable(uint64_t id)
+{
+	uint64_t base = rdmsr(MSR_IA32_APICBASE), before = guest_irqs[id], came;
+
+	asm volatile("cli");
+	guest_apic_write(APIC_ICR, APIC_DEST_SELF | APIC_INT_ASSERT | APIC_DM_FIXED | IPI_VECTOR);
+	wrmsr(MSR_IA32_APICBASE, base & ~MSR_IA32_APICBASE_ENABLE);
+	asm volatile("sti; nop; nop; cli");
+	came = guest_irqs[id] - before;
+	wrmsr(MSR_IA32_APICBASE, base);
+	asm volatile("sti");
+	return came;
+}
+
 static void guest_do_commands(uint64_t id)
 {
 	uint64_t result = 0;
@@ -143,6 +163,13 @@ static void guest_do_commands(uint64_t id)
 		case GUEST_COUNT:
 			result = guest_irqs[id];
 			break;
+		case GUEST_ENABLE:
+			xapic_enable();
+			asm volatile("sti");
+			break;
+		case GUEST_DISABLE:
+			result = guest_disable(id);
+			break;
 		}
 		GUEST_SYNC_ARGS(SYNC_DONE, result, 0, 0, 0);
 	}
@@ -152,6 +179,14 @@ static void guest_code(uint64_t id)
 {
 	xapic_enable();
 	guest_do_commands(id);
+}
+
+/* Sends an interrupt to L1, which ends L2; L1 leaves it in service. */
+static void l2_interrupts_l1(void)
+{
+	xapic_write_reg(APIC_ICR, APIC_DEST_SELF | APIC_INT_ASSERT | APIC_DM_FIXED | HELD_VECTOR);
+	asm volatile("sti; nop; nop; cli");
+	asm volatile("vmcall");
 }
 
 static void l2_guest_code(void)
@@ -182,6 +217,17 @@ static void l1_give_vid(uint8_t *vapic, uint64_t vapic_gpa)
 	GUEST_ASSERT(!vmwrite(GUEST_INTR_STATUS, L2_VECTOR));
 }
 
+/* L1 has interrupts end L2, and has the exit acknowledge them. */
+static void l1_take_interrupts(void)
+{
+	uint32_t control;
+
+	control = vmreadz(PIN_BASED_VM_EXEC_CONTROL) | PIN_BASED_EXT_INTR_MASK;
+	GUEST_ASSERT(!vmwrite(PIN_BASED_VM_EXEC_CONTROL, control));
+	control = vmreadz(VM_EXIT_CONTROLS) | VM_EXIT_ACK_INTR_ON_EXIT;
+	GUEST_ASSERT(!vmwrite(VM_EXIT_CONTROLS, control));
+}
+
 static void l1_guest_code(uint64_t id, uint64_t flags, struct vmx_pages *vmx,
 			  uint8_t *vapic, uint64_t vapic_gpa)
 {
@@ -198,11 +244,16 @@ static void l1_guest_code(uint64_t id, uint64_t flags, struct vmx_pages *vmx,
 
 	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
 	GUEST_ASSERT(load_vmcs(vmx));
-	prepare_vmcs(vmx, l2_guest_code, &l2_stack[L2_STACK_SIZE]);
+	prepare_vmcs(vmx, flags & APICV_L2_INTERRUPTS ? l2_interrupts_l1 : l2_guest_code,
+		     &l2_stack[L2_STACK_SIZE]);
+	if (flags & APICV_L2_INTERRUPTS)
+		l1_take_interrupts();
 	if (flags & APICV_L2_VID)
 		l1_give_vid(vapic, vapic_gpa);
 	GUEST_ASSERT(!vmlaunch());
-	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_VMCALL,
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == (flags & APICV_L2_INTERRUPTS ?
+						   EXIT_REASON_EXTERNAL_INTERRUPT :
+						   EXIT_REASON_VMCALL),
 		       vmreadz(VM_EXIT_REASON));
 	guest_do_commands(id);
 }
@@ -345,14 +396,60 @@ uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id)
 	return run_command(vm, id, GUEST_SEND_AUTOEOI);
 }
 
-void apicv_vm_set_held(struct apicv_vm *vm, int id)
+/* Sets or clears the interrupt's bit in the ISR by KVM_SET_LAPIC. */
+static void set_held(struct apicv_vm *vm, int id, bool held)
 {
+	unsigned int at = APIC_ISR + HELD_VECTOR / 32 * 0x10 + HELD_VECTOR % 32 / 8;
 	struct kvm_lapic_state lapic;
 
 	vcpu_ioctl(vm->vcpu[id], KVM_GET_LAPIC, &lapic);
-	lapic.regs[APIC_ISR + HELD_VECTOR / 32 * 0x10 + HELD_VECTOR % 32 / 8] |=
-		1 << (HELD_VECTOR % 8);
+	if (held)
+		lapic.regs[at] |= 1 << (HELD_VECTOR % 8);
+	else
+		lapic.regs[at] &= ~(1 << (HELD_VECTOR % 8));
 	vcpu_ioctl(vm->vcpu[id], KVM_SET_LAPIC, &lapic);
+}
+
+void apicv_vm_set_held(struct apicv_vm *vm, int id)
+{
+	set_held(vm, id, true);
+}
+
+void apicv_vm_clear_held(struct apicv_vm *vm, int id)
+{
+	set_held(vm, id, false);
+}
+
+void apicv_vm_init(struct apicv_vm *vm, int id)
+{
+	struct kvm_vcpu *vcpu = vm->vcpu[id];
+	struct kvm_msi msi = {
+		.address_lo = APIC_DEFAULT_GPA | (id << 12),
+		.data = APIC_DM_INIT | APIC_INT_ASSERT,
+	};
+	struct kvm_mp_state mp_state;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	vcpu_run_complete_io(vcpu);
+	vcpu_regs_get(vcpu, &regs);
+	vcpu_sregs_get(vcpu, &sregs);
+	TEST_ASSERT(__vm_ioctl(vm->vm, KVM_SIGNAL_MSI, &msi) == 1,
+		    "vCPU %d did not accept INIT", id);
+	/* KVM_GET_MP_STATE processes a pending INIT. */
+	vcpu_mp_state_get(vcpu, &mp_state);
+	TEST_ASSERT(mp_state.mp_state == KVM_MP_STATE_INIT_RECEIVED,
+		    "vCPU %d is in state %u after INIT", id, mp_state.mp_state);
+	vcpu_sregs_set(vcpu, &sregs);
+	vcpu_regs_set(vcpu, &regs);
+	mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu_mp_state_set(vcpu, &mp_state);
+	run_command(vm, id, GUEST_ENABLE);
+}
+
+uint64_t apicv_vm_disable(struct apicv_vm *vm, int id)
+{
+	return run_command(vm, id, GUEST_DISABLE);
 }
 
 void apicv_vm_signal_new(struct apicv_vm *vm, int id)

@@ -46,6 +46,11 @@ void apicv_vm_add_vcpu(struct apicv_vm *vm, int id);
 #define APICV_L2_VID		BIT(1)
 /* L1 has an interrupt in service, as apicv_vm_hold() makes it. */
 #define APICV_L1_HOLDS		BIT(2)
+/*
+ * L2 only sends L1 an interrupt. The exit acknowledges it, so that L1 has it in service, as with
+ * APICV_L1_HOLDS. There is no sync in L2.
+ */
+#define APICV_L2_INTERRUPTS	BIT(3)
 
 /*
  * The same, but the vCPU starts in L2: apicv_vm_run_l2() runs it up to L2's next
@@ -89,6 +94,8 @@ uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id);
  */
 bool apicv_vm_hold(struct apicv_vm *vm, int id);
 void apicv_vm_set_held(struct apicv_vm *vm, int id);
+/* Userspace takes it out of service by KVM_SET_LAPIC. */
+void apicv_vm_clear_held(struct apicv_vm *vm, int id);
 bool apicv_vm_eoi(struct apicv_vm *vm, int id);
 
 /*
@@ -96,6 +103,15 @@ bool apicv_vm_eoi(struct apicv_vm *vm, int id);
  * APIC, which the guest does otherwise.
  */
 void apicv_vm_signal_new(struct apicv_vm *vm, int id);
+
+/* Sends INIT to the vCPU, then restores its registers; the guest enables its APIC again. */
+void apicv_vm_init(struct apicv_vm *vm, int id);
+
+/*
+ * The guest disables its APIC with an interrupt pending, and enables it again; returns how many
+ * interrupts came while it was disabled.
+ */
+uint64_t apicv_vm_disable(struct apicv_vm *vm, int id);
 
 /* Runs the vCPU; returns how many interrupts it has taken since its creation. */
 uint64_t apicv_vm_nr_taken(struct apicv_vm *vm, int id);

@@ -643,6 +643,107 @@ TEST(autoeoi_dropped_in_service)
 	RACEFIX_LOG_CLEAN();
 }
 
+/* Creates a VM with APICv active throughout, whose raced vCPU has an interrupt in service. */
+static void create_with_held(struct __test_metadata *_metadata, struct apicv_vm *vm)
+{
+	apicv_vm_create(vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(vm));
+	apicv_vm_add_vcpu(vm, RACED);
+	RACEFIX_LOG_MARK();
+	begin_ladder("VMM, runs vCPU 2");
+	mark("vCPU 2 takes an interrupt, and does not end it");
+	ASSERT_EQ(true, apicv_vm_hold(vm, RACED));
+}
+
+/* Userspace changes the ISR by KVM_SET_LAPIC, and SVI must follow. */
+TEST(lapic_set)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	create_with_held(_metadata, &vm);
+	mark("KVM_SET_LAPIC: nothing is in service");
+	apicv_vm_clear_held(&vm, RACED);
+	expect_irqs(_metadata, &vm);
+	mark("KVM_SET_LAPIC: an interrupt is in service");
+	apicv_vm_set_held(&vm, RACED);
+	mark("vCPU 2 ends the interrupt");
+	EXPECT_EQ(false, apicv_vm_eoi(&vm, RACED)) {
+		TH_LOG("the guest's EOI ends nothing");
+	}
+	expect_irqs(_metadata, &vm);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* INIT clears the ISR, and SVI must follow. */
+TEST(initialized)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	create_with_held(_metadata, &vm);
+	mark("INIT");
+	apicv_vm_init(&vm, RACED);
+	expect_irqs(_metadata, &vm);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* A CPU with its APIC disabled takes no interrupt from it; with APICv active it would. */
+TEST(disabled)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create(&vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	RACEFIX_LOG_MARK();
+	EXPECT_EQ(0, apicv_vm_disable(&vm, WITNESS)) {
+		TH_LOG("the guest takes an interrupt while its APIC is disabled");
+	}
+	EXPECT_EQ(true, apicv_vm_in_use(&vm, WITNESS)) {
+		TH_LOG("APICv does not come back with the APIC");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+/* An interrupt that a VM-exit acknowledges is in service in L1, and SVI must say so. */
+TEST(acknowledged_by_exit)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	apicv_vm_create(&vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	apicv_vm_add_nested_vcpu(&vm, RACED, APICV_L2_INTERRUPTS);
+	RACEFIX_LOG_MARK();
+	begin_ladder("VMM, runs vCPU 2");
+	mark("L2 interrupts L1, which ends the interrupt");
+	EXPECT_EQ(false, apicv_vm_eoi(&vm, RACED)) {
+		TH_LOG("L1's EOI ends nothing");
+	}
+	expect_irqs(_metadata, &vm);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* A vCPU must not have an APIC in a VM without an irqchip. */
+TEST(no_lapic)
+{
+	struct kvm_lapic_state lapic;
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_kvm());
+	RACEFIX_LOG_MARK();
+	vm = ____vm_create(VM_MODE_DEFAULT, 0);
+	vcpu = __vm_vcpu_add(vm, 0);
+	EXPECT_EQ(-1, __vcpu_ioctl(vcpu, KVM_GET_LAPIC, &lapic)) {
+		TH_LOG("a vCPU has an APIC in a VM without an irqchip");
+	}
+	kvm_vm_free(vm);
+	RACEFIX_LOG_CLEAN();
+}
+
 /* Checks that all interrupts arrive, and that KVM injects them. */
 static void expect_injected(struct __test_metadata *_metadata, struct apicv_vm *vm)
 {
