@@ -553,6 +553,39 @@ TEST(unbacked_pdptes)
 	RACEFIX_LOG_CLEAN();
 }
 
+/* A notification while ON is clear announces nothing, whatever the PIR has. */
+TEST(notified_without_on)
+{
+	struct vmm vmm;
+
+	RACEFIX_ONLY_NAMED("was tried on 6.1 only; name it with -t to run it");
+	BEGIN_SAVED(&vmm, true);
+	vmm_restore_new_vm(&vmm);
+	pi_post(vmm.pi_desc, L2_VECTOR);
+	vmm.pi_desc->on = 0;
+	vmm_notify(&vmm);
+	EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vmm_post_interrupt(&vmm);
+	EXPECT_OUTCOME(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* A notification must not wake an L2 whose posted-interrupt descriptor no memslot backs. */
+TEST(unbacked_pi_desc)
+{
+	uint64_t gpa = UNBACKED_GPA;
+	struct vmm vmm;
+
+	RACEFIX_ONLY_NAMED("was tried on 6.1 only; name it with -t to run it");
+	BEGIN_SAVED(&vmm, true);
+	vmm_set_vmcs12(&vmm, VMCS12_POSTED_INTR_DESC_ADDR, &gpa, sizeof(gpa));
+	vmm_restore_new_vm(&vmm);
+	EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vmm_notify(&vmm);
+	EXPECT_OUTCOME(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	RACEFIX_LOG_CLEAN();
+}
+
 TEST(migration_loop)
 {
 	struct nested_migration is;
@@ -615,6 +648,22 @@ TEST(unbacked_vapic)
 	vmm_restore_same_vm(&vmm);
 	/* Without that page KVM finds no interrupt, and must not oops. */
 	EXPECT_RESTORED(ASLEEP, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* An interrupt is posted to a running L2 whose virtual-APIC page no memslot backs. */
+TEST(unbacked_vapic_posted)
+{
+	uint64_t gpa = UNBACKED_GPA;
+	struct vmm vmm;
+
+	RACEFIX_ONLY_NAMED("a wrong fix writes to NULL; name it with -t to run it");
+	BEGIN_SAVED(&vmm, true);
+	vmm_set_vmcs12(&vmm, VMCS12_VIRTUAL_APIC_PAGE_ADDR, &gpa, sizeof(gpa));
+	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+	vmm_restore_new_vm(&vmm);
+	vmm_post_interrupt(&vmm);
+	EXPECT_RESTORED(REFUSED, &vmm, STEP_POSTS, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
 }
 
