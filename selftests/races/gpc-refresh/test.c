@@ -371,7 +371,8 @@ TEST(xen_second_user)
 	/*
 	 * The second refresh waits for kvm->lock (6.9 and later: xen_lock), which the
 	 * first holds over its refresh, and not for the refresh's own mutex: no two
-	 * of KVM's threads can get there with the same cache.
+	 * of KVM's threads can get there with the same cache.  Control
+	 * modules of 5.17 and 5.19 do not take kvm->lock: there it waits for the refresh.
 	 */
 	worker_start(&race.reader);
 	waits = !worker_is_done(&race.reader, 20 * LOOK_US);
