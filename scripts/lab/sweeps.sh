@@ -84,7 +84,8 @@ death()
 	local where
 
 	where=$(tr -d '\r' <"$1/boot-$2/console.log" |
-		sed -n 's/.*RIP: [0-9]*:\([a-z0-9_.]*\)+.*/\1()/p' | head -n 1)
+		sed -n -e 's/.*BUG: \(KASAN: [a-z-]* in [a-z0-9_.]*\)+.*/\1()/p' \
+			-e 's/.*RIP: [0-9]*:\([a-z0-9_.]*\)+.*/\1()/p' | head -n 1)
 	printf '%s\n' "${where:-$(sed -n 's/^reason=//p' "$1/boot-$2/result")}"
 }
 

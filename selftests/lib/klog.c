@@ -16,6 +16,9 @@
 
 /* A record of /dev/kmsg is at most this long (CONSOLE_EXT_LOG_MAX). */
 #define KLOG_RECORD_MAX	8192
+/* How many different lines klog_know() keeps, and how much of each. */
+#define KLOG_KNOWN	16
+#define KLOG_KNOWN_LEN	128
 
 #define KLOG_DENY(regex)	regex,
 #define KLOG_ALLOW(regex)
@@ -153,6 +156,40 @@ int klog_report(void)
 	return klog_scan(&klog_denied, &klog_allowed, true);
 }
 
+/* Lines that klog_poll() has printed, without numbers, such as the CPU and the PID. */
+static char klog_printed[KLOG_KNOWN][KLOG_KNOWN_LEN];
+static unsigned int klog_nr_printed, klog_nr_known;
+
+static void klog_strip(const char *text, char *stripped)
+{
+	size_t len = 0;
+
+	for (; *text && len < KLOG_KNOWN_LEN - 1; text++)
+		if (*text < '0' || *text > '9')
+			stripped[len++] = *text;
+	stripped[len] = '\0';
+}
+
+/* Notes the line; is it one that klog_know() has made known? */
+static bool klog_is_known(const char *text)
+{
+	char stripped[KLOG_KNOWN_LEN];
+	unsigned int i;
+
+	klog_strip(text, stripped);
+	for (i = 0; i < klog_nr_printed; i++)
+		if (!strcmp(stripped, klog_printed[i]))
+			return i < klog_nr_known;
+	if (klog_nr_printed < KLOG_KNOWN)
+		strcpy(klog_printed[klog_nr_printed++], stripped);
+	return false;
+}
+
+void klog_know(void)
+{
+	klog_nr_known = klog_nr_printed;
+}
+
 int klog_poll(void)
 {
 	static int fd = -1;
@@ -169,7 +206,7 @@ int klog_poll(void)
 	}
 	while ((text = klog_next(fd, record, &seq))) {
 		if (!klog_matches(&klog_denied, text) ||
-		    klog_matches(&klog_allowed, text))
+		    klog_matches(&klog_allowed, text) || klog_is_known(text))
 			continue;
 		hits++;
 		printf("# kernel: %s\n", text);

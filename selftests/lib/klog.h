@@ -36,4 +36,10 @@ int klog_count(const char *regex);
  */
 int klog_poll(void);
 
+/*
+ * klog_know - have klog_poll() pass over lines that it has printed so far, whatever numbers
+ * are in them
+ */
+void klog_know(void);
+
 #endif /* KLOG_H */

@@ -342,4 +342,8 @@ dying_host()
 	row swept/rows-first a+b-first
 	[[ $output == *"shows (kvm_dies_here())" ]]
 	[[ $output == *$'\ta\t3\t1\t2\t0\t0\t0\t'* ]]
+	# A report of KASAN tells more than the place where the host was in the end.
+	sed -i "1i BUG: KASAN: use-after-free in kvm_frees_here+0x1/0x2 [kvm]" swept/boot-1/console.log
+	run -0 death swept 1
+	[ "$output" = "KASAN: use-after-free in kvm_frees_here()" ]
 }

@@ -139,6 +139,7 @@ void sweep_give_up(struct sweep *sweep)
 {
 	int fd;
 
+	klog_poll();
 	printf("@sweep@\thung\n");
 	fflush(stdout);
 	fsync(STDOUT_FILENO);

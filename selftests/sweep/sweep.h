@@ -313,6 +313,7 @@ struct sweep {
 	struct path path, path_of_other;
 	struct reference reference;
 	unsigned int orders_wrong;	/* findings without an overlap; see struct stage */
+	unsigned int complaints;	/* of the kernel, in runs without an overlap */
 	struct outcome outcome;
 	int log;			/* new lines of the kernel's log on the deny list */
 	void *stage;			/* the stage's own data */
