@@ -128,3 +128,16 @@ const char *hostfacts_need_nested_vid(void)
 		return "no posted interrupts for guests: see kvm_intel's enable_apicv";
 	return NULL;
 }
+
+const char *hostfacts_need_line(const char *line)
+{
+	size_t len = strlen(line);
+	static char why[64];
+	struct utsname uts;
+
+	uname(&uts);
+	if (!strncmp(uts.release, line, len) && (uts.release[len] < '0' || uts.release[len] > '9'))
+		return NULL;
+	snprintf(why, sizeof(why), "this case has run on Linux %s only", line);
+	return why;
+}

@@ -28,4 +28,11 @@ const char *hostfacts_need_apicv(void);
 /* hostfacts_need_nested_vid - VMX for guests with virtual-interrupt delivery */
 const char *hostfacts_need_nested_vid(void);
 
+/*
+ * hostfacts_need_line - the kernel line @line, "6.1", for a case that has run on no other
+ *
+ * Elsewhere such a case could fail on a kernel without the race.
+ */
+const char *hostfacts_need_line(const char *line);
+
 #endif /* HOSTFACTS_H */

@@ -694,6 +694,7 @@ TEST(disabled)
 	struct apicv_vm vm;
 
 	RACEFIX_ONLY_NAMED("older kernels keep APICv active then; name it with -t to run it");
+	RACEFIX_REQUIRE(hostfacts_need_line("6.1"));
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	apicv_vm_create(&vm);
 	RACEFIX_REQUIRE(apicv_vm_unused(&vm));

@@ -558,7 +558,7 @@ TEST(notified_without_on)
 {
 	struct vmm vmm;
 
-	RACEFIX_ONLY_NAMED("was tried on 6.1 only; name it with -t to run it");
+	RACEFIX_REQUIRE(hostfacts_need_line("6.1"));
 	BEGIN_SAVED(&vmm, true);
 	vmm_restore_new_vm(&vmm);
 	pi_post(vmm.pi_desc, L2_VECTOR);
@@ -576,7 +576,7 @@ TEST(unbacked_pi_desc)
 	uint64_t gpa = UNBACKED_GPA;
 	struct vmm vmm;
 
-	RACEFIX_ONLY_NAMED("was tried on 6.1 only; name it with -t to run it");
+	RACEFIX_REQUIRE(hostfacts_need_line("6.1"));
 	BEGIN_SAVED(&vmm, true);
 	vmm_set_vmcs12(&vmm, VMCS12_POSTED_INTR_DESC_ADDR, &gpa, sizeof(gpa));
 	vmm_restore_new_vm(&vmm);
@@ -658,6 +658,7 @@ TEST(unbacked_vapic_posted)
 	struct vmm vmm;
 
 	RACEFIX_ONLY_NAMED("a wrong fix writes to NULL; name it with -t to run it");
+	RACEFIX_REQUIRE(hostfacts_need_line("6.1"));
 	BEGIN_SAVED(&vmm, true);
 	vmm_set_vmcs12(&vmm, VMCS12_VIRTUAL_APIC_PAGE_ADDR, &gpa, sizeof(gpa));
 	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
