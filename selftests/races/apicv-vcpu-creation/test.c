@@ -735,7 +735,8 @@ TEST(no_lapic)
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm;
 
-	RACEFIX_REQUIRE(hostfacts_need_kvm());
+	/* Elsewhere a pass would be taken for a verdict on the race. */
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	RACEFIX_LOG_MARK();
 	vm = ____vm_create(VM_MODE_DEFAULT, 0);
 	vcpu = __vm_vcpu_add(vm, 0);
