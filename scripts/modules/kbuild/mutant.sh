@@ -33,12 +33,13 @@ symbols()
 # 1 if mutants of RACE are for kbuild
 quick_open()
 {
-	local race=$1 dir=$2 kver set work file mod version
+	local race=$1 dir=$2 kver set build work file mod version
 
 	QUICK=$SCRATCH/tree QUICK_OF=''
 	rm -rf "$QUICK" "$SCRATCH/ko"
 	set=${dir##*/} kver=${dir%/*} kver=${kver##*/}
-	work=$(readlink -f "$BUILD")/work/$kver/$set
+	build=$(readlink -f "$BUILD")
+	work=$build/work/$kver/$set
 	# A build that was killed may have left half an object behind.
 	[ -e "$work/.base" ] && [ ! -e "$work/.building" ] || return
 	(flock 8 && cp -a "$work" "$QUICK") 8>>"$BUILD/work/$kver/.$set.new.lock" || return
