@@ -89,3 +89,10 @@ host()
 		patch -s --dry-run -F 0 -p1 -d "$TOP" <"$file"
 	done
 }
+
+@test "racegate: a fuzzer that ends for another reason has noticed no mutant" {
+	host 'echo end=clean >"$out/result"; echo "# insmod: cannot insert" >"$out/output.log"; exit 1'
+	run -2 "$COPY/scripts/lab/racegate" --mutants
+	[[ $output == *"the fuzzer ended with 1 and names no mistake"* ]]
+	[[ $output != *"one: "* ]]
+}
