@@ -16,9 +16,9 @@
 #include "slot.h"
 #include "sweep.h"
 #include "vcpu_run.h"
+#include "xen_evtchn.h"
 
 /* A schedule sends at most three events, each of which has to set a bit of its own. */
-#define XEN_PORTS	16
 
 /* The worker that has the vCPU. */
 #define VCPU_WORKER	1
@@ -91,30 +91,16 @@ static void start_clock(struct sweep *sweep)
 
 static void start_events(struct sweep *sweep)
 {
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entries[XEN_PORTS];
-	} routing = { .head.nr = XEN_PORTS };
 	struct kvm_xen_vcpu_attr vcpu_info = { .type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO };
 	struct kvm_xen_hvm_attr shinfo = { .type = XEN_SHARED_INFO_HVA };
 	struct gpc *gpc = sweep->stage;
-	unsigned int i;
 
 	/* The host address shares a union with the gfn. */
 	shinfo.u.shared_info.gfn = (uint64_t)gpc->slot.guest;
 	vm_ioctl(gpc->vm, KVM_XEN_HVM_SET_ATTR, &shinfo);
 	vcpu_info.u.gpa = addr_gva2gpa(gpc->vm, vm_vaddr_alloc_page(gpc->vm));
 	vcpu_ioctl(gpc->vcpu, KVM_XEN_VCPU_SET_ATTR, &vcpu_info);
-	for (i = 0; i < XEN_PORTS; i++)
-		routing.entries[i] = (struct kvm_irq_routing_entry) {
-			.gsi = XEN_GSI + i,
-			.type = KVM_IRQ_ROUTING_XEN_EVTCHN,
-			.u.xen_evtchn.port = i,
-			.u.xen_evtchn.vcpu = gpc->vcpu->id,
-			.u.xen_evtchn.priority =
-				KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL,
-		};
-	vm_ioctl(gpc->vm, KVM_SET_GSI_ROUTING, &routing.head);
+	xen_evtchn_route(gpc->vm, gpc->vcpu, 0, XEN_PORTS);
 }
 
 static struct gpc *create_vm(struct sweep *sweep)

@@ -12,8 +12,8 @@
 #include "memfd_pages.h"
 #include "racegate_client.h"
 #include "vcpu_run.h"
+#include "xen_evtchn.h"
 
-#define XEN_PORTS	16
 #define NAP_US		1000
 
 static const struct gpc_names new_names = {
@@ -99,10 +99,6 @@ void race_set_shared_info(struct race *race, bool on)
 
 static void xen_setup(struct race *race)
 {
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entries[XEN_PORTS];
-	} routing = { .head.nr = XEN_PORTS };
 	struct kvm_xen_vcpu_attr vcpu_info = {
 		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO,
 		.u.gpa = VCPU_INFO_GPA,
@@ -117,16 +113,7 @@ static void xen_setup(struct race *race)
 
 	race_set_shared_info(race, true);
 	vcpu_ioctl(race->vcpu, KVM_XEN_VCPU_SET_ATTR, &vcpu_info);
-	for (i = 0; i < XEN_PORTS; i++)
-		routing.entries[i] = (struct kvm_irq_routing_entry) {
-			.gsi = XEN_GSI + i,
-			.type = KVM_IRQ_ROUTING_XEN_EVTCHN,
-			.u.xen_evtchn.port = i,
-			.u.xen_evtchn.vcpu = race->vcpu->id,
-			.u.xen_evtchn.priority =
-				KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL,
-		};
-	vm_ioctl(race->vm, KVM_SET_GSI_ROUTING, &routing.head);
+	xen_evtchn_route(race->vm, race->vcpu, 0, XEN_PORTS);
 }
 
 static void xen_stop(struct race *race)
