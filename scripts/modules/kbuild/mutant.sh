@@ -33,13 +33,13 @@ symbols()
 # 1 if mutants of RACE are for kbuild
 quick_open()
 {
-	local race=$1 dir=$2 kver set build work file mod version
+	local race=$1 dir=$2 kver set root work file mod version
 
 	QUICK=$SCRATCH/tree QUICK_OF=''
 	rm -rf "$QUICK" "$SCRATCH/ko"
 	set=${dir##*/} kver=${dir%/*} kver=${kver##*/}
-	build=$(readlink -f "$BUILD")
-	work=$build/work/$kver/$set
+	root=$(readlink -f "$BUILD")
+	work=$root/work/$kver/$set
 	# A build that was killed may have left half an object behind.
 	[ -e "$work/.base" ] && [ ! -e "$work/.building" ] || return
 	(flock 8 && cp -a "$work" "$QUICK") 8>>"$BUILD/work/$kver/.$set.new.lock" || return
