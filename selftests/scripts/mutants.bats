@@ -432,9 +432,9 @@ kbuild_left()
 	printf 'int other(void), another(void);\nint f(int x)\n{\n\treturn x ? other() : 2;\n}\n' >"$work/virt/kvm/a.c"
 	printf 'int other(void)\n{\n\treturn 3;\n}\n' >"$work/virt/kvm/b.c"
 	printf 'MODULE_VERSION("x");\n' >"$work/arch/x86/kvm/racefix-kvm.c"
-	# It is compiled without the kernel's headers.
+	# It is compiled without the kernel's headers. After gcc the recorded command runs objtool.
 	for file in virt/kvm/a virt/kvm/b; do
-		echo "cmd_x := cc -c -g0 -o $work/$file.o $work/$file.c" >"$work/${file%/*}/.${file##*/}.o.cmd"
+		echo "cmd_x := cc -c -g0 -o $work/$file.o $work/$file.c ; test -e $work/$file.o" >"$work/${file%/*}/.${file##*/}.o.cmd"
 	done
 	echo "cmd_x := cc -c -g0 -DMODULE_VERSION=asm -x c -o $work/arch/x86/kvm/racefix-kvm.o /dev/null" >"$work/arch/x86/kvm/.racefix-kvm.o.cmd"
 	printf '%s\n' "$work"/arch/x86/kvm/{../../../virt/kvm/{a,b},racefix-kvm}.o >"$work/arch/x86/kvm/kvm.mod"

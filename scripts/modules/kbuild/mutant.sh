@@ -20,7 +20,9 @@ noted_command()
 	cmd=$(sed -n '1s/^[^ ]* := //p' "$cmd")
 	# What make would make of its variables is not known here.
 	[ -n "$cmd" ] && [[ $cmd != *'$'* ]] || return
-	(cd "$QUICK_KBUILD" && eval "$cmd") </dev/null >"$SCRATCH/quick.log" 2>&1
+	# The command is a list: as in kbuild, its first error ends it. Without an object, nothing is taken for one.
+	rm -f "$1/$2"
+	(cd "$QUICK_KBUILD" && sh -ec "$cmd") </dev/null >"$SCRATCH/quick.log" 2>&1
 }
 
 # symbols FILE [OPTION] - that nm prints, without their addresses
@@ -114,7 +116,8 @@ quick_build()
 	fi
 	sum=$({ echo "$QUICK_OF ${base[$QUICK_OF]} $2"; cat "$object"; } | sha256sum)
 	sum=${sum%% *}
-	if [ -n "${twins[$sum]-}" ]; then
+	# Its own result is none of another: it is to be run again.
+	if [ -n "${twins[$sum]-}" ] && [ "${twins[$sum]}" != "$name" ]; then
 		result=twin:${twins[$sum]}
 		cp -p "$object.fix" "$object"
 		return
