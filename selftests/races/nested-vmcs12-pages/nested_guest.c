@@ -6,6 +6,7 @@
 #include "kvm_util.h"
 #include "nested_guest.h"
 #include "processor.h"
+#include "svm_util.h"
 
 /* vmcs12's activity state "HLT" */
 #define ACTIVITY_HLT	1
@@ -62,6 +63,20 @@ static void l2_halts(void)
 		     "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 		     "memory");
 	GUEST_SYNC_ARGS(SYNC_L2_AWAKE, l2_irqs, 0, 0, 0);
+	GUEST_DONE();
+}
+
+void l1_halts_l2_on_svm(struct svm_test_data *svm)
+{
+	x2apic_enable();
+	generic_svm_setup(svm, l2_halts, &l2_stack[L2_STACK_SIZE]);
+	svm->vmcb->control.intercept |= BIT_ULL(INTERCEPT_INTR);
+	/* Without V_INTR_MASKING, so that L2's RFLAGS.IF counts. */
+	svm->vmcb->control.int_ctl = 0;
+	run_guest(svm->vmcb, svm->vmcb_gpa);
+	GUEST_ASSERT_1(svm->vmcb->control.exit_code == SVM_EXIT_INTR,
+		       svm->vmcb->control.exit_code);
+	GUEST_SYNC(SYNC_L1_GOES_ON);
 	GUEST_DONE();
 }
 

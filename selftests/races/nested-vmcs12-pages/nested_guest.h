@@ -76,4 +76,8 @@ void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config);
 /* l1_traps_l2 - enter an L2 whose first instruction is HLT, after which a monitor trap ends it */
 void l1_traps_l2(struct vmx_pages *vmx, struct l2_config *config);
 
+/* l1_halts_l2_on_svm - the same on SVM; L1's interrupts end L2, which has none of its own */
+struct svm_test_data;
+void l1_halts_l2_on_svm(struct svm_test_data *svm);
+
 #endif /* NESTED_GUEST_H */

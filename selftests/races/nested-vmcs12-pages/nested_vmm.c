@@ -16,6 +16,7 @@
 #include "nested_watch.h"
 #include "processor.h"
 #include "racegate_client.h"
+#include "svm_util.h"
 
 /* A memslot that the selftest library does not use. */
 #define SLOT		10
@@ -97,6 +98,15 @@ void vmm_create(struct vmm *vmm, void *l1, bool posted_intr)
 	vmm->config = l2_config_add(vmm->vm, vmm->vcpu, posted_intr);
 	vmm->vapic = addr_gva2hva(vmm->vm, (vm_vaddr_t)vmm->config->vapic);
 	vmm->pi_desc = addr_gva2hva(vmm->vm, (vm_vaddr_t)vmm->config->pi_desc);
+}
+
+void vmm_create_on_svm(struct vmm *vmm)
+{
+	vm_vaddr_t svm_gva;
+
+	vmm->vm = vm_create_with_one_vcpu(&vmm->vcpu, l1_halts_l2_on_svm);
+	vcpu_alloc_svm(vmm->vm, &svm_gva);
+	vcpu_args_set(vmm->vcpu, 1, svm_gva);
 }
 
 void vmm_run_to_sync(struct vmm *vmm, uint64_t sync)

@@ -53,6 +53,9 @@ const char *outcome_name(enum outcome outcome);
 /* vmm_create - create a VM whose vCPU is to run @l1, of nested_guest.h */
 void vmm_create(struct vmm *vmm, void *l1, bool posted_intr);
 
+/* vmm_create_on_svm - create a VM whose vCPU is to run l1_halts_l2_on_svm(); it cannot be saved */
+void vmm_create_on_svm(struct vmm *vmm);
+
 /* vmm_run_to_sync - KVM_RUN up to that GUEST_SYNC(); fails the test otherwise */
 void vmm_run_to_sync(struct vmm *vmm, uint64_t sync);
 

@@ -586,6 +586,27 @@ TEST(unbacked_pi_desc)
 	RACEFIX_LOG_CLEAN();
 }
 
+/*
+ * What waits for L2's events is code of both vendors, and kvm-amd has no function that checks for
+ * such events.  L2 must sleep in HLT there as well, and L1's interrupt end it.
+ */
+TEST(halts_on_svm)
+{
+	struct vmm vmm;
+
+	RACEFIX_ONLY_NAMED("does not test the race; name it with -t to run it on SVM");
+	RACEFIX_REQUIRE(hostfacts_need_kvm());
+	if (!kvm_cpu_has(X86_FEATURE_SVM))
+		SKIP(return, "no SVM for guests: this case is for kvm_amd with the parameter nested=1");
+	RACEFIX_LOG_MARK();
+	vmm_create_on_svm(&vmm);
+	vmm_run_to_sync(&vmm, SYNC_L2_HALTS);
+	EXPECT_OUTCOME(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vmm_notify(&vmm);
+	EXPECT_OUTCOME(L1_RUNS, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
 TEST(migration_loop)
 {
 	struct nested_migration is;
