@@ -35,7 +35,7 @@ setup_file()
 	cp "$TOP/scripts/lab/guest/load/kvm_user.c" "$dir/user/"
 	echo 'obj-m := kvm_user.o' >"$dir/user/Kbuild"
 	env -u O make -C "$BUILD/kernels/$line/kbuild" M="$dir/user"
-	cp "$dir/user/kvm_user.ko" "$TOP"/scripts/lab/guest/{load/run,load/cases,cases.sh,verdict.sh,no-race.sh} \
+	cp "$dir/user/kvm_user.ko" "$TOP"/scripts/lab/guest/{load/{run,cases,*.sh},cases.sh,verdict.sh,no-race.sh} \
 		"$dir/payload/"
 	[ -z "${CHECK_ALL-}" ] || touch "$dir/payload/all"
 	cp -r "$TOP/scripts" "$dir/payload/racefix/"
