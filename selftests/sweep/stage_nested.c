@@ -15,6 +15,7 @@
 
 #include "apic.h"
 #include "hostfacts.h"
+#include "leave_nested.h"
 #include "nested-vmcs12-pages/nested_guest.h"
 #include "nested-vmcs12-pages/vcpu_state.h"
 #include "pages.h"
@@ -104,7 +105,7 @@ static void migrate(struct nested *nested)
 	vcpu_sregs_get(vcpu, &sregs);
 	vcpu_nested_state_get(vcpu, &nested->state);
 
-	vcpu_state_leave_nested(vcpu);
+	leave_nested(vcpu);
 
 	vcpu_sregs_set(vcpu, &sregs);
 	vcpu_regs_set(vcpu, &regs);

@@ -12,6 +12,7 @@
 
 #include "apic.h"
 #include "kselftest.h"
+#include "leave_nested.h"
 #include "nested_vmm.h"
 #include "nested_watch.h"
 #include "processor.h"
@@ -197,7 +198,7 @@ void vmm_restore_new_vm(struct vmm *vmm)
 
 void vmm_restore_same_vm(struct vmm *vmm)
 {
-	vcpu_state_leave_nested(vmm->vcpu);
+	leave_nested(vmm->vcpu);
 	vcpu_state_load(vmm->vcpu, vmm->state);
 }
 

@@ -89,15 +89,3 @@ void vcpu_state_free(struct vcpu_state *state)
 	free(state->msrs);
 	free(state);
 }
-
-void vcpu_state_leave_nested(struct kvm_vcpu *vcpu)
-{
-	struct kvm_nested_state none = {
-		.format = KVM_STATE_NESTED_FORMAT_VMX,
-		.size = sizeof(none),
-		.hdr.vmx.vmxon_pa = -1ull,
-		.hdr.vmx.vmcs12_pa = -1ull,
-	};
-
-	vcpu_nested_state_set(vcpu, &none);
-}

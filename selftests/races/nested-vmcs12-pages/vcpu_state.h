@@ -33,12 +33,6 @@ struct vcpu_state {
 struct vcpu_state *vcpu_state_save(struct kvm_vcpu *vcpu);
 
 /*
- * vcpu_state_leave_nested - take a vCPU out of L2 and of VMX operation, as a VMM must
- * before it loads a snapshot into a vCPU that has run (QEMU resets the VM)
- */
-void vcpu_state_leave_nested(struct kvm_vcpu *vcpu);
-
-/*
  * vcpu_state_load - load a state into a new vCPU, or one that left nested operation
  *
  * The saved mp_state is set last, after the nested state.
