@@ -33,7 +33,10 @@
 
 #include "apic.h"
 #include "apic_page.h"
+#include "autoeoi.h"
+#include "hostfacts.h"
 #include "kvm_util.h"
+#include "leave_nested.h"
 #include "pages.h"
 #include "processor.h"
 #include "racefix.h"
@@ -64,6 +67,9 @@
 /* How often the guest reads both registers after guest_over is set. */
 #define ROUNDS_AFTER	100
 
+/* No interrupt is sent with it. */
+#define AUTOEOI_VECTOR	0x80
+
 /* The longest delay between two tries of "stress". */
 #define STRESS_DELAY_US	200
 
@@ -76,6 +82,8 @@ struct seen {
 
 static struct seen guest_seen[MAX_VCPUS];
 static uint64_t guest_over;
+/* Userspace is to take the vCPU out of L2; otherwise L2 exits to L1. */
+static uint64_t l2_is_left;
 static uint64_t l2_stack[512];
 
 /* L1 virtualizes an APIC for L2; the CPU takes the TPR from the virtual-APIC page. */
@@ -186,6 +194,8 @@ static void l2_code(void)
 	asm volatile("sti");
 	while (!READ_ONCE(guest_over))
 		WRITE_ONCE(guest_seen[0].rounds, guest_seen[0].rounds + 1);
+	if (READ_ONCE(l2_is_left))
+		GUEST_SYNC(0);
 	vmcall();
 }
 
@@ -208,6 +218,16 @@ static void nested_code(struct vmx_pages *vmx, uint8_t *access, uint64_t access_
 		       vmreadz(VM_EXIT_REASON));
 	for (after = 0; after < ROUNDS_AFTER; after++)
 		look(seen);
+	GUEST_DONE();
+}
+
+/* L1 goes on here if userspace takes it out of L2. */
+static void left_code(void)
+{
+	unsigned int after;
+
+	for (after = 0; after < ROUNDS_AFTER; after++)
+		look(&guest_seen[0]);
 	GUEST_DONE();
 }
 
@@ -310,6 +330,19 @@ static void *runner_thread(void *arg)
 	return NULL;
 }
 
+/* The same for a vCPU in L2 that is taken out of it when L2 ends. */
+static void *leaving_thread(void *arg)
+{
+	struct race *race = arg;
+
+	race->runner_tid = syscall(SYS_gettid);
+	sem_post(&race->runner_ready);
+	vcpu_run_until(race->vcpu, UCALL_SYNC);
+	leave_nested_for(race->vcpu, left_code, 0);
+	run_to_the_end(race->vcpu);
+	return NULL;
+}
+
 static void *vcpu_thread(void *arg)
 {
 	run_to_the_end(arg);
@@ -351,7 +384,8 @@ static void wait_for_rounds(struct race *race, unsigned int nr, unsigned int us)
 static void start_runner(struct race *race)
 {
 	sem_init(&race->runner_ready, 0, 0);
-	TEST_ASSERT(!pthread_create(&race->runner, NULL, runner_thread, race),
+	TEST_ASSERT(!pthread_create(&race->runner, NULL,
+				    l2_is_left ? leaving_thread : runner_thread, race),
 		    "pthread_create");
 	sem_wait(&race->runner_ready);
 }
@@ -661,10 +695,11 @@ TEST(leaves_guest)
 }
 
 /*
- * The page is taken away while L2 runs: L1 must have the new one when L2 exits. If @virtualized is
- * set, L1 has given L2 an APIC-access page, and L2 must keep that.
+ * The page is taken away while L2 runs: L1 must have the new one when L2 ends, by an exit or, if
+ * @left is set, as userspace takes the vCPU out of it. If @virtualized is set, L1 has given L2 an
+ * APIC-access page, and L2 must keep that.
  */
-static void take_in_l2(struct __test_metadata *_metadata, bool virtualized)
+static void take_in_l2(struct __test_metadata *_metadata, bool virtualized, bool left)
 {
 	vm_vaddr_t vmx_gva, access = 0, vapic = 0;
 	struct race race;
@@ -683,6 +718,8 @@ static void take_in_l2(struct __test_metadata *_metadata, bool virtualized)
 	}
 	vcpu_args_set(race.vcpu, 5, vmx_gva, access, access ? addr_gva2gpa(race.vm, access) : 0ul,
 		      vapic, vapic ? addr_gva2gpa(race.vm, vapic) : 0ul);
+	l2_is_left = left;
+	sync_global_to_guest(race.vm, l2_is_left);
 	start_runner(&race);
 	/* Until guest_over is set only L2 counts rounds. */
 	wait_for_rounds(&race, 10, 1000);
@@ -700,12 +737,47 @@ static void take_in_l2(struct __test_metadata *_metadata, bool virtualized)
 
 TEST(taken_in_l2)
 {
-	take_in_l2(_metadata, false);
+	take_in_l2(_metadata, false, false);
 }
 
 TEST(taken_in_l2_with_apic)
 {
-	take_in_l2(_metadata, true);
+	take_in_l2(_metadata, true, false);
+}
+
+TEST(taken_in_l2_left)
+{
+	take_in_l2(_metadata, false, true);
+}
+
+/*
+ * While APICv is inhibited the CPU does not use the page, and KVM emulates the APIC. But when the
+ * inhibit is gone the VMCS must have the new page's address.
+ */
+TEST(taken_while_inhibited)
+{
+	struct kvm_vcpu *other;
+	struct race race;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	create_vm(&race, &hole);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	RACEFIX_LOG_MARK();
+	other = vm_vcpu_add(race.vm, VCPU_ID + 1, guest_code);
+	start_runner(&race);
+	wait_for_rounds(&race, 10, 1000);
+	autoeoi_set(other, AUTOEOI_VECTOR, true);
+	wait_for_rounds(&race, 10, 1000);
+	ASSERT_EQ(0, take_by_hole(race.page));
+	wait_for_rounds(&race, 10, 1000);
+	autoeoi_set(other, AUTOEOI_VECTOR, false);
+	wait_for_rounds(&race, 10, 1000);
+	finish(&race);
+	ksft_print_msg("forced: the page was taken away while APICv was inhibited\n");
+	expect_apic(_metadata, &race, 0);
+	RACEFIX_LOG_CLEAN();
 }
 
 /* Userspace may unmap the page for good; a guest that does not use it must still run. */

@@ -8,7 +8,8 @@
 
 #include "apic.h"
 #include "apicv_vm.h"
-#include "hyperv.h"
+#include "autoeoi.h"
+#include "leave_nested.h"
 #include "processor.h"
 #include "vm_stat.h"
 #include "vmx.h"
@@ -31,10 +32,6 @@
 
 /* How long a guest spins for an interrupt that it sent to itself. */
 #define IRQ_SPINS	20000
-
-/* Bits of HV_X64_MSR_SINTx, from the Hyper-V TLFS. */
-#define HV_SINT_MASKED		BIT_ULL(16)
-#define HV_SINT_AUTO_EOI	BIT_ULL(17)
 
 /* The first argument of a guest's UCALL_SYNC. */
 enum { SYNC_DONE, SYNC_L2 };
@@ -349,6 +346,11 @@ uint64_t apicv_vm_run_l2(struct apicv_vm *vm, int id)
 	return APICV_L2_DIED;
 }
 
+void apicv_vm_leave_l2(struct apicv_vm *vm, int id)
+{
+	leave_nested_for(vm->vcpu[id], guest_do_commands, id);
+}
+
 static uint64_t run_command(struct apicv_vm *vm, int id, uint64_t command)
 {
 	struct kvm_vcpu *vcpu = vm->vcpu[id];
@@ -487,10 +489,7 @@ bool apicv_vm_eoi(struct apicv_vm *vm, int id)
 
 static void set_autoeoi_sint(struct kvm_vcpu *vcpu, bool on)
 {
-	vcpu_enable_cap(vcpu, KVM_CAP_HYPERV_SYNIC2, 0);
-	vcpu_set_msr(vcpu, HV_X64_MSR_SINT0, on ?
-		     HV_SINT_AUTO_EOI | AUTOEOI_VECTOR :
-		     HV_SINT_MASKED | AUTOEOI_VECTOR);
+	autoeoi_set(vcpu, AUTOEOI_VECTOR, on);
 }
 
 static void set_blockirq(struct kvm_vcpu *vcpu, bool on)

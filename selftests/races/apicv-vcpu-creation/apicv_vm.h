@@ -52,6 +52,9 @@ void apicv_vm_add_vcpu(struct apicv_vm *vm, int id);
  */
 #define APICV_L2_INTERRUPTS	BIT(3)
 
+/* For the test: userspace takes the vCPU out of L2 by apicv_vm_leave_l2(). */
+#define APICV_L2_LEFT		BIT(4)
+
 /*
  * The same, but the vCPU starts in L2: apicv_vm_run_l2() runs it up to L2's next
  * sync, of which there are two, and returns the number of interrupts that L1 has
@@ -63,6 +66,9 @@ void apicv_vm_add_nested_vcpu(struct apicv_vm *vm, int id, unsigned int flags);
 #define APICV_L2_DIED		UINT64_MAX	/* KVM_RUN failed; the reason is on stdout */
 
 uint64_t apicv_vm_run_l2(struct apicv_vm *vm, int id);
+
+/* Takes the vCPU out of L2 at one of its syncs; L1 then takes commands. */
+void apicv_vm_leave_l2(struct apicv_vm *vm, int id);
 
 /* The outcome of APICV_NR_IPIS interrupts that the vCPU sent to itself. */
 struct apicv_irqs {

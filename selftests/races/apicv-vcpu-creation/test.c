@@ -193,6 +193,28 @@ TEST(in_use)
 	RACEFIX_LOG_CLEAN();
 }
 
+/* The vCPU whose thread changes the inhibit must follow as well. */
+TEST(autoeoi_of_its_own)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create(&vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	RACEFIX_LOG_MARK();
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], true);
+	if (apicv_vm_in_use(&vm, WITNESS))
+		SKIP(return, "this kernel does not inhibit APICv for %s", apicv_autoeoi.name);
+	EXPECT_EQ(false, apicv_vm_in_use(&vm, TOGGLER)) {
+		TH_LOG("APICv is inhibited for the VM, but not on the vCPU that did it");
+	}
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], false);
+	EXPECT_EQ(apicv_vm_in_use(&vm, WITNESS), apicv_vm_in_use(&vm, TOGGLER)) {
+		TH_LOG("the vCPU that dropped the inhibit missed that");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
 static void race_raised(struct __test_metadata *_metadata,
 			const struct apicv_inhibit *inhibit)
 {
@@ -498,6 +520,10 @@ static void race_in_l2(struct __test_metadata *_metadata,
 	l2_irqs = apicv_vm_run_l2(&vm, RACED);
 	if (l2_irqs != APICV_L2_DIED) {
 		mark("L2 has run on");
+		if (flags & APICV_L2_LEFT) {
+			apicv_vm_leave_l2(&vm, RACED);
+			mark("KVM_SET_NESTED_STATE: vCPU 2 is out of L2");
+		}
 		if (flags & APICV_L1_HOLDS)
 			held = apicv_vm_eoi(&vm, RACED);
 		irqs = apicv_vm_send_ipis(&vm, RACED);
@@ -568,6 +594,12 @@ TEST(blockirq_dropped_in_l2)
 TEST(autoeoi_dropped_in_l2_in_service)
 {
 	race_in_l2(_metadata, &apicv_autoeoi, false, APICV_L2_VID | APICV_L1_HOLDS);
+}
+
+/* L2 ends without a VM-exit that L1 sees, and has no SVI of its own. */
+TEST(autoeoi_dropped_in_l2_left)
+{
+	race_in_l2(_metadata, &apicv_autoeoi, false, APICV_L1_HOLDS | APICV_L2_LEFT);
 }
 
 /* With APICv active and nothing in service the raced vCPU must take its interrupts. */

@@ -20,6 +20,8 @@
  *	before_end	the refresh finds the page during an invalidation of it, and
  *			checks after that has ended
  *	before_seq	the same, but it checks when the invalidation is about to end
+ *	begun_before_publish	the invalidation begins after the refresh has found the page, and
+ *			it checks before the end
  *	after_lookup	a whole invalidation passes after the refresh has found the page
  *	retry_unlocked	as before_publish; the refresh puts the page, and tries again
  *	second_user	one thread is inside a refresh, another uses the cache
@@ -190,6 +192,17 @@ TEST(clock_before_end)
 	before_end(_metadata, &user_kvmclock);
 }
 
+/* The notifier takes mmu_lock at the start and at the end of the invalidation. */
+static int hold_before_end(struct race *race)
+{
+	return rg_arm(race->rg, &(struct rg_point){
+		.symbol = "_raw_write_lock", .from = "kvm", .skip = 1,
+		.label = gpc_label("_raw_write_lock",
+				   "for the end, mmu_invalidate_seq is to be raised"),
+		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
+		.tid = race->mapper.tid, .max_hits = 1 });
+}
+
 /*
  * The refresh has the old page, and checks when the notifier is about to end, which must lower
  * mn_active_invalidate_count last.
@@ -211,13 +224,7 @@ TEST(clock_before_seq)
 		.label = gpc_label("gfn_to_pfn_cache_invalidate_start", "returns"),
 		.where = RG_RETURN, .action = RG_HOLD_SLEEP,
 		.timeout_us = HOLD_US, .tid = race.mapper.tid, .max_hits = 1 });
-	/* The notifier takes mmu_lock at the start and at the end of the invalidation. */
-	ends = rg_arm(race.rg, &(struct rg_point){
-		.symbol = "_raw_write_lock", .from = "kvm", .skip = 1,
-		.label = gpc_label("_raw_write_lock",
-				   "for the end, mmu_invalidate_seq is to be raised"),
-		.action = RG_HOLD_SLEEP, .timeout_us = HOLD_US,
-		.tid = race.mapper.tid, .max_hits = 1 });
+	ends = hold_before_end(&race);
 	RACEFIX_REQUIRE(notifier < 0 || ends < 0 ? rg_strerror() : NULL);
 
 	race.next_page = 2;
@@ -237,6 +244,45 @@ TEST(clock_before_seq)
 	worker_finish(&race.mapper);
 	worker_finish(&race.writer);
 	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, notifier) ?: gpc_was_held(&race, gate));
+	old_word = race_word(&race, 1);
+	expect_new_page(_metadata, &race, 1, 2, old_word);
+}
+
+/*
+ * The notifier begins after the refresh has found the page, skips the cache, and has not ended
+ * when the page is to be published: the refresh must read mn_active_invalidate_count with the
+ * cache's lock held.
+ */
+TEST(clock_begun_before_publish)
+{
+	struct race race;
+	uint64_t old_word;
+	const char *why;
+	int gate, ends;
+
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
+	RACEFIX_LOG_MARK();
+
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
+	gpc_record_invalidation(&race);
+	gpc_record_refreshed(&race);
+	RACEFIX_REQUIRE(gpc_hold_before_publish(&race, &gate));
+	ends = hold_before_end(&race);
+	why = ends < 0 ? rg_strerror() : NULL;
+	race.next_page = 2;
+	worker_start(&race.mapper);
+	if (!why && rg_wait(race.rg, ends, 1, HOLD_US / 2))
+		why = rg_strerror();
+	rg_release(race.rg, gate);
+	/* The writer has published the page by then, or tries again until the notifier has ended. */
+	worker_is_done(&race.writer, 20 * LOOK_US);
+	if (!why)
+		why = gpc_was_held(&race, ends);
+	if (ends >= 0)
+		rg_release(race.rg, ends);
+	worker_finish(&race.mapper);
+	worker_finish(&race.writer);
+	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, gate));
 	old_word = race_word(&race, 1);
 	expect_new_page(_metadata, &race, 1, 2, old_word);
 }
@@ -684,11 +730,13 @@ static const char *invalidate_before_publish(struct race *race, struct worker *w
  */
 TEST(clock_in_device_memory)
 {
-	struct worker mover;
-	struct race race;
+	struct rg_status maps = {};
 	void *device, *other;
+	struct worker mover;
 	unsigned int mapped;
+	struct race race;
 	off_t hole;
+	int gate;
 
 	RACEFIX_ONLY_NAMED("maps memory by /dev/mem; name it with -t to run it");
 	RACEFIX_REQUIRE(device_is_harmless() ? NULL :
@@ -706,8 +754,17 @@ TEST(clock_in_device_memory)
 	mapped = device_nr_mapped(hole);
 	RACEFIX_LOG_MARK();
 
+	/* A thread that may not sleep misses a hold that sleeps. */
+	gate = rg_arm(race.rg, &(struct rg_point){
+		.symbol = "memremap", .action = RG_HOLD_SLEEP, .timeout_us = LOOK_US,
+		.tid = mover.tid, .max_hits = 1 });
+	RACEFIX_REQUIRE(gate < 0 ? rg_strerror() : NULL);
 	worker_run(&mover);
 	worker_run(&race.writer);
+	ASSERT_EQ(0, rg_status(race.rg, gate, &maps));
+	EXPECT_EQ(0, maps.missed) {
+		TH_LOG("a page is mapped with the cache's lock held and interrupts off");
+	}
 	EXPECT_EQ(mapped + 1, device_nr_mapped(hole)) {
 		TH_LOG("KVM does not map memory of a device as such");
 	}
