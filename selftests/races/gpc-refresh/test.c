@@ -274,7 +274,7 @@ TEST(clock_begun_before_publish)
 	if (!why && rg_wait(race.rg, ends, 1, HOLD_US / 2))
 		why = rg_strerror();
 	rg_release(race.rg, gate);
-	/* The writer has published the page by then, or tries again until the notifier has ended. */
+	/* The writer has published the page by then, or tries again until the notifier ends. */
 	worker_is_done(&race.writer, 20 * LOOK_US);
 	if (!why)
 		why = gpc_was_held(&race, ends);
@@ -687,6 +687,22 @@ TEST(clock_moved)
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (GPA + PAGE - 4) | 1);
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
 	expect_write_to(_metadata, &race, 0);
+
+	/* The page is looked up again, and is the same, but the place in it is another one. */
+	device_invalidate(race.guest);
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (GPA + PAGE / 2) | 1);
+	rg_mark(race.rg, "the page is invalidated, and the clock is in its middle");
+	before = *in_page;
+	expect_write_to(_metadata, &race, -1);
+	EXPECT_NE(before, *in_page) {
+		TH_LOG("KVM does not write to the middle of the page");
+	}
+	/* The page is the second one of those that are invalidated. */
+	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, (GPA + PAGE) | 1);
+	ASSERT_EQ(race.guest, mmap(race.guest, 2 * PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_FIXED, race.memfd, PAGE));
+	rg_mark(race.rg, "both pages are replaced");
+	expect_write_to(_metadata, &race, 2);
 	rg_ladder(race.rg, stdout);
 	RACEFIX_LOG_CLEAN();
 	expect_released(_metadata, &race);
@@ -723,6 +739,25 @@ static const char *invalidate_before_publish(struct race *race, struct worker *w
 	return why ?: gpc_was_held(race, gate);
 }
 
+/* Has this process's threads sleep a moment in that function, if they may. */
+static int arm_sleep(struct race *race, const char *symbol)
+{
+	return rg_arm_ours(race->rg, &(struct rg_point){
+		.symbol = symbol, .action = RG_HOLD_SLEEP, .timeout_us = 1 });
+}
+
+static void expect_sleep(struct __test_metadata *_metadata, struct race *race, int gate,
+			 const char *verb)
+{
+	struct rg_status status;
+
+	ASSERT_EQ(0, rg_status(race->rg, gate, &status));
+	EXPECT_LT(0, status.arrivals);
+	EXPECT_EQ(0, status.missed) {
+		TH_LOG("a page is %s with the cache's lock held and interrupts off", verb);
+	}
+}
+
 /*
  * KVM cannot kmap() memory without a struct page, such as that of a device; it uses memremap(),
  * whose mapping must be unmapped again.  No device answers at the addresses that are used here,
@@ -730,13 +765,12 @@ static const char *invalidate_before_publish(struct race *race, struct worker *w
  */
 TEST(clock_in_device_memory)
 {
-	struct rg_status maps = {};
 	void *device, *other;
 	struct worker mover;
 	unsigned int mapped;
 	struct race race;
+	int maps, unmaps;
 	off_t hole;
-	int gate;
 
 	RACEFIX_ONLY_NAMED("maps memory by /dev/mem; name it with -t to run it");
 	RACEFIX_REQUIRE(device_is_harmless() ? NULL :
@@ -754,17 +788,11 @@ TEST(clock_in_device_memory)
 	mapped = device_nr_mapped(hole);
 	RACEFIX_LOG_MARK();
 
-	/* A thread that may not sleep misses a hold that sleeps. */
-	gate = rg_arm(race.rg, &(struct rg_point){
-		.symbol = "memremap", .action = RG_HOLD_SLEEP, .timeout_us = LOOK_US,
-		.tid = mover.tid, .max_hits = 1 });
-	RACEFIX_REQUIRE(gate < 0 ? rg_strerror() : NULL);
+	maps = arm_sleep(&race, "memremap");
+	unmaps = arm_sleep(&race, "memunmap");
+	RACEFIX_REQUIRE(maps < 0 || unmaps < 0 ? rg_strerror() : NULL);
 	worker_run(&mover);
 	worker_run(&race.writer);
-	ASSERT_EQ(0, rg_status(race.rg, gate, &maps));
-	EXPECT_EQ(0, maps.missed) {
-		TH_LOG("a page is mapped with the cache's lock held and interrupts off");
-	}
 	EXPECT_EQ(mapped + 1, device_nr_mapped(hole)) {
 		TH_LOG("KVM does not map memory of a device as such");
 	}
@@ -800,6 +828,8 @@ TEST(clock_in_device_memory)
 	}
 	vcpu_set_msr(race.vcpu, KVMCLOCK_MSR, GPA | 1);
 	expect_write_to(_metadata, &race, 0);
+	expect_sleep(_metadata, &race, maps, "mapped");
+	expect_sleep(_metadata, &race, unmaps, "unmapped");
 	rg_ladder(race.rg, stdout);
 	RACEFIX_LOG_CLEAN();
 	expect_released(_metadata, &race);
