@@ -181,6 +181,19 @@ void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config)
 	l1_goes_on(EXIT_REASON_PREEMPTION_TIMER);
 }
 
+void l1_times_masked_l2(struct vmx_pages *vmx, struct l2_config *config)
+{
+	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
+	GUEST_ASSERT(load_vmcs(vmx));
+	/* Its RFLAGS.IF is clear. */
+	prepare_vmcs(vmx, l2_halts_at_once, &l2_stack[L2_STACK_SIZE]);
+	set_controls(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_VMX_PREEMPTION_TIMER);
+	GUEST_ASSERT(!vmwrite(VMX_PREEMPTION_TIMER_VALUE, config->timer));
+	GUEST_SYNC(SYNC_L2_HALTS);
+	GUEST_ASSERT(!vmlaunch());
+	l1_goes_on(EXIT_REASON_PREEMPTION_TIMER);
+}
+
 void l1_traps_l2(struct vmx_pages *vmx, struct l2_config *config)
 {
 	l1_prepare(vmx, config, l2_halts_at_once);

@@ -73,6 +73,9 @@ void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config);
 /* l1_times_l2 - as l1_halts_l2, but the VMX-preemption timer is to end L2 */
 void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config);
 
+/* l1_times_masked_l2 - the same with an L2 that masks interrupts, which L1 does not intercept */
+void l1_times_masked_l2(struct vmx_pages *vmx, struct l2_config *config);
+
 /* l1_traps_l2 - enter an L2 whose first instruction is HLT, after which a monitor trap ends it */
 void l1_traps_l2(struct vmx_pages *vmx, struct l2_config *config);
 
