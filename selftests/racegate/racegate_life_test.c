@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include "harness.h"
@@ -228,10 +229,49 @@ TEST_F(racegate, a_function_that_never_returns)
 	ASSERT_OK(rg_status(self->rg, gate, &self->st));
 	EXPECT_LE(50, self->st.hits);
 	EXPECT_EQ(0, self->st.arrivals);
-	/* Opening a session drops the visits of dead threads, or teardown could not unload. */
+	/* Opening a session drops the visits of dead threads: teardown does not wait for that. */
 	rg_close(self->rg);
 	usleep(MOMENT_US);
 	ASSERT_OK(rg_open(&self->rg));
+}
+
+TEST_F(racegate, a_task_dies_after_the_session_is_closed)
+{
+	int gate, status, ret, i;
+	pid_t child = fork();
+
+	if (!child) {
+		close(rg_fd(self->rg));
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(3);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACEEXIT));
+	ARM(gate, .symbol = "do_exit", .where = RG_RETURN, .tid = child);
+	ASSERT_EQ(0, ptrace(PTRACE_CONT, child, NULL, NULL));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(SIGTRAP | PTRACE_EVENT_EXIT << 8, status >> 8);
+	/* It stands in do_exit(). */
+	ASSERT_OK(rg_status(self->rg, gate, &self->st));
+	ASSERT_EQ(1, self->st.hits);
+	rg_close(self->rg);
+	self->rg = NULL;
+	/* racegate looks for dead tasks meanwhile; this one is alive. */
+	usleep(15 * MOMENT_US);
+	EXPECT_EQ(-EAGAIN, module_unload("racegate"));
+
+	ASSERT_EQ(0, ptrace(PTRACE_CONT, child, NULL, NULL));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(3, WEXITSTATUS(status));
+	for (i = 0; i < 50; i++) {
+		ret = module_unload("racegate");
+		if (ret != -EAGAIN)
+			break;
+		usleep(100000);
+	}
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, module_load(module_path));
 }
 
 TEST_F(racegate, a_gate_keeps_the_function_s_module)

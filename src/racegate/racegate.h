@@ -16,8 +16,8 @@
  * read(2) and every ioctl fail with EBUSY if the calling thread, and the few that
  * share its slots, are in more gated calls at once than there are slots.
  *
- * A task that dies inside of a function with a gate at its return keeps the module in use until
- * a session is opened or closed after its stack is gone: rmmod(8) fails with EAGAIN until then.
+ * A task that dies inside of a function with a gate at its return keeps the module in use for
+ * some tenths of a second after its stack is gone: rmmod(8) fails with EAGAIN until then.
  */
 #ifndef RACEGATE_H
 #define RACEGATE_H

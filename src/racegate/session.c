@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 #include "internal.h"
 
@@ -21,9 +22,15 @@
  */
 #define RG_LOOK_NS	(20 * NSEC_PER_MSEC)
 
+/* How often closed sessions are looked at while any is left. */
+#define RG_SWEEP_JIFFIES	(HZ / 10)
+
+static void rg_orphans_work_fn(struct work_struct *work);
+
 /* Closed sessions, each until its last call has returned. */
 static DEFINE_MUTEX(rg_orphans_mutex);
 static LIST_HEAD(rg_orphans);
+static DECLARE_DELAYED_WORK(rg_orphans_work, rg_orphans_work_fn);
 
 static void rg_session_wake(struct irq_work *work)
 {
@@ -45,7 +52,10 @@ static void rg_session_free(struct rg_session *session)
 	kfree(session);
 }
 
-/* Frees the orphans whose last call has returned. */
+/*
+ * Frees the orphans whose last call has returned.  Those that are left are looked at again
+ * later: a task that dies in its call ends no visit, and nobody may open a session any more.
+ */
 static void rg_orphans_sweep(void)
 {
 	struct rg_session *session, *next;
@@ -58,7 +68,14 @@ static void rg_orphans_sweep(void)
 		list_del(&session->orphan);
 		rg_session_free(session);
 	}
+	if (!list_empty(&rg_orphans))
+		schedule_delayed_work(&rg_orphans_work, RG_SWEEP_JIFFIES);
 	mutex_unlock(&rg_orphans_mutex);
+}
+
+static void rg_orphans_work_fn(struct work_struct *work)
+{
+	rg_orphans_sweep();
 }
 
 static int rg_open(struct inode *inode, struct file *file)
@@ -392,7 +409,8 @@ static int __init rg_init(void)
 
 /*
  * No session is open and no visit exists, as both hold a reference on the module.  But
- * the thread that ended the last visit may still run a few instructions of the module.
+ * the thread that ended the last visit may still run a few instructions of the module,
+ * and so may the work.
  */
 static void __exit rg_exit(void)
 {
@@ -401,6 +419,7 @@ static void __exit rg_exit(void)
 	synchronize_rcu();
 	rg_orphans_sweep();
 	WARN_ON(!list_empty(&rg_orphans));
+	cancel_delayed_work_sync(&rg_orphans_work);
 }
 
 module_init(rg_init);
