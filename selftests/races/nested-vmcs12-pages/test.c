@@ -114,6 +114,9 @@ TEST(posted_before_run)
 	vmm_restore_new_vm(&vmm);
 	vmm_post_interrupt(&vmm);
 	EXPECT_RESTORED(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
+	EXPECT_FALSE(pi_take(vmm.pi_desc, L2_VECTOR)) {
+		TH_LOG("the interrupt is still posted, and would come again");
+	}
 	RACEFIX_LOG_CLEAN();
 }
 
@@ -259,6 +262,25 @@ TEST(posted_below_service)
 	EXPECT_RESTORED(ASLEEP, &vmm, STEP_POSTS, STEP_RUNS, STEP_BLOCKS);
 	vmm_set_service(&vmm, 0);
 	EXPECT_OUTCOME(WOKE, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
+ * The same for an L2 that is restored as running, and SVI, which the CPU takes into account.  KVM
+ * must leave it alone when it moves the posted interrupt to RVI.
+ */
+TEST(posted_below_service_runnable)
+{
+	uint16_t intr_status = HIGH_PRIORITY << 8;
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm_set_vmcs12(&vmm, VMCS12_GUEST_INTR_STATUS, &intr_status, sizeof(intr_status));
+	vmm_set_service(&vmm, HIGH_PRIORITY);
+	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+	vmm_restore_new_vm(&vmm);
+	vmm_post_interrupt(&vmm);
+	EXPECT_RESTORED(WOKE_NO_IRQ, &vmm, STEP_POSTS, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
 }
 
