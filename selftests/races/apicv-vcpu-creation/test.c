@@ -675,13 +675,10 @@ TEST(autoeoi_dropped_in_service)
 	RACEFIX_LOG_CLEAN();
 }
 
-/* Creates a VM with APICv active throughout, whose raced vCPU has an interrupt in service. */
-static void create_with_held(struct __test_metadata *_metadata, struct apicv_vm *vm)
+/* Adds the raced vCPU, with APICv active, and with an interrupt in service. */
+static void add_with_held(struct __test_metadata *_metadata, struct apicv_vm *vm)
 {
-	apicv_vm_create(vm);
-	RACEFIX_REQUIRE(apicv_vm_unused(vm));
 	apicv_vm_add_vcpu(vm, RACED);
-	RACEFIX_LOG_MARK();
 	begin_ladder("VMM, runs vCPU 2");
 	mark("vCPU 2 takes an interrupt, and does not end it");
 	ASSERT_EQ(true, apicv_vm_hold(vm, RACED));
@@ -693,7 +690,10 @@ TEST(lapic_set)
 	struct apicv_vm vm;
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
-	create_with_held(_metadata, &vm);
+	apicv_vm_create(&vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	RACEFIX_LOG_MARK();
+	add_with_held(_metadata, &vm);
 	mark("KVM_SET_LAPIC: nothing is in service");
 	apicv_vm_clear_held(&vm, RACED);
 	expect_irqs(_metadata, &vm);
@@ -713,7 +713,10 @@ TEST(initialized)
 	struct apicv_vm vm;
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
-	create_with_held(_metadata, &vm);
+	apicv_vm_create(&vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	RACEFIX_LOG_MARK();
+	add_with_held(_metadata, &vm);
 	mark("INIT");
 	apicv_vm_init(&vm, RACED);
 	expect_irqs(_metadata, &vm);
