@@ -3,7 +3,8 @@
 #
 # Race tests in emulated hosts that lack something, on modules without a race: none prints
 # "not ok". The modules are patched ones, or the kernel's own. Of a race that the latter have by
-# scripts/status, a case may print it, but only if it also does so where nothing is lacking.
+# scripts/status, a case may print it, but only if it also does so where nothing is lacking, or by
+# chance: then it passes at a further try.
 # scripts/lab/guest/skips/run runs there, in one boot for each kernel, kind of host and set of modules.
 #
 # SKIPS_STOCK in the environment: the kernel whose own modules are tried (default 6.1).
