@@ -4,7 +4,9 @@
  */
 #define _GNU_SOURCE /* for program_invocation_name */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apic.h"
 #include "apicv_vm.h"
@@ -29,6 +31,9 @@
 /* Far more pages than vm_create() gives a VM of these vCPUs; as many pins as KVM's I/O APIC. */
 #define SPLIT_VM_PAGES	1024
 #define IOAPIC_PINS	24
+
+/* Far longer than a vCPU takes to wake up. */
+#define WAKE_SECONDS	1
 
 /* How long a guest spins for an interrupt that it sent to itself. */
 #define IRQ_SPINS	20000
@@ -454,13 +459,20 @@ uint64_t apicv_vm_disable(struct apicv_vm *vm, int id)
 	return run_command(vm, id, GUEST_DISABLE);
 }
 
-void apicv_vm_signal_new(struct apicv_vm *vm, int id)
+static void signal_vcpu(struct apicv_vm *vm, int id)
 {
-	struct kvm_lapic_state lapic;
 	struct kvm_msi msi = {
 		.address_lo = APIC_DEFAULT_GPA | (id << 12),
 		.data = IPI_VECTOR,
 	};
+
+	TEST_ASSERT(__vm_ioctl(vm->vm, KVM_SIGNAL_MSI, &msi) == 1,
+		    "vCPU %d did not accept the interrupt", id);
+}
+
+void apicv_vm_signal_new(struct apicv_vm *vm, int id)
+{
+	struct kvm_lapic_state lapic;
 	uint32_t spiv;
 
 	vcpu_ioctl(vm->vcpu[id], KVM_GET_LAPIC, &lapic);
@@ -468,8 +480,38 @@ void apicv_vm_signal_new(struct apicv_vm *vm, int id)
 	spiv |= APIC_SPIV_APIC_ENABLED;
 	memcpy(lapic.regs + APIC_SPIV, &spiv, sizeof(spiv));
 	vcpu_ioctl(vm->vcpu[id], KVM_SET_LAPIC, &lapic);
-	TEST_ASSERT(__vm_ioctl(vm->vm, KVM_SIGNAL_MSI, &msi) == 1,
-		    "vCPU %d did not accept the interrupt", id);
+	signal_vcpu(vm, id);
+}
+
+void apicv_vm_signal(struct apicv_vm *vm, int id)
+{
+	struct kvm_lapic_state lapic;
+
+	signal_vcpu(vm, id);
+	vcpu_ioctl(vm->vcpu[id], KVM_GET_LAPIC, &lapic);
+}
+
+static void wake_handler(int signum)
+{
+}
+
+bool apicv_vm_wakes(struct apicv_vm *vm, int id)
+{
+	struct kvm_mp_state halted = { .mp_state = KVM_MP_STATE_HALTED };
+	struct sigaction action = { .sa_handler = wake_handler };
+	struct kvm_vcpu *vcpu = vm->vcpu[id];
+	int ret;
+
+	vcpu_run_complete_io(vcpu);
+	apicv_vm_signal(vm, id);
+	vcpu_mp_state_set(vcpu, &halted);
+	guest_command = GUEST_COUNT;
+	sync_global_to_guest(vm->vm, guest_command);
+	sigaction(SIGALRM, &action, NULL);
+	alarm(WAKE_SECONDS);
+	ret = __vcpu_run(vcpu);
+	alarm(0);
+	return !ret;
 }
 
 uint64_t apicv_vm_nr_taken(struct apicv_vm *vm, int id)

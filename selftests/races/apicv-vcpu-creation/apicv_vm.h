@@ -119,6 +119,12 @@ void apicv_vm_init(struct apicv_vm *vm, int id);
  */
 uint64_t apicv_vm_disable(struct apicv_vm *vm, int id);
 
+/* Sends an interrupt from userspace, and has KVM take it from the PIR, by KVM_GET_LAPIC. */
+void apicv_vm_signal(struct apicv_vm *vm, int id);
+
+/* The same; then runs the vCPU as halted: does the interrupt wake it? */
+bool apicv_vm_wakes(struct apicv_vm *vm, int id);
+
 /* Runs the vCPU; returns how many interrupts it has taken since its creation. */
 uint64_t apicv_vm_nr_taken(struct apicv_vm *vm, int id);
 
