@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A VM with APICv in use, to which vCPUs are added, and an inhibit of APICv that
- * userspace raises through one of its vCPUs.
+ * userspace raises through one of its vCPUs: by KVM_GUESTDBG_BLOCKIRQ, or, on kernels
+ * that do not know that, up to 5.14, with Hyper-V's SynIC, for good.  A vCPU that missed the
+ * latter takes an interrupt with AutoEOI once, as it stays in service.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "apic.h"
 #include "hostfacts.h"
+#include "hyperv.h"
 #include "processor.h"
 #include "sweep.h"
 #include "vcpu_run.h"
@@ -25,6 +28,8 @@ enum { RAISING, TEMPLATE, FIRST_NEW };
 #define NR_IPIS		4
 #define IRQ_SPINS	20000
 
+#define HV_SINT_AUTO_EOI	BIT_ULL(17)
+
 struct apicv {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *raising, *new;
@@ -35,11 +40,14 @@ struct apicv {
 };
 
 static volatile uint64_t irqs;
+/* The new vCPU has AutoEOI for VECTOR, so that the guest does not write EOI. */
+static bool autoeoi;
 
 static void irq_handler(struct ex_regs *regs)
 {
 	irqs++;
-	xapic_write_reg(APIC_EOI, 0);
+	if (!autoeoi)
+		xapic_write_reg(APIC_EOI, 0);
 }
 
 static void guest_code(void)
@@ -74,6 +82,15 @@ static const char *missing(void)
 	return why;
 }
 
+static const char *missing_synic(void)
+{
+	const char *why = hostfacts_need_apicv();
+
+	if (!why && !kvm_check_cap(KVM_CAP_HYPERV_SYNIC2))
+		why = "this kernel has no KVM_CAP_HYPERV_SYNIC2";
+	return why;
+}
+
 static void set_inhibit(struct apicv *apicv, bool on)
 {
 	struct kvm_guest_debug debug = {
@@ -86,6 +103,13 @@ static void set_inhibit(struct apicv *apicv, bool on)
 static void raise_inhibit(struct sweep *sweep)
 {
 	set_inhibit(sweep->stage, true);
+}
+
+static void activate_synic(struct sweep *sweep)
+{
+	struct apicv *apicv = sweep->stage;
+
+	vcpu_enable_cap(apicv->raising, KVM_CAP_HYPERV_SYNIC2, 0);
 }
 
 static void drop_inhibit(struct sweep *sweep)
@@ -108,6 +132,7 @@ static void create(struct sweep *sweep)
 	TEST_ASSERT(apicv, "no memory");
 	sweep->stage = apicv;
 	apicv->vm = vm_create(FIRST_NEW);
+	sync_global_to_guest(apicv->vm, autoeoi);
 	vm_init_descriptor_tables(apicv->vm);
 	vm_install_exception_handler(apicv->vm, VECTOR, irq_handler);
 	virt_pg_map(apicv->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
@@ -143,6 +168,19 @@ static void fresh(struct sweep *sweep)
 	apicv->new = NULL;
 }
 
+static void create_synic(struct sweep *sweep)
+{
+	autoeoi = true;
+	create(sweep);
+}
+
+static void fresh_synic(struct sweep *sweep)
+{
+	destroy(sweep);
+	create_synic(sweep);
+	sweep->vms++;
+}
+
 /* Runs the new vCPU, which takes interrupts. */
 static void run_new(struct sweep *sweep)
 {
@@ -154,6 +192,10 @@ static void run_new(struct sweep *sweep)
 	vcpu_sregs_set(vcpu, &apicv->sregs);
 	vcpu_regs_set(vcpu, &apicv->regs);
 	vcpu_mp_state_set(vcpu, &mp_state);
+	if (autoeoi) {
+		vcpu_enable_cap(vcpu, KVM_CAP_HYPERV_SYNIC2, 0);
+		vcpu_set_msr(vcpu, HV_X64_MSR_SINT0, HV_SINT_AUTO_EOI | VECTOR);
+	}
 	apicv->came = vcpu_run_until(vcpu, UCALL_SYNC).args[2];
 }
 
@@ -190,6 +232,13 @@ static const struct stage stage_apicv = {
 	.fresh = fresh, .probe = probe, .observe = observe,
 };
 
+static const struct stage stage_apicv_synic = {
+	.name = "a VM that gets vCPUs, with APICv, until there is a SynIC",
+	.missing = missing_synic, .fresh_is_new = true,
+	.create = create_synic, .destroy = destroy,
+	.fresh = fresh_synic, .probe = probe, .observe = observe,
+};
+
 static const struct op op_create = {
 	.name = "KVM_CREATE_VCPU", .what = "creates a vCPU", .run = create_vcpu,
 };
@@ -199,7 +248,13 @@ static const struct op op_raise = {
 	.run = raise_inhibit,
 };
 
+static const struct op op_synic = {
+	.name = "KVM_CAP_HYPERV_SYNIC2", .what = "raises an inhibit of APICv",
+	.run = activate_synic,
+};
+
 const struct pair apicv_pairs[] = {
 	{ "apicv-vcpu-creation", &stage_apicv, { &op_create, &op_raise } },
+	{ "apicv-vcpu-creation", &stage_apicv_synic, { &op_create, &op_synic } },
 	{}
 };
