@@ -224,16 +224,16 @@ tracing()
 others_lock()
 {
 	mkdir -p /run/lock
-	echo precious >/root/precious
+	echo precious >/srv/precious
 	rm -f /run/lock/kvm-racefix.lock
-	ln -s /root/precious /run/lock/kvm-racefix.lock
-	flock /root/precious sleep 1000 &
+	ln -s /srv/precious /run/lock/kvm-racefix.lock
+	flock /srv/precious sleep 1000 &
 	run timeout 100 $LOAD --modules $SET
 	expect 0
 	run timeout 100 $UNLOAD --modules $SET
 	expect 0
 	pkill -P $!
-	[ "$(cat /root/precious)" = precious ] || fail "a file was changed by way of a link"
+	[ "$(cat /srv/precious)" = precious ] || fail "a file was changed by way of a link"
 	[ "$(stat -c '%A %U' /run/kvm-racefix)" = "drwxr-xr-x root" ] || fail "/run/kvm-racefix is $(stat -c '%A %U' /run/kvm-racefix)"
 	rm /run/lock/kvm-racefix.lock
 }

@@ -29,7 +29,7 @@ distros_moved_away()
 	dir=/lib/modules/$(uname -r)/kernel/arch/x86/kvm
 	run $LOAD --modules $SET
 	expect 0
-	mv "$dir" /root/moved
+	mv "$dir" /srv/moved
 	run $UNLOAD --dry-run
 	expect 0
 	run $UNLOAD
@@ -37,7 +37,7 @@ distros_moved_away()
 	: >$LOG
 	run $LOAD --modules $SET
 	expect 2 "the distro's own kvm.ko is missing" 'apt-get install --reinstall' 'nothing was touched'
-	mv /root/moved "$dir"
+	mv /srv/moved "$dir"
 }
 
 # Ours were loaded at boot, so the modules to go back to are not known.
@@ -49,11 +49,11 @@ distros_missing_at_boot()
 	rmmod $VENDOR kvm
 	insmod $SET/kvm.ko
 	insmod $SET/kvm-amd.ko
-	mv "$file" /root/moved
+	mv "$file" /srv/moved
 	run $UNLOAD --modules $SET
 	expect 2 "the distro's own kvm-amd.ko is missing" 'nothing was touched'
 	ours || fail "they are not in use any more"
-	mv /root/moved "$file"
+	mv /srv/moved "$file"
 	run $UNLOAD --modules $SET
 	expect 0
 }
