@@ -32,8 +32,8 @@
 #define SPLIT_VM_PAGES	1024
 #define IOAPIC_PINS	24
 
-/* Far longer than a vCPU takes to wake up. */
-#define WAKE_SECONDS	1
+/* Far longer than a vCPU takes to wake up, even on a busy machine. */
+#define WAKE_SECONDS	5
 
 /* How long a guest spins for an interrupt that it sent to itself. */
 #define IRQ_SPINS	20000
