@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "apic.h"
+#include "autoeoi.h"
 #include "hostfacts.h"
-#include "hyperv.h"
 #include "processor.h"
 #include "sweep.h"
 #include "vcpu_run.h"
@@ -27,8 +27,6 @@ enum { RAISING, TEMPLATE, FIRST_NEW };
 #define VECTOR		0x65
 #define NR_IPIS		4
 #define IRQ_SPINS	20000
-
-#define HV_SINT_AUTO_EOI	BIT_ULL(17)
 
 struct apicv {
 	struct kvm_vm *vm;
@@ -192,10 +190,8 @@ static void run_new(struct sweep *sweep)
 	vcpu_sregs_set(vcpu, &apicv->sregs);
 	vcpu_regs_set(vcpu, &apicv->regs);
 	vcpu_mp_state_set(vcpu, &mp_state);
-	if (autoeoi) {
-		vcpu_enable_cap(vcpu, KVM_CAP_HYPERV_SYNIC2, 0);
-		vcpu_set_msr(vcpu, HV_X64_MSR_SINT0, HV_SINT_AUTO_EOI | VECTOR);
-	}
+	if (autoeoi)
+		autoeoi_set(vcpu, VECTOR, true);
 	apicv->came = vcpu_run_until(vcpu, UCALL_SYNC).args[2];
 }
 
