@@ -775,7 +775,7 @@ TEST(taken_while_inhibited)
 	autoeoi_set(other, AUTOEOI_VECTOR, false);
 	wait_for_rounds(&race, 10, 1000);
 	finish(&race);
-	ksft_print_msg("forced: the page was taken away while APICv was inhibited\n");
+	ksft_print_msg("forced: the page was taken away with AutoEOI set, which inhibits APICv\n");
 	expect_apic(_metadata, &race, 0);
 	RACEFIX_LOG_CLEAN();
 }
