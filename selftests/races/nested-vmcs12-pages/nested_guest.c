@@ -66,6 +66,15 @@ static void l2_halts(void)
 	GUEST_DONE();
 }
 
+void l1_halts(void)
+{
+	x2apic_enable();
+	GUEST_SYNC(SYNC_L1_HALTS);
+	asm volatile("cli; hlt; cli" ::: "memory");
+	GUEST_SYNC_ARGS(SYNC_L2_AWAKE, l2_irqs, 0, 0, 0);
+	GUEST_DONE();
+}
+
 void l1_halts_l2_on_svm(struct svm_test_data *svm)
 {
 	x2apic_enable();

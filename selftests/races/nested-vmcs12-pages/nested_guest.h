@@ -30,6 +30,7 @@ enum {
 	SYNC_L1_UNBACKS,	/* L1 is about to enter L2 without a virtual-APIC page */
 	SYNC_L1_GOES_ON,	/* L2 exited for an external interrupt, or as L1 asked for */
 	SYNC_L1_TRAPS,		/* L1 is about to enter an L2 that halts, with a monitor trap */
+	SYNC_L1_HALTS,		/* L1 is about to execute HLT */
 };
 
 /* How L1 sets up L2.  L1 reads it, so that the addresses are guest addresses. */
@@ -78,6 +79,9 @@ void l1_times_masked_l2(struct vmx_pages *vmx, struct l2_config *config);
 
 /* l1_traps_l2 - enter an L2 whose first instruction is HLT, after which a monitor trap ends it */
 void l1_traps_l2(struct vmx_pages *vmx, struct l2_config *config);
+
+/* l1_halts - a guest without an L2 halts with interrupts masked; l2_irq_handler() counts them */
+void l1_halts(void);
 
 /* l1_halts_l2_on_svm - the same on SVM; L1's interrupts end L2, which has none of its own */
 struct svm_test_data;

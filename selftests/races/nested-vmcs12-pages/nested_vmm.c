@@ -110,6 +110,14 @@ void vmm_create_on_svm(struct vmm *vmm)
 	vcpu_args_set(vmm->vcpu, 1, svm_gva);
 }
 
+void vmm_create_without_l2(struct vmm *vmm)
+{
+	vmm->vm = vm_create_with_one_vcpu(&vmm->vcpu, l1_halts);
+	vm_init_descriptor_tables(vmm->vm);
+	vcpu_init_descriptor_tables(vmm->vcpu);
+	vm_install_exception_handler(vmm->vm, PI_NV, l2_irq_handler);
+}
+
 void vmm_run_to_sync(struct vmm *vmm, uint64_t sync)
 {
 	struct ucall uc;

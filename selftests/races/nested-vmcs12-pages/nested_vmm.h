@@ -56,6 +56,9 @@ void vmm_create(struct vmm *vmm, void *l1, bool posted_intr);
 /* vmm_create_on_svm - create a VM whose vCPU is to run l1_halts_l2_on_svm(); it cannot be saved */
 void vmm_create_on_svm(struct vmm *vmm);
 
+/* vmm_create_without_l2 - create a VM whose vCPU is to run l1_halts(), and gets no VMX or SVM */
+void vmm_create_without_l2(struct vmm *vmm);
+
 /* vmm_run_to_sync - KVM_RUN up to that GUEST_SYNC(); fails the test otherwise */
 void vmm_run_to_sync(struct vmm *vmm, uint64_t sync);
 

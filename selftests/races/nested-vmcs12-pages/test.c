@@ -640,6 +640,30 @@ TEST(halts_on_svm)
 	RACEFIX_LOG_CLEAN();
 }
 
+/*
+ * Control: a guest that has never used VMX sleeps in HLT, also with an interrupt pending that it
+ * masks, and wakes up when it no longer does.
+ */
+TEST(halts_without_l2)
+{
+	struct kvm_regs regs;
+	struct vmm vmm;
+
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	RACEFIX_LOG_MARK();
+	vmm_create_without_l2(&vmm);
+	vmm_run_to_sync(&vmm, SYNC_L1_HALTS);
+	nested_watch_begin();
+	EXPECT_OUTCOME(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vmm_notify(&vmm);
+	EXPECT_OUTCOME(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vcpu_regs_get(vmm.vcpu, &regs);
+	regs.rflags |= X86_EFLAGS_IF;
+	vcpu_regs_set(vmm.vcpu, &regs);
+	EXPECT_OUTCOME(WOKE, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
 TEST(migration_loop)
 {
 	struct nested_migration is;
