@@ -224,7 +224,7 @@ tree_parts()
 {
 	local key out
 
-	key=$(tree_key "$1" "$TOP/scripts/tree/status" "$TOP"/selftests/races/*/*.cocci).parts
+	key=$(tree_key "$1" "$TOP/scripts/tree/status" "$TOP/scripts/tree/judge.sh" "$TOP"/selftests/races/*/*.cocci).parts
 	if [ -s "$BUILD/status/$key" ]; then
 		cat "$BUILD/status/$key"
 		return
