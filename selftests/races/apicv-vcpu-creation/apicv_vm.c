@@ -17,9 +17,10 @@
 #include "vmx.h"
 
 /*
- * Vectors of different priority classes: of those in service only HELD_VECTOR is to block
- * the others.
+ * Vectors of different priority classes: of those in service only UPPER_VECTOR and HELD_VECTOR are
+ * to block others.
  */
+#define UPPER_VECTOR	0x95
 #define HELD_VECTOR	0x85
 #define L2_VECTOR	0x75
 #define IPI_VECTOR	0x65
@@ -48,6 +49,7 @@ enum { SYNC_DONE, SYNC_L2 };
 #define GUEST_COUNT		5
 #define GUEST_ENABLE		6
 #define GUEST_DISABLE		7
+#define GUEST_HOLD_UPPER	8
 
 static volatile uint64_t guest_irqs[NR_VCPUS];
 static uint64_t guest_command;
@@ -86,7 +88,7 @@ static void guest_ipi_handler(struct ex_regs *regs)
 	guest_apic_write(APIC_EOI, 0);
 }
 
-/* For AutoEOI interrupts, and for HELD_VECTOR, which is to stay in service. */
+/* For AutoEOI interrupts, and for HELD_VECTOR and UPPER_VECTOR, which are to stay in service. */
 static void guest_handler_without_eoi(struct ex_regs *regs)
 {
 	guest_count_irq();
@@ -156,6 +158,10 @@ static void guest_do_commands(uint64_t id)
 			break;
 		case GUEST_HOLD:
 			guest_send(id, HELD_VECTOR, 1);
+			result = guest_holds();
+			break;
+		case GUEST_HOLD_UPPER:
+			guest_send(id, UPPER_VECTOR, 1);
 			result = guest_holds();
 			break;
 		case GUEST_EOI:
@@ -291,6 +297,8 @@ static void prepare(struct apicv_vm *vm)
 	vm_install_exception_handler(vm->vm, AUTOEOI_VECTOR,
 				     guest_handler_without_eoi);
 	vm_install_exception_handler(vm->vm, HELD_VECTOR,
+				     guest_handler_without_eoi);
+	vm_install_exception_handler(vm->vm, UPPER_VECTOR,
 				     guest_handler_without_eoi);
 	vm_install_exception_handler(vm->vm, L2_VECTOR, l2_irq_handler);
 	virt_pg_map(vm->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA);
@@ -522,6 +530,11 @@ uint64_t apicv_vm_nr_taken(struct apicv_vm *vm, int id)
 bool apicv_vm_hold(struct apicv_vm *vm, int id)
 {
 	return run_command(vm, id, GUEST_HOLD);
+}
+
+bool apicv_vm_hold_upper(struct apicv_vm *vm, int id)
+{
+	return run_command(vm, id, GUEST_HOLD_UPPER);
 }
 
 bool apicv_vm_eoi(struct apicv_vm *vm, int id)

@@ -99,6 +99,8 @@ uint64_t apicv_vm_send_autoeoi(struct apicv_vm *vm, int id);
  * the ISR as the guest reads it.
  */
 bool apicv_vm_hold(struct apicv_vm *vm, int id);
+/* The same for a second interrupt, of a higher class; returns whether the first is in service. */
+bool apicv_vm_hold_upper(struct apicv_vm *vm, int id);
 void apicv_vm_set_held(struct apicv_vm *vm, int id);
 /* Userspace takes it out of service by KVM_SET_LAPIC. */
 void apicv_vm_clear_held(struct apicv_vm *vm, int id);

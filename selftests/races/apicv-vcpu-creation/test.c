@@ -637,6 +637,48 @@ TEST(autoeoi_raised_signalled)
 }
 
 /*
+ * Without APICv, KVM counts the interrupts in service, which it does not with APICv.  When APICv is
+ * inhibited KVM must count them all, or an EOI finds none.
+ */
+TEST(autoeoi_raised_in_service)
+{
+	struct apicv_irqs irqs;
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create(&vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	apicv_vm_add_vcpu(&vm, RACED);
+	RACEFIX_LOG_MARK();
+	begin_ladder("VMM, runs vCPU 2");
+	mark("vCPU 2 takes two interrupts, one inside the other, and ends neither");
+	ASSERT_EQ(true, apicv_vm_hold(&vm, RACED));
+	ASSERT_EQ(true, apicv_vm_hold_upper(&vm, RACED));
+	mark("raises the inhibit");
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], true);
+	if (apicv_vm_in_use(&vm, WITNESS))
+		SKIP(return, "this kernel does not inhibit APICv for %s", apicv_autoeoi.name);
+	mark("vCPU 2 ends both");
+	EXPECT_EQ(true, apicv_vm_eoi(&vm, RACED)) {
+		TH_LOG("the first EOI ends the interrupt of lower priority");
+	}
+	EXPECT_EQ(false, apicv_vm_eoi(&vm, RACED)) {
+		TH_LOG("the second EOI ends nothing");
+	}
+	if (rg)
+		rg_ladder(rg, stdout);
+	ksft_print_msg("forced: APICv was inhibited with two interrupts in service\n");
+	irqs = apicv_vm_send_ipis(&vm, RACED);
+	EXPECT_EQ(APICV_NR_IPIS, irqs.came) {
+		TH_LOG("an interrupt that is not in service any more blocks the guest's interrupts");
+	}
+	EXPECT_LE(APICV_NR_IPIS, irqs.injected) {
+		TH_LOG("APICv is inhibited for the VM, but not on the vCPU");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
  * Without APICv, KVM notes whether the IRR has an interrupt at all.  With APICv it must always look
  * at the IRR, as the CPU changes that, too.
  */
