@@ -55,14 +55,73 @@ static bool put(const char *file, const char *text, int flags)
 	return n == (ssize_t)strlen(text);
 }
 
-static struct function *find_function(struct path *path, const char *name)
+static bool is_lock(const char *name)
 {
 	unsigned int i;
 
-	for (i = 0; i < path->nr_functions; i++)
-		if (!strcmp(strchr(path->functions[i].symbol, ':') + 1, name))
-			return &path->functions[i];
+	for (i = 0; i < ARRAY_SIZE(locks); i++)
+		if (!strcmp(locks[i], name))
+			return true;
+	return false;
+}
+
+/* Finds a function of kvm or the vendor module, or, with @from, a lock operation. */
+static struct function *find_function(struct path *path, const char *name,
+				      const char *from)
+{
+	struct function *function = path->functions;
+	const char *symbol;
+	unsigned int i;
+
+	for (i = 0; i < path->nr_functions; i++, function++) {
+		symbol = strchr(function->symbol, ':');
+		if (!strcmp(symbol ? symbol + 1 : function->symbol, name) &&
+		    !from == !function->from &&
+		    (!from || !strcmp(from, function->from)))
+			return function;
+	}
 	return NULL;
+}
+
+static struct function *add_function(struct path *path)
+{
+	struct function *function;
+
+	if (path->nr_functions == MAX_FUNCTIONS) {
+		path->nr_no_gate++;
+		return NULL;
+	}
+	function = &path->functions[path->nr_functions++];
+	memset(function, 0, sizeof(*function));
+	return function;
+}
+
+/*
+ * Adds a lock operation if a function on the path calls it.  To arm gates at the others, and to
+ * disarm them, took 28 s of each sweep on an emulated CPU.
+ */
+static void add_lock(struct path *path, const char *name, char *caller)
+{
+	const char * const modules[] = { "kvm", vendor() };
+	struct function *function;
+	unsigned int i;
+	char *cold;
+
+	/* The compiler moves unlikely code out of the function. */
+	cold = strstr(caller, ".cold");
+	if (cold)
+		*cold = '\0';
+	if (!find_function(path, caller, NULL))
+		return;
+	for (i = 0; i < ARRAY_SIZE(modules); i++) {
+		if (find_function(path, name, modules[i]))
+			continue;
+		function = add_function(path);
+		if (!function)
+			return;
+		strcpy(function->symbol, name);
+		function->from = modules[i];
+	}
 }
 
 /*
@@ -72,21 +131,23 @@ static struct function *find_function(struct path *path, const char *name)
 static void read_line(struct path *path, const char *line)
 {
 	const char *at = strchr(line, ']');
-	char flags[16], name[RG_SYMBOL_LEN - 16];
+	char flags[16], name[RG_SYMBOL_LEN - 16], caller[RG_SYMBOL_LEN - 16];
 	struct function *function;
 
 	if (line[0] == '#' || !at ||
-	    sscanf(at, "] %15s %*s %111s", flags, name) != 2 ||
-	    strlen(flags) < 3 || flags[2] != '.' || find_function(path, name))
+	    sscanf(at, "] %15s %*s %111s <-%111s", flags, name, caller) != 3 ||
+	    strlen(flags) < 3 || flags[2] != '.')
 		return;
-	if (path->nr_functions == MAX_FUNCTIONS) {
-		path->nr_no_gate++;
+	if (is_lock(name)) {
+		add_lock(path, name, caller);
 		return;
 	}
-	function = &path->functions[path->nr_functions++];
-	memset(function, 0, sizeof(*function));
+	if (find_function(path, name, NULL))
+		return;
+	function = add_function(path);
 	/* path_put_gate() changes the module to the vendor's if it is not kvm. */
-	snprintf(function->symbol, sizeof(function->symbol), "kvm:%s", name);
+	if (function)
+		snprintf(function->symbol, sizeof(function->symbol), "kvm:%s", name);
 }
 
 static const char *read_trace(struct path *path)
@@ -102,18 +163,68 @@ static const char *read_trace(struct path *path)
 	return NULL;
 }
 
+/* Is "function [module]", or "function" alone, to be traced? */
+static bool is_traced(const char *line)
+{
+	char name[RG_SYMBOL_LEN], module[64];
+	int words = sscanf(line, "%127s [%63[^]]", name, module);
+
+	if (words == 1)
+		return is_lock(name);
+	return words == 2 && (!strcmp(module, "kvm") || !strcmp(module, vendor()));
+}
+
+/* Has an earlier sweep set the filter?  Without one, the file begins with a comment. */
+static bool filter_is_set(void)
+{
+	FILE *filter = fopen(TRACEFS "set_ftrace_filter", "re");
+	int first = filter ? fgetc(filter) : EOF;
+
+	if (filter)
+		fclose(filter);
+	return first != EOF && first != '#';
+}
+
+/*
+ * Sets the filter, by the numbers of functions: for each name the kernel would compare
+ * the names of all its functions.  The filter stays, as reading the list takes an
+ * emulated CPU 9 s.
+ */
+static const char *set_filter(void)
+{
+	FILE *functions;
+	unsigned int nr = 0, traced = 0;
+	char line[512], number[16];
+	int filter, len;
+
+	if (filter_is_set())
+		return NULL;
+	functions = fopen(TRACEFS "available_filter_functions", "re");
+	filter = open(TRACEFS "set_ftrace_filter", O_WRONLY | O_TRUNC | O_CLOEXEC);
+	while (functions && filter >= 0 && fgets(line, sizeof(line), functions)) {
+		nr++;
+		if (!is_traced(line))
+			continue;
+		len = snprintf(number, sizeof(number), "%u\n", nr);
+		traced += write(filter, number, len) == len;
+	}
+	if (functions)
+		fclose(functions);
+	if (filter >= 0)
+		close(filter);
+	return traced ? NULL : "ftrace knows no function of kvm";
+}
+
 static const char *trace_on(pid_t tid)
 {
+	const char *why;
 	char text[64];
 
 	if (!put("tracing_on", "0", 0))
 		return "no tracefs in " TRACEFS;
-	snprintf(text, sizeof(text), ":mod:kvm\n:mod:%s\n", vendor());
-	if (!put("set_ftrace_filter", ":mod:kvm\n", O_TRUNC))
-		return "ftrace knows no function of kvm";
-	snprintf(text, sizeof(text), ":mod:%s\n", vendor());
-	if (!put("set_ftrace_filter", text, O_APPEND))
-		return "ftrace knows no function of the vendor module";
+	why = set_filter();
+	if (why)
+		return why;
 	snprintf(text, sizeof(text), "%d\n", tid);
 	if (!put("set_ftrace_pid", text, O_TRUNC) ||
 	    !put("buffer_size_kb", BUFFER_KB, 0) ||
@@ -128,7 +239,6 @@ static void trace_off(void)
 	put("tracing_on", "0", 0);
 	put("current_tracer", "nop", 0);
 	put("set_ftrace_pid", "\n", O_TRUNC);
-	put("set_ftrace_filter", "\n", O_TRUNC);
 	put("buffer_size_kb", "1", 0);
 }
 
@@ -170,24 +280,6 @@ static void put_gates(struct sweep *sweep)
 	path->nr_functions = nr;
 }
 
-static void add_locks(struct path *path)
-{
-	struct function *function;
-	unsigned int i, from;
-
-	for (i = 0; i < ARRAY_SIZE(locks); i++) {
-		for (from = 0; from < 2; from++) {
-			if (path->nr_functions == MAX_FUNCTIONS)
-				return;
-			function = &path->functions[path->nr_functions];
-			memset(function, 0, sizeof(*function));
-			strcpy(function->symbol, locks[i]);
-			function->from = from ? vendor() : "kvm";
-			path->nr_functions++;
-		}
-	}
-}
-
 void path_alloc(struct path *path)
 {
 	path->functions = survive_alloc(MAX_FUNCTIONS * sizeof(*path->functions));
@@ -216,7 +308,6 @@ const char *path_trace(struct sweep *sweep, struct worker *worker,
 		why = "ftrace saw no function of kvm";
 	if (why)
 		return why;
-	add_locks(path);
 	put_gates(sweep);
 	return NULL;
 }
