@@ -32,6 +32,9 @@ struct nested {
 	uint8_t *vapic;
 	struct pi_desc *pi_desc;
 	struct pages mapped;	/* pages that KVM maps, as long as the VM exists */
+	/* The guest as it was before its first KVM_RUN */
+	struct vcpu_state *vcpu_before;
+	char *memory_before;
 	bool awake;		/* L2 has gone on */
 	uint64_t irqs;		/* how many interrupts L2 has taken */
 	/* At least the size that KVM_CHECK_EXTENSION(KVM_CAP_NESTED_STATE) returns. */
@@ -40,6 +43,9 @@ struct nested {
 		char room[16384];
 	};
 };
+
+/* All memory of the guest is one memslot. */
+#define MEMSLOT	0
 
 static void kick_handler(int signum)
 {
@@ -148,6 +154,26 @@ static void run_to_halt(struct sweep *sweep)
 	TEST_ASSERT(mp_state.mp_state == KVM_MP_STATE_HALTED, "L2 is not halted");
 }
 
+static size_t memory_size(const struct nested *nested)
+{
+	return memslot2region(nested->vm, MEMSLOT)->region.memory_size;
+}
+
+static char *memory(const struct nested *nested)
+{
+	return memslot2region(nested->vm, MEMSLOT)->host_mem;
+}
+
+static void save(struct sweep *sweep)
+{
+	struct nested *nested = sweep->stage;
+
+	nested->vcpu_before = vcpu_state_save(nested->vcpu);
+	nested->memory_before = malloc(memory_size(nested));
+	TEST_ASSERT(nested->memory_before, "no memory");
+	memcpy(nested->memory_before, memory(nested), memory_size(nested));
+}
+
 static void create(struct sweep *sweep)
 {
 	struct nested *nested = calloc(1, sizeof(*nested));
@@ -160,7 +186,7 @@ static void create(struct sweep *sweep)
 	pages_note(&nested->mapped, nested->vapic);
 	pages_note(&nested->mapped, nested->pi_desc);
 	sweep->stage = nested;
-	worker_call(&sweep->worker[VCPU], run_to_halt);
+	worker_call(&sweep->worker[VCPU], save);
 }
 
 static unsigned int destroy(struct sweep *sweep)
@@ -172,17 +198,52 @@ static unsigned int destroy(struct sweep *sweep)
 	referred = pages_referred(&nested->mapped);
 	if (referred)
 		printf("# %u pages of vmcs12 are still referred to\n", referred);
+	vcpu_state_free(nested->vcpu_before);
+	free(nested->memory_before);
 	free(nested);
 	sweep->stage = NULL;
 	return referred;
 }
 
-/* Creates a new VM, as the progress of L2 cannot be undone. */
+/* Word by word: the library's memcmp(), byte by byte, takes 0.2 s on an emulated CPU. */
+static bool is_same_page(const uint64_t *a, const uint64_t *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < PAGE_BYTES / sizeof(*a); i++)
+		if (a[i] != b[i])
+			return false;
+	return true;
+}
+
+/* Writes only the pages that differ, as writing would populate all memory. */
+static void restore_memory(struct nested *nested)
+{
+	char *now = memory(nested), *before = nested->memory_before;
+	size_t at;
+
+	for (at = 0; at < memory_size(nested); at += PAGE_BYTES)
+		if (!is_same_page((void *)(now + at), (void *)(before + at)))
+			memcpy(now + at, before + at, PAGE_BYTES);
+}
+
+/* Has the guest begin anew, as the progress of L2 cannot be undone, and run until L2 halts. */
+static void begin_anew(struct sweep *sweep)
+{
+	struct nested *nested = sweep->stage;
+
+	vcpu_run_complete_io(nested->vcpu);
+	leave_nested(nested->vcpu);
+	vcpu_state_load(nested->vcpu, nested->vcpu_before);
+	restore_memory(nested);
+	nested->awake = false;
+	nested->irqs = 0;
+	run_to_halt(sweep);
+}
+
 static void fresh(struct sweep *sweep)
 {
-	sweep->leaked += destroy(sweep);
-	create(sweep);
-	sweep->vms++;
+	worker_call(&sweep->worker[VCPU], begin_anew);
 }
 
 static void run_again(struct sweep *sweep)
@@ -229,7 +290,7 @@ static void observe(struct sweep *sweep)
 
 static const struct stage stage_nested = {
 	.name = "a vCPU halted in L2", .missing = missing, .has_plain = true,
-	.fresh_is_new = true, .stop = stop,
+	.stop = stop,
 	.create = create, .destroy = destroy,
 	.fresh = fresh, .probe = probe, .observe = observe,
 };
