@@ -163,6 +163,27 @@ static void l1_goes_on(uint32_t reason)
 	GUEST_DONE();
 }
 
+void l1_takes_vid(struct vmx_pages *vmx, struct l2_config *config)
+{
+	uint32_t control;
+
+	l1_prepare(vmx, config, l2_exits);
+	/* Its RFLAGS.IF is clear. */
+	pend_in_vapic(config->vapic, L2_VECTOR);
+	GUEST_ASSERT(!vmwrite(GUEST_INTR_STATUS, L2_VECTOR));
+	GUEST_ASSERT(!vmlaunch());
+	GUEST_ASSERT_1(vmreadz(VM_EXIT_REASON) == EXIT_REASON_VMCALL,
+		       vmreadz(VM_EXIT_REASON));
+	GUEST_ASSERT_1(vmreadz(GUEST_INTR_STATUS) == L2_VECTOR, vmreadz(GUEST_INTR_STATUS));
+
+	control = vmreadz(SECONDARY_VM_EXEC_CONTROL) & ~SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY;
+	GUEST_ASSERT(!vmwrite(SECONDARY_VM_EXEC_CONTROL, control));
+	GUEST_ASSERT(!vmwrite(GUEST_RIP, (uint64_t)l2_halts));
+	GUEST_ASSERT(!vmwrite(GUEST_RSP, (uint64_t)&l2_stack[L2_STACK_SIZE]));
+	GUEST_ASSERT(!vmresume());
+	l1_goes_on(EXIT_REASON_EXTERNAL_INTERRUPT);
+}
+
 void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config)
 {
 	l1_prepare(vmx, config, l2_exits);

@@ -64,6 +64,12 @@ void l2_irq_handler(struct ex_regs *regs);
 void l1_halts_l2(struct vmx_pages *vmx, struct l2_config *config);
 
 /*
+ * l1_takes_vid - have L2 exit with an interrupt in RVI, which it has masked, and enter it again
+ * without virtual-interrupt delivery; it executes STI, HLT then
+ */
+void l1_takes_vid(struct vmx_pages *vmx, struct l2_config *config);
+
+/*
  * l1_unbacks_vapic - enter L2 with a virtual-APIC page, have it exit, and enter
  * it as halted with an address for that page that no memslot backs
  *

@@ -453,6 +453,25 @@ TEST(rvi_while_masked)
 }
 
 /*
+ * One VMCS serves all L2s of a vCPU.  RVI that one has left in it must not wake another one,
+ * which has no virtual-interrupt delivery.
+ */
+TEST(rvi_without_vid)
+{
+	struct vmm vmm;
+
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	RACEFIX_LOG_MARK();
+	vmm_create(&vmm, l1_takes_vid, false);
+	vmm_run_to_sync(&vmm, SYNC_L2_HALTS);
+	nested_watch_begin();
+	EXPECT_OUTCOME(ASLEEP, &vmm, STEP_RUNS, STEP_BLOCKS);
+	vmm_notify(&vmm);
+	EXPECT_OUTCOME(L1_RUNS, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
  * L1 posts an interrupt before VM-entry; L2 must get it with the notification, not before.
  * Nothing is migrated: this case also fails on kernels that lose any interrupt that is
  * posted to a halted L2.
