@@ -184,6 +184,17 @@ void l1_takes_vid(struct vmx_pages *vmx, struct l2_config *config)
 	l1_goes_on(EXIT_REASON_EXTERNAL_INTERRUPT);
 }
 
+void l1_leaves_interrupts(struct vmx_pages *vmx, struct l2_config *config)
+{
+	x2apic_enable();
+	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
+	GUEST_ASSERT(load_vmcs(vmx));
+	prepare_vmcs(vmx, l2_halts, &l2_stack[L2_STACK_SIZE]);
+	GUEST_ASSERT(!vmlaunch());
+	/* Only an unexpected exit gets here. */
+	GUEST_ASSERT_1(false, vmreadz(VM_EXIT_REASON));
+}
+
 void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config)
 {
 	l1_prepare(vmx, config, l2_exits);

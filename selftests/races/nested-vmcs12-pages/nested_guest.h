@@ -69,6 +69,9 @@ void l1_halts_l2(struct vmx_pages *vmx, struct l2_config *config);
  */
 void l1_takes_vid(struct vmx_pages *vmx, struct l2_config *config);
 
+/* l1_leaves_interrupts - as l1_halts_l2, but L2 takes L1's interrupts, and has none of its own */
+void l1_leaves_interrupts(struct vmx_pages *vmx, struct l2_config *config);
+
 /*
  * l1_unbacks_vapic - enter L2 with a virtual-APIC page, have it exit, and enter
  * it as halted with an address for that page that no memslot backs

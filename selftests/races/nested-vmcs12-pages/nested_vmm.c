@@ -269,15 +269,20 @@ void vmm_set_service(struct vmm *vmm, uint32_t priority)
 	memcpy(vmm->vapic + APIC_PROCPRI, &priority, sizeof(priority));
 }
 
-void vmm_notify(struct vmm *vmm)
+void vmm_interrupt(struct vmm *vmm, uint8_t vector)
 {
 	struct kvm_msi msi = {
 		.address_lo = 0xfee00000,	/* to APIC ID 0 */
-		.data = PI_NV,
+		.data = vector,
 	};
 
 	TEST_ASSERT(__vm_ioctl(vmm->vm, KVM_SIGNAL_MSI, &msi) == 1,
-		    "the notification was not accepted");
+		    "vector 0x%x was not accepted", vector);
+}
+
+void vmm_notify(struct vmm *vmm)
+{
+	vmm_interrupt(vmm, PI_NV);
 }
 
 void vmm_post_vector(struct vmm *vmm, uint8_t vector)

@@ -105,6 +105,9 @@ void vmm_set_priority(struct vmm *vmm, uint32_t priority);
 /* vmm_set_service - set VPPR alone, as if L2 had an interrupt in service; 0: none */
 void vmm_set_service(struct vmm *vmm, uint32_t priority);
 
+/* vmm_interrupt - send @vector to L1's APIC */
+void vmm_interrupt(struct vmm *vmm, uint8_t vector);
+
 /* vmm_notify - send the notification vector, as an IOMMU or an IPI of L1 does */
 void vmm_notify(struct vmm *vmm);
 

@@ -472,6 +472,31 @@ TEST(rvi_without_vid)
 }
 
 /*
+ * An L2 that was saved after STI executes one more instruction before it takes an interrupt, here
+ * CLI, so that it takes none.
+ */
+TEST(in_shadow_of_sti)
+{
+	struct vmm vmm;
+
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	RACEFIX_LOG_MARK();
+	vmm_create(&vmm, l1_leaves_interrupts, false);
+	vmm_run_to_sync(&vmm, SYNC_L2_HALTS);
+	vmm_run_to_halt(&vmm);
+	nested_watch_begin();
+	vmm_save(&vmm);
+	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+	vmm_restore_new_vm(&vmm);
+	/* KVM_SET_NESTED_STATE does not take it from vmcs12. */
+	vmm.state->events.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	vcpu_events_set(vmm.vcpu, &vmm.state->events);
+	vmm_interrupt(&vmm, L2_VECTOR);
+	EXPECT_RESTORED(WOKE_NO_IRQ, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
  * L1 posts an interrupt before VM-entry; L2 must get it with the notification, not before.
  * Nothing is migrated: this case also fails on kernels that lose any interrupt that is
  * posted to a halted L2.
