@@ -21,7 +21,8 @@ void l2_irq_handler(struct ex_regs *regs)
 	l2_irqs++;
 }
 
-static void l2_low_irq_handler(struct ex_regs *regs)
+/* For L2_LOW_VECTOR and #UD */
+static void l2_uncounted_handler(struct ex_regs *regs)
 {
 }
 
@@ -34,7 +35,8 @@ struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 	vm_init_descriptor_tables(vm);
 	vcpu_init_descriptor_tables(vcpu);
 	vm_install_exception_handler(vm, L2_VECTOR, l2_irq_handler);
-	vm_install_exception_handler(vm, L2_LOW_VECTOR, l2_low_irq_handler);
+	vm_install_exception_handler(vm, L2_LOW_VECTOR, l2_uncounted_handler);
+	vm_install_exception_handler(vm, UD_VECTOR, l2_uncounted_handler);
 
 	vcpu_alloc_vmx(vm, &vmx_gva);
 	vapic_gva = vm_vaddr_alloc_page(vm);
@@ -98,6 +100,18 @@ static void l2_exits(void)
 /* In assembly, so that HLT is the function's first instruction. */
 void l2_halts_at_once(void);
 asm(".pushsection .text; l2_halts_at_once: hlt; ud2; .popsection");
+
+/*
+ * Takes an exception, so that KVM maps all that the CPU needs to deliver one.  A VM-exit from the
+ * delivery of the next one would have KVM look for events.
+ */
+static void l2_takes_exceptions(void)
+{
+	asm volatile("int %0" :: "i"(UD_VECTOR) : "memory");
+	GUEST_SYNC(SYNC_L2_TIMED);
+	GUEST_SYNC_ARGS(SYNC_L2_AWAKE, l2_irqs, 0, 0, 0);
+	GUEST_DONE();
+}
 
 static void set_controls(uint32_t field, uint32_t bits)
 {
@@ -213,13 +227,24 @@ void l1_unbacks_vapic(struct vmx_pages *vmx, struct l2_config *config)
 	l1_goes_on(EXIT_REASON_EXTERNAL_INTERRUPT);
 }
 
-void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config)
+/* Runs @l2, which the VMX-preemption timer is to end. */
+static void l1_times(struct vmx_pages *vmx, struct l2_config *config, void *l2)
 {
-	l1_prepare(vmx, config, l2_halts);
+	l1_prepare(vmx, config, l2);
 	set_controls(PIN_BASED_VM_EXEC_CONTROL, PIN_BASED_VMX_PREEMPTION_TIMER);
 	GUEST_ASSERT(!vmwrite(VMX_PREEMPTION_TIMER_VALUE, config->timer));
 	GUEST_ASSERT(!vmlaunch());
 	l1_goes_on(EXIT_REASON_PREEMPTION_TIMER);
+}
+
+void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config)
+{
+	l1_times(vmx, config, l2_halts);
+}
+
+void l1_times_running_l2(struct vmx_pages *vmx, struct l2_config *config)
+{
+	l1_times(vmx, config, l2_takes_exceptions);
 }
 
 void l1_times_masked_l2(struct vmx_pages *vmx, struct l2_config *config)

@@ -31,13 +31,14 @@ enum {
 	SYNC_L1_GOES_ON,	/* L2 exited for an external interrupt, or as L1 asked for */
 	SYNC_L1_TRAPS,		/* L1 is about to enter an L2 that halts, with a monitor trap */
 	SYNC_L1_HALTS,		/* L1 is about to execute HLT */
+	SYNC_L2_TIMED,		/* L2 runs, with its timer on */
 };
 
 /* How L1 sets up L2.  L1 reads it, so that the addresses are guest addresses. */
 struct l2_config {
 	uint64_t posted_intr;	/* L2 has posted interrupts */
 	uint64_t post_first;	/* L1 posts one before VM-entry, without a notification */
-	uint64_t timer;		/* for l1_times_l2: the VMX-preemption timer's start value */
+	uint64_t timer;		/* start value of the VMX-preemption timer, in L1s that use it */
 	uint64_t vapic_gpa;
 	uint64_t pi_desc_gpa;
 	uint8_t *vapic;
@@ -85,6 +86,12 @@ void l1_times_l2(struct vmx_pages *vmx, struct l2_config *config);
 
 /* l1_times_masked_l2 - the same with an L2 that masks interrupts, which L1 does not intercept */
 void l1_times_masked_l2(struct vmx_pages *vmx, struct l2_config *config);
+
+/*
+ * l1_times_running_l2 - as l1_times_l2, but L2 has taken an exception, and runs on; it can take
+ * another one, of #UD, without an exit
+ */
+void l1_times_running_l2(struct vmx_pages *vmx, struct l2_config *config);
 
 /* l1_traps_l2 - enter an L2 whose first instruction is HLT, after which a monitor trap ends it */
 void l1_traps_l2(struct vmx_pages *vmx, struct l2_config *config);

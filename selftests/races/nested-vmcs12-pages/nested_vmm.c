@@ -269,6 +269,21 @@ void vmm_set_service(struct vmm *vmm, uint32_t priority)
 	memcpy(vmm->vapic + APIC_PROCPRI, &priority, sizeof(priority));
 }
 
+void vmm_raise_exception(struct vmm *vmm)
+{
+	struct kvm_vcpu_events events;
+
+	/* The vCPU may be in a ucall. */
+	vcpu_run_complete_io(vmm->vcpu);
+	/* Without it, an exception counts as injected before, and is injected again. */
+	vm_enable_cap(vmm->vm, KVM_CAP_EXCEPTION_PAYLOAD, 1);
+	vcpu_events_get(vmm->vcpu, &events);
+	events.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	events.exception.pending = 1;
+	events.exception.nr = UD_VECTOR;
+	vcpu_events_set(vmm->vcpu, &events);
+}
+
 void vmm_interrupt(struct vmm *vmm, uint8_t vector)
 {
 	struct kvm_msi msi = {

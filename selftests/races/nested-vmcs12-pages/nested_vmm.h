@@ -105,6 +105,9 @@ void vmm_set_priority(struct vmm *vmm, uint32_t priority);
 /* vmm_set_service - set VPPR alone, as if L2 had an interrupt in service; 0: none */
 void vmm_set_service(struct vmm *vmm, uint32_t priority);
 
+/* vmm_raise_exception - KVM_SET_VCPU_EVENTS: #UD is pending, and is to be injected */
+void vmm_raise_exception(struct vmm *vmm);
+
 /* vmm_interrupt - send @vector to L1's APIC */
 void vmm_interrupt(struct vmm *vmm, uint8_t vector);
 

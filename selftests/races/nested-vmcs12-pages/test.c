@@ -14,6 +14,7 @@
  * the kernel neither warned nor oopsed.
  */
 #include <errno.h>
+#include <unistd.h>
 
 #include "kvm_util.h"
 #include "nested_migration.h"
@@ -517,6 +518,13 @@ TEST(posted_without_notification)
 	RACEFIX_LOG_CLEAN();
 }
 
+static void create_timed(struct vmm *vmm, void *l1)
+{
+	vmm_create(vmm, l1, false);
+	/* The timer counts the TSC by 32: VMX_MISC_EMULATED_PREEMPTION_TIMER_RATE is 5. */
+	vmm->config->timer = __vcpu_ioctl(vmm->vcpu, KVM_GET_TSC_KHZ, NULL) * TIMER_MS / 32;
+}
+
 /*
  * Controls: events other than interrupts must end a sleeping L2, here VM-exits that L1 asked for.
  * Nothing is migrated.
@@ -527,9 +535,7 @@ static void timer_ends_l2(struct __test_metadata *_metadata, void *l1)
 
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
 	RACEFIX_LOG_MARK();
-	vmm_create(&vmm, l1, false);
-	/* The timer counts the TSC by 32: VMX_MISC_EMULATED_PREEMPTION_TIMER_RATE is 5. */
-	vmm.config->timer = __vcpu_ioctl(vmm.vcpu, KVM_GET_TSC_KHZ, NULL) * TIMER_MS / 32;
+	create_timed(&vmm, l1);
 	vmm_run_to_sync(&vmm, SYNC_L2_HALTS);
 	nested_watch_begin();
 	EXPECT_OUTCOME_IS(L1_RUNS, vmm_run(&vmm, 2 * TIMER_MS), STEP_RUNS, STEP_BLOCKS);
@@ -545,6 +551,26 @@ TEST(timer_expires)
 TEST(timer_expires_masked)
 {
 	timer_ends_l2(_metadata, l1_times_masked_l2);
+}
+
+/*
+ * An exception is pending for L2, too, and comes first.  L2 must still exit for the timer before it
+ * goes on.
+ */
+TEST(timer_expired_with_exception)
+{
+	struct vmm vmm;
+
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	RACEFIX_LOG_MARK();
+	create_timed(&vmm, l1_times_running_l2);
+	vmm_run_to_sync(&vmm, SYNC_L2_TIMED);
+	/* It expires while the vCPU does not run. */
+	usleep(2 * TIMER_MS * 1000);
+	vmm_raise_exception(&vmm);
+	nested_watch_begin();
+	EXPECT_OUTCOME(L1_RUNS, &vmm, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
 }
 
 TEST(trapped)
