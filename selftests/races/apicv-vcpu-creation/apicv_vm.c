@@ -32,6 +32,8 @@
 /* Far more pages than vm_create() gives a VM of these vCPUs; as many pins as KVM's I/O APIC. */
 #define SPLIT_VM_PAGES	1024
 #define IOAPIC_PINS	24
+/* A pin that the PIC does not have. */
+#define PIN		20
 
 /* Far longer than a vCPU takes to wake up, even on a busy machine. */
 #define WAKE_SECONDS	5
@@ -478,7 +480,8 @@ static void signal_vcpu(struct apicv_vm *vm, int id)
 		    "vCPU %d did not accept the interrupt", id);
 }
 
-void apicv_vm_signal_new(struct apicv_vm *vm, int id)
+/* Enables the APIC of a vCPU that has not run yet. */
+static void enable_new(struct apicv_vm *vm, int id)
 {
 	struct kvm_lapic_state lapic;
 	uint32_t spiv;
@@ -488,7 +491,32 @@ void apicv_vm_signal_new(struct apicv_vm *vm, int id)
 	spiv |= APIC_SPIV_APIC_ENABLED;
 	memcpy(lapic.regs + APIC_SPIV, &spiv, sizeof(spiv));
 	vcpu_ioctl(vm->vcpu[id], KVM_SET_LAPIC, &lapic);
+}
+
+void apicv_vm_signal_new(struct apicv_vm *vm, int id)
+{
+	enable_new(vm, id);
 	signal_vcpu(vm, id);
+}
+
+void apicv_vm_restore_pin(struct apicv_vm *vm, int id)
+{
+	struct kvm_irqchip irqchip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+	struct kvm_ioapic_state *ioapic = &irqchip.chip.ioapic;
+
+	enable_new(vm, id);
+	vm_ioctl(vm->vm, KVM_GET_IRQCHIP, &irqchip);
+	ioapic->redirtbl[PIN].bits = 0;
+	ioapic->redirtbl[PIN].fields.vector = IPI_VECTOR;
+	ioapic->redirtbl[PIN].fields.trig_mode = 1;	/* by level */
+	ioapic->redirtbl[PIN].fields.dest_id = id;
+	vm_ioctl(vm->vm, KVM_SET_IRQCHIP, &irqchip);
+}
+
+void apicv_vm_pulse_pin(struct apicv_vm *vm)
+{
+	kvm_irq_line(vm->vm, PIN, 1);
+	kvm_irq_line(vm->vm, PIN, 0);
 }
 
 void apicv_vm_signal(struct apicv_vm *vm, int id)

@@ -112,6 +112,13 @@ bool apicv_vm_eoi(struct apicv_vm *vm, int id);
  */
 void apicv_vm_signal_new(struct apicv_vm *vm, int id);
 
+/*
+ * Restores the APIC of a vCPU that has not run yet, as enabled, and the I/O APIC, with a
+ * level-triggered pin to that vCPU.  apicv_vm_pulse_pin() raises and lowers the pin.
+ */
+void apicv_vm_restore_pin(struct apicv_vm *vm, int id);
+void apicv_vm_pulse_pin(struct apicv_vm *vm);
+
 /* Sends INIT to the vCPU, then restores its registers; the guest enables its APIC again. */
 void apicv_vm_init(struct apicv_vm *vm, int id);
 

@@ -866,6 +866,38 @@ TEST(acknowledged_by_exit)
 	RACEFIX_LOG_CLEAN();
 }
 
+/*
+ * The first KVM_RUN loads the EOI-exit bitmap before it evaluates the inhibits, and only if APICv
+ * is active.  Without its bit there, an EOI of a level-triggered interrupt does not get to the I/O
+ * APIC, which then sends no other one.  A guest that enables its APIC has KVM load the bitmap
+ * again; one that was restored has not.
+ */
+TEST(level_triggered)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create(&vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	apicv_vm_add_vcpu(&vm, RACED);
+	RACEFIX_LOG_MARK();
+	begin_ladder("VMM, runs vCPU 2");
+	mark("restores the APIC of vCPU 2, and the I/O APIC");
+	apicv_vm_restore_pin(&vm, RACED);
+	ASSERT_EQ(0, apicv_vm_nr_taken(&vm, RACED));
+	mark("interrupts vCPU 2 by a pin of the I/O APIC");
+	apicv_vm_pulse_pin(&vm);
+	ASSERT_EQ(1, apicv_vm_nr_taken(&vm, RACED));
+	mark("again");
+	apicv_vm_pulse_pin(&vm);
+	EXPECT_EQ(2, apicv_vm_nr_taken(&vm, RACED)) {
+		TH_LOG("the guest's EOI has not got to the I/O APIC");
+	}
+	if (rg)
+		rg_ladder(rg, stdout);
+	RACEFIX_LOG_CLEAN();
+}
+
 /* A vCPU must not have an APIC in a VM without an irqchip. */
 TEST(no_lapic)
 {
