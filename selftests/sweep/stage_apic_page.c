@@ -12,8 +12,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "apic-page-invalidation/apic_page.h"
 #include "apic.h"
+#include "apic_page.h"
 #include "pages.h"
 #include "processor.h"
 #include "sweep.h"

@@ -20,7 +20,6 @@
  * Oracle: the version and the ID that the guest reads from its xAPIC must not change.
  * Plain memory has 0 there.
  */
-#define _GNU_SOURCE /* for vmsplice() */
 
 #include <errno.h>
 #include <pthread.h>
@@ -29,7 +28,6 @@
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "apic.h"
 #include "apic_page.h"
@@ -250,29 +248,6 @@ struct cause {
 	int (*take)(void *page);
 };
 
-/* Frees the page, as the host does under memory pressure. */
-static int take_by_hole(void *page)
-{
-	struct iovec iov = { .iov_base = page, .iov_len = PAGE_BYTES };
-	static int last_fd[2] = { -1, -1 };
-	int pipe_fd[2], ret;
-
-	/*
-	 * A reference keeps the old page allocated, or else the new page might
-	 * well be the same one.
-	 */
-	if (pipe(pipe_fd))
-		return -1;
-	ret = vmsplice(pipe_fd[1], &iov, 1, 0) == PAGE_BYTES ? 0 : -1;
-	if (!ret)
-		ret = madvise(page, PAGE_BYTES, MADV_REMOVE);
-	/* The pipe holds the reference; it stays open until the next call. */
-	close(last_fd[0]);
-	close(last_fd[1]);
-	memcpy(last_fd, pipe_fd, sizeof(last_fd));
-	return ret;
-}
-
 /* Migrates the page, as compaction does; the kernel never uses the old one again. */
 static int take_by_migration(void *page)
 {
@@ -290,7 +265,7 @@ static int take_by_migration(void *page)
 	return ret;
 }
 
-static const struct cause hole = { "MADV_REMOVE", take_by_hole };
+static const struct cause hole = { "MADV_REMOVE", apic_page_punch };
 static const struct cause migration = { "MADV_SOFT_OFFLINE", take_by_migration };
 
 /* The host's view of that vCPU's struct seen. */
@@ -615,7 +590,7 @@ TEST(both_vcpus)
 	wait_for_rounds_of(&race, 0, 10, 1000);
 	wait_for_rounds_of(&race, 1, 10, 1000);
 
-	ASSERT_EQ(0, take_by_hole(race.page));
+	ASSERT_EQ(0, apic_page_punch(race.page));
 	wait_for_rounds_of(&race, 0, 10, 1000);
 	wait_for_rounds_of(&race, 1, 10, 1000);
 	finish(&race);
@@ -682,7 +657,7 @@ TEST(leaves_guest)
 	for (i = 0; i < EXIT_TRIES && !left; i++) {
 		wait_for_rounds(&race, 10, 1000);
 		rg_forget(rg);
-		ASSERT_EQ(0, take_by_hole(race.page));
+		ASSERT_EQ(0, apic_page_punch(race.page));
 		left = exits_for_request(rg, request, exits);
 	}
 	rg_ladder(rg, stdout);
@@ -723,7 +698,7 @@ static void take_in_l2(struct __test_metadata *_metadata, bool virtualized, bool
 	start_runner(&race);
 	/* Until guest_over is set only L2 counts rounds. */
 	wait_for_rounds(&race, 10, 1000);
-	ASSERT_EQ(0, take_by_hole(race.page));
+	ASSERT_EQ(0, apic_page_punch(race.page));
 	wait_for_rounds(&race, 10, 1000);
 	finish(&race);
 	ksft_print_msg("forced: the page was taken away while L2 ran\n");
@@ -770,7 +745,7 @@ TEST(taken_while_inhibited)
 	wait_for_rounds(&race, 10, 1000);
 	autoeoi_set(other, AUTOEOI_VECTOR, true);
 	wait_for_rounds(&race, 10, 1000);
-	ASSERT_EQ(0, take_by_hole(race.page));
+	ASSERT_EQ(0, apic_page_punch(race.page));
 	wait_for_rounds(&race, 10, 1000);
 	autoeoi_set(other, AUTOEOI_VECTOR, false);
 	wait_for_rounds(&race, 10, 1000);
@@ -811,7 +786,7 @@ static void expect_not_referred_to(struct __test_metadata *_metadata, struct rac
 	start_runner(race);
 	wait_for_rounds(race, 10, 1000);
 	/* Every reload gets the page again, and must put it. */
-	ASSERT_EQ(0, take_by_hole(race->page));
+	ASSERT_EQ(0, apic_page_punch(race->page));
 	wait_for_rounds(race, 10, 1000);
 	finish(race);
 	if (take_by_migration(race->page))
@@ -850,7 +825,7 @@ static bool stress_once(struct race *race)
 	uint64_t wrong;
 
 	stress_delay(STRESS_DELAY_US);
-	TEST_ASSERT(!take_by_hole(race->page), "%s: %s", hole.name,
+	TEST_ASSERT(!apic_page_punch(race->page), "%s: %s", hole.name,
 		    strerror(errno));
 	/* Leave out wrong reads of the try before, and a round that is under way. */
 	wait_for_rounds(race, 3, 50);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "apic.h"
+#include "apic_page.h"
 #include "apicv_vm.h"
 #include "autoeoi.h"
 #include "leave_nested.h"
@@ -268,11 +269,16 @@ static void l1_guest_code(uint64_t id, uint64_t flags, struct vmx_pages *vmx,
 	guest_do_commands(id);
 }
 
+static void prepare_vcpu(struct apicv_vm *vm, int id)
+{
+	vcpu_init_descriptor_tables(vm->vcpu[id]);
+	vcpu_args_set(vm->vcpu[id], 1, (uint64_t)id);
+}
+
 void apicv_vm_add_vcpu(struct apicv_vm *vm, int id)
 {
 	vm->vcpu[id] = vm_vcpu_add(vm->vm, id, guest_code);
-	vcpu_init_descriptor_tables(vm->vcpu[id]);
-	vcpu_args_set(vm->vcpu[id], 1, (uint64_t)id);
+	prepare_vcpu(vm, id);
 }
 
 void apicv_vm_add_nested_vcpu(struct apicv_vm *vm, int id,
@@ -317,6 +323,18 @@ void apicv_vm_create(struct apicv_vm *vm)
 	vm->vm = vm_create(NR_VCPUS);
 	prepare(vm);
 	populate(vm);
+}
+
+void *apicv_vm_create_with_page(struct apicv_vm *vm)
+{
+	void *page;
+
+	vm->vm = vm_create(NR_VCPUS);
+	prepare(vm);
+	page = apic_page_add_vcpu(vm->vm, TOGGLER, guest_code, &vm->vcpu[TOGGLER]);
+	prepare_vcpu(vm, TOGGLER);
+	apicv_vm_add_vcpu(vm, WITNESS);
+	return page;
 }
 
 void apicv_vm_create_split_empty(struct apicv_vm *vm)

@@ -32,7 +32,13 @@ void apicv_vm_create(struct apicv_vm *vm);
  */
 void apicv_vm_create_split(struct apicv_vm *vm);
 
-/* The same without a vCPU. */
+/*
+ * The same as apicv_vm_create(); returns the address of the APIC access page, or NULL if it is not
+ * in /proc/self/maps.
+ */
+void *apicv_vm_create_with_page(struct apicv_vm *vm);
+
+/* The split one without a vCPU. */
 void apicv_vm_create_split_empty(struct apicv_vm *vm);
 
 void apicv_vm_add_vcpu(struct apicv_vm *vm, int id);
@@ -54,6 +60,8 @@ void apicv_vm_add_vcpu(struct apicv_vm *vm, int id);
 
 /* For the test: userspace takes the vCPU out of L2 by apicv_vm_leave_l2(). */
 #define APICV_L2_LEFT		BIT(4)
+/* For the test: the host frees the APIC access page meanwhile. */
+#define APICV_PAGE_TAKEN	BIT(5)
 
 /*
  * The same, but the vCPU starts in L2: apicv_vm_run_l2() runs it up to L2's next

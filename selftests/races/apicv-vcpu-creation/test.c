@@ -30,6 +30,7 @@
 #include <semaphore.h>
 #include <sys/syscall.h>
 
+#include "apic_page.h"
 #include "apicv_vm.h"
 #include "kvm_util.h"
 #include "processor.h"
@@ -498,19 +499,30 @@ static void begin_ladder(const char *name)
 	rg_forget(rg);
 }
 
-/* Toggles the inhibit while the raced vCPU is in L2, and lets L2 run on. */
+/*
+ * Toggles the inhibit while the raced vCPU is in L2, and lets L2 run on. With APICV_PAGE_TAKEN the
+ * APIC access page goes, too, so that KVM defers both to the exit of L2.
+ */
 static void race_in_l2(struct __test_metadata *_metadata,
 		       const struct apicv_inhibit *inhibit, bool on,
 		       unsigned int flags)
 {
 	struct apicv_irqs irqs;
 	bool held = false;
+	void *page = NULL;
 	struct apicv_vm vm;
 	uint64_t l2_irqs;
 
 	RACEFIX_REQUIRE(hostfacts_need_apicv());
 	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
-	apicv_vm_create(&vm);
+	if (flags & APICV_PAGE_TAKEN) {
+		RACEFIX_REQUIRE(apic_page_missing());
+		page = apicv_vm_create_with_page(&vm);
+		if (!page)
+			SKIP(return, "the APIC access page is not in /proc/self/maps");
+	} else {
+		apicv_vm_create(&vm);
+	}
 	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
 	if (!on)
 		RACEFIX_REQUIRE(raise_droppable(&vm, inhibit));
@@ -522,6 +534,10 @@ static void race_in_l2(struct __test_metadata *_metadata,
 	mark("vCPU 2 is in L2, and in userspace");
 	mark(on ? "raises the inhibit" : "drops the inhibit");
 	inhibit->set(vm.vcpu[TOGGLER], on);
+	if (flags & APICV_PAGE_TAKEN) {
+		mark("takes the APIC access page away");
+		ASSERT_EQ(0, apic_page_punch(page));
+	}
 	mark("done: vCPU 2 is to look when it runs");
 	l2_irqs = apicv_vm_run_l2(&vm, RACED);
 	if (l2_irqs != APICV_L2_DIED) {
@@ -581,6 +597,12 @@ TEST(autoeoi_raised_in_l2_x2apic)
 TEST(autoeoi_dropped_in_l2)
 {
 	race_in_l2(_metadata, &apicv_autoeoi, false, 0);
+}
+
+/* Two changes to vmcs01 are deferred. */
+TEST(autoeoi_dropped_in_l2_page_taken)
+{
+	race_in_l2(_metadata, &apicv_autoeoi, false, APICV_PAGE_TAKEN);
 }
 
 TEST(blockirq_raised_in_l2)

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Finds the APIC access page in this process; see apic_page.h.
+ * Finds the APIC access page in this process, and frees it; see apic_page.h.
  */
+#define _GNU_SOURCE /* vmsplice() */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "apic_page.h"
 #include "hostfacts.h"
@@ -72,4 +77,26 @@ void *apic_page_add_vcpu(struct kvm_vm *vm, uint32_t id, void *guest_code,
 		page = (void *)after[i];
 	}
 	return page;
+}
+
+int apic_page_punch(void *page)
+{
+	struct iovec iov = { .iov_base = page, .iov_len = PAGE_BYTES };
+	static int last_fd[2] = { -1, -1 };
+	int pipe_fd[2], ret;
+
+	/*
+	 * A reference keeps the old page allocated, or else the new page might
+	 * well be the same one.
+	 */
+	if (pipe(pipe_fd))
+		return -1;
+	ret = vmsplice(pipe_fd[1], &iov, 1, 0) == PAGE_BYTES ? 0 : -1;
+	if (!ret)
+		ret = madvise(page, PAGE_BYTES, MADV_REMOVE);
+	/* The pipe holds the reference; it stays open until the next call. */
+	close(last_fd[0]);
+	close(last_fd[1]);
+	memcpy(last_fd, pipe_fd, sizeof(last_fd));
+	return ret;
 }

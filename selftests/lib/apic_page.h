@@ -22,4 +22,12 @@ const char *apic_page_missing(void);
 void *apic_page_add_vcpu(struct kvm_vm *vm, uint32_t id, void *guest_code,
 			 struct kvm_vcpu **vcpu);
 
+/*
+ * apic_page_punch - free the page, as the host does under memory pressure
+ *
+ * The old page stays allocated until the next call, so that another one takes its place.
+ * Returns 0, or -1 with errno.
+ */
+int apic_page_punch(void *page);
+
 #endif /* APIC_PAGE_H */
