@@ -31,6 +31,7 @@
 #include "racefix.h"
 #include "racegate_client.h"
 #include "replaced.h"
+#include "room.h"
 #include "vm_stat.h"
 #include "zap_hold.h"
 #include "zap_vm.h"
@@ -230,6 +231,32 @@ TEST(legacy_faults_make_room)
 		SKIP(return, "the guest's memory takes too few shadow pages");
 	expect_limit(_metadata, &race);
 	RACEFIX_LOG_CLEAN();
+}
+
+/* The limit drops while a page fault may have made room, and does not hold mmu_lock. */
+static void room_taken(struct __test_metadata *_metadata, int vcpu, bool tdp_mmu)
+{
+	struct race race;
+	struct room room;
+
+	RACEFIX_LOG_MARK();
+	RACEFIX_REQUIRE(force_room_taken(&race, tdp_mmu, vcpu, &room));
+	ksft_print_msg("forced: %lu shadow pages are allowed, and %lu are used after a page fault\n",
+		       room.allowed, room.used);
+	EXPECT_GE(room.allowed, room.used) {
+		TH_LOG("a page fault uses room that it made before it gave up mmu_lock");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
+TEST(nested_room_taken)
+{
+	room_taken(_metadata, NESTED, true);
+}
+
+TEST(legacy_room_taken)
+{
+	room_taken(_metadata, FIRST, false);
 }
 
 TEST(nested_fault_zaps)
