@@ -24,10 +24,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "apic.h"
 #include "apic_page.h"
@@ -61,6 +63,9 @@
 
 /* How often the invalidator is held at most while it takes the page away once. */
 #define MAX_HOLDS	16
+
+/* The longest time that a child keeps a page. */
+#define CHILD_SECONDS	60
 
 /* How often the guest reads both registers after guest_over is set. */
 #define ROUNDS_AFTER	100
@@ -152,6 +157,18 @@ static void quiet_code(uint64_t x2apic)
 	asm volatile("sti");
 	while (!READ_ONCE(guest_over))
 		WRITE_ONCE(seen->rounds, seen->rounds + 1);
+	GUEST_DONE();
+}
+
+/* Leaves the guest between the two times that it reads its APIC. */
+static void pausing_code(void)
+{
+	unsigned int after;
+
+	first_look(&guest_seen[0]);
+	GUEST_SYNC(0);
+	for (after = 0; after < ROUNDS_AFTER; after++)
+		look(&guest_seen[0]);
 	GUEST_DONE();
 }
 
@@ -751,6 +768,66 @@ TEST(taken_while_inhibited)
 	wait_for_rounds(&race, 10, 1000);
 	finish(&race);
 	ksft_print_msg("forced: the page was taken away with AutoEOI set, which inhibits APICv\n");
+	expect_apic(_metadata, &race, 0);
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
+ * Another process may take the page away: reclaim of memory runs anywhere.  Here a child has the
+ * same mapping.
+ */
+TEST(taken_by_another_process)
+{
+	int err, pipe_fd[2];
+	struct race race;
+	pid_t pid;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	create_vm(&race, &hole);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	RACEFIX_LOG_MARK();
+	start_runner(&race);
+	wait_for_rounds(&race, 10, 1000);
+	ASSERT_EQ(0, pipe(pipe_fd));
+	pid = fork();
+	if (!pid) {
+		err = apic_page_punch(race.page) ? errno : 0;
+		err = write(pipe_fd[1], &err, sizeof(err));
+		/* It has the old page until it ends. */
+		alarm(CHILD_SECONDS);
+		pause();
+		_exit(0);
+	}
+	ASSERT_EQ(sizeof(err), read(pipe_fd[0], &err, sizeof(err)));
+	ASSERT_EQ(0, err);
+	wait_for_rounds(&race, 10, 1000);
+	finish(&race);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ksft_print_msg("forced: another process took the page away\n");
+	expect_apic(_metadata, &race, 0);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* A vCPU that is halted, and not in KVM_RUN, must have the new page when it runs again. */
+TEST(taken_while_halted)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_HALTED };
+	struct race race;
+
+	RACEFIX_REQUIRE(apic_page_missing());
+	create_vm_of(&race, &hole, pausing_code);
+	if (!race.page)
+		SKIP(return, "the APIC access page is not in /proc/self/maps");
+	RACEFIX_LOG_MARK();
+	vcpu_run_until(race.vcpu, UCALL_SYNC);
+	vcpu_mp_state_set(race.vcpu, &state);
+	ASSERT_EQ(0, apic_page_punch(race.page));
+	state.mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu_mp_state_set(race.vcpu, &state);
+	run_to_the_end(race.vcpu);
+	ksft_print_msg("forced: the page was taken away while the vCPU was halted\n");
 	expect_apic(_metadata, &race, 0);
 	RACEFIX_LOG_CLEAN();
 }
