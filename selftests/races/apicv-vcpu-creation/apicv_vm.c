@@ -200,6 +200,15 @@ static void l2_interrupts_l1(void)
 	asm volatile("vmcall");
 }
 
+/* Ends L1's interrupt: L1 leaves its APIC to L2. */
+static void l2_ends_irq(void)
+{
+	GUEST_SYNC_ARGS(SYNC_L2, l2_irqs, 0, 0, 0);
+	xapic_write_reg(APIC_EOI, 0);
+	GUEST_SYNC_ARGS(SYNC_L2, l2_irqs, 0, 0, 0);
+	asm volatile("vmcall");
+}
+
 static void l2_guest_code(void)
 {
 	GUEST_SYNC_ARGS(SYNC_L2, l2_irqs, 0, 0, 0);
@@ -239,6 +248,14 @@ static void l1_take_interrupts(void)
 	GUEST_ASSERT(!vmwrite(VM_EXIT_CONTROLS, control));
 }
 
+/* The L2 for these flags of apicv_vm_add_nested_vcpu() */
+static void *l2_for(uint64_t flags)
+{
+	if (flags & APICV_L2_INTERRUPTS)
+		return l2_interrupts_l1;
+	return flags & APICV_L2_ENDS ? l2_ends_irq : l2_guest_code;
+}
+
 static void l1_guest_code(uint64_t id, uint64_t flags, struct vmx_pages *vmx,
 			  uint8_t *vapic, uint64_t vapic_gpa)
 {
@@ -255,8 +272,7 @@ static void l1_guest_code(uint64_t id, uint64_t flags, struct vmx_pages *vmx,
 
 	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
 	GUEST_ASSERT(load_vmcs(vmx));
-	prepare_vmcs(vmx, flags & APICV_L2_INTERRUPTS ? l2_interrupts_l1 : l2_guest_code,
-		     &l2_stack[L2_STACK_SIZE]);
+	prepare_vmcs(vmx, l2_for(flags), &l2_stack[L2_STACK_SIZE]);
 	if (flags & APICV_L2_INTERRUPTS)
 		l1_take_interrupts();
 	if (flags & APICV_L2_VID)

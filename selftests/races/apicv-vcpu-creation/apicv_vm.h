@@ -57,6 +57,8 @@ void apicv_vm_add_vcpu(struct apicv_vm *vm, int id);
  * APICV_L1_HOLDS. There is no sync in L2.
  */
 #define APICV_L2_INTERRUPTS	BIT(3)
+/* L2 ends the interrupt that L1 has in service, between its syncs. */
+#define APICV_L2_ENDS		BIT(6)
 
 /* For the test: userspace takes the vCPU out of L2 by apicv_vm_leave_l2(). */
 #define APICV_L2_LEFT		BIT(4)

@@ -222,6 +222,29 @@ TEST(autoeoi_of_its_own)
 	RACEFIX_LOG_CLEAN();
 }
 
+/*
+ * A vCPU is created after the inhibit was raised, and is the boot CPU, which is the first one in
+ * most VMs.  No thread is held.
+ */
+TEST(autoeoi_raised_before_boot_cpu)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	apicv_vm_create_split_empty(&vm);
+	apicv_vm_add_vcpu(&vm, WITNESS);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	RACEFIX_LOG_MARK();
+	apicv_autoeoi.set(vm.vcpu[WITNESS], true);
+	if (apicv_vm_in_use(&vm, WITNESS))
+		SKIP(return, "this kernel does not inhibit APICv for %s", apicv_autoeoi.name);
+	apicv_vm_add_vcpu(&vm, TOGGLER);
+	EXPECT_EQ(false, apicv_vm_in_use(&vm, TOGGLER)) {
+		TH_LOG("APICv is inhibited for the VM, but not on its boot CPU");
+	}
+	RACEFIX_LOG_CLEAN();
+}
+
 static void race_raised(struct __test_metadata *_metadata,
 			const struct apicv_inhibit *inhibit)
 {
@@ -830,6 +853,46 @@ TEST(lapic_set)
 	}
 	expect_irqs(_metadata, &vm);
 	RACEFIX_LOG_CLEAN();
+}
+
+/*
+ * With APICv active, an interrupt of L1 is in service, and @end ends it while L2 is active: SVI
+ * must follow when L1 runs again.  Kernels that never drop an inhibit have nothing of this.
+ */
+static void ends_in_l2(struct __test_metadata *_metadata, unsigned int flags,
+		       void (*end)(struct apicv_vm *vm, int id), const char *how)
+{
+	struct apicv_vm vm;
+
+	RACEFIX_REQUIRE(hostfacts_need_apicv());
+	RACEFIX_REQUIRE(hostfacts_need_nested_vid());
+	apicv_vm_create(&vm);
+	RACEFIX_REQUIRE(apicv_vm_unused(&vm));
+	RACEFIX_REQUIRE(raise_droppable(&vm, &apicv_autoeoi));
+	apicv_autoeoi.set(vm.vcpu[TOGGLER], false);
+	apicv_vm_add_nested_vcpu(&vm, RACED, APICV_L1_HOLDS | flags);
+	RACEFIX_LOG_MARK();
+	begin_ladder("VMM, runs vCPU 2");
+	mark("L1 takes an interrupt, does not end it, and enters L2");
+	ASSERT_EQ(0, apicv_vm_run_l2(&vm, RACED));
+	mark(how);
+	if (end)
+		end(&vm, RACED);
+	ASSERT_EQ(0, apicv_vm_run_l2(&vm, RACED));
+	mark("L2 exits to L1");
+	expect_irqs(_metadata, &vm);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* L2 has L1's APIC, and sends the EOI. */
+TEST(ended_by_l2)
+{
+	ends_in_l2(_metadata, APICV_L2_ENDS, NULL, "L2 ends the interrupt");
+}
+
+TEST(lapic_set_in_l2)
+{
+	ends_in_l2(_metadata, 0, apicv_vm_clear_held, "KVM_SET_LAPIC: nothing is in service");
 }
 
 /* INIT clears the ISR, and SVI must follow. */
