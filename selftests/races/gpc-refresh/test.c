@@ -22,11 +22,13 @@
  *	before_seq	the same, but it checks when the invalidation is about to end
  *	begun_before_publish	the invalidation begins after the refresh has found the page, and
  *			it checks before the end
+ *	begun_among_others	the same, while other memory is being invalidated
  *	after_lookup	a whole invalidation passes after the refresh has found the page
  *	retry_unlocked	as before_publish; the refresh puts the page, and tries again
  *	second_user	one thread is inside a refresh, another uses the cache
  *	inactive	the cache is used after its deactivation
  *	lock_made_anew	the cache is activated again while another thread reads it
+ *	activated_meanwhile	the page is replaced when the activation has refreshed the cache
  *	memslot_moved	the memslot gets other memory without an invalidation
  *	memslot_gone	there is no memory for a while
  *	invalidated	the page is invalidated, and stays mapped
@@ -287,6 +289,70 @@ TEST(clock_begun_before_publish)
 	expect_new_page(_metadata, &race, 1, 2, old_word);
 }
 
+/* Memory that is no guest's, and that can be invalidated without mmap_lock. */
+static char *other_memory;
+
+static void invalidate_other_memory(struct race *race)
+{
+	madvise(other_memory, PAGE, MADV_REMOVE);
+}
+
+/*
+ * As clock_begun_before_publish, but another invalidation is under way as well, of other memory, so
+ * that mn_active_invalidate_count is 2.
+ */
+TEST(clock_begun_among_others)
+{
+	int gate, ends, begins = -1;
+	struct worker other;
+	struct race race;
+	uint64_t old_word;
+	const char *why;
+
+	RACEFIX_REQUIRE(race_create(&race, &user_kvmclock));
+	other_memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, other_memory);
+	*other_memory = 1;
+	worker_create(&race, &other, "replaces other memory", invalidate_other_memory);
+	RACEFIX_LOG_MARK();
+
+	RACEFIX_REQUIRE(gpc_replace(&race, 1));
+	gpc_record_invalidation(&race);
+	gpc_record_refreshed(&race);
+	RACEFIX_REQUIRE(gpc_hold_before_publish(&race, &gate));
+	ends = hold_before_end(&race);
+	if (ends >= 0)
+		begins = rg_arm(race.rg, &(struct rg_point){
+			.symbol = "kvm:gfn_to_pfn_cache_invalidate_start",
+			.label = gpc_label("gfn_to_pfn_cache_invalidate_start",
+					   "returns, for other memory"),
+			.where = RG_RETURN, .action = RG_HOLD_SLEEP,
+			.timeout_us = HOLD_US, .tid = other.tid, .max_hits = 1 });
+	why = begins < 0 ? rg_strerror() : NULL;
+	worker_start(&other);
+	if (!why && rg_wait(race.rg, begins, 1, HOLD_US / 2))
+		why = rg_strerror();
+	race.next_page = 2;
+	worker_start(&race.mapper);
+	if (!why && rg_wait(race.rg, ends, 1, HOLD_US / 2))
+		why = rg_strerror();
+	rg_release(race.rg, gate);
+	/* The writer has published the page by then, or tries again until both end. */
+	worker_is_done(&race.writer, 20 * LOOK_US);
+	if (!why)
+		why = gpc_was_held(&race, ends) ?: gpc_was_held(&race, begins);
+	if (ends >= 0)
+		rg_release(race.rg, ends);
+	worker_finish(&race.mapper);
+	if (begins >= 0)
+		rg_release(race.rg, begins);
+	worker_finish(&other);
+	worker_finish(&race.writer);
+	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, gate));
+	old_word = race_word(&race, 1);
+	expect_new_page(_metadata, &race, 1, 2, old_word);
+}
+
 /* The refresh must read the sequence before it looks the page up. */
 TEST(clock_after_lookup)
 {
@@ -476,6 +542,45 @@ static void take_away_shared_info(struct race *race)
 static void give_shared_info(struct race *race)
 {
 	race_set_shared_info(race, true);
+}
+
+/*
+ * The page is replaced when the cache has been refreshed for its activation, which has not ended:
+ * the notifier must find the cache by then.
+ */
+TEST(xen_activated_meanwhile)
+{
+	struct worker giver;
+	struct race race;
+	uint64_t old_word;
+	const char *why;
+	int gate;
+
+	RACEFIX_REQUIRE(race_create(&race, &user_xen));
+	worker_create(&race, &giver, "activates the cache", give_shared_info);
+	RACEFIX_LOG_MARK();
+	gpc_record_invalidation(&race);
+	gate = rg_arm(race.rg, &(struct rg_point){
+		.symbol = "kvm:__kvm_gpc_refresh", .where = RG_RETURN,
+		.label = "__kvm_gpc_refresh()", .action = RG_HOLD_SLEEP,
+		.timeout_us = HOLD_US, .tid = giver.tid, .max_hits = 1 });
+	if (gate < 0)
+		gate = rg_arm(race.rg, &(struct rg_point){
+			.symbol = gpc_names->refresh, .where = RG_RETURN,
+			.label = gpc_label(gpc_names->refresh, ""), .action = RG_HOLD_SLEEP,
+			.timeout_us = HOLD_US, .tid = giver.tid, .max_hits = 1 });
+	RACEFIX_REQUIRE(gate < 0 ? rg_strerror() : NULL);
+
+	take_away_shared_info(&race);
+	worker_start(&giver);
+	why = rg_wait(race.rg, gate, 1, HOLD_US / 2) ? rg_strerror() : gpc_replace(&race, 1);
+	rg_mark(race.rg, "mmap() has returned");
+	old_word = race_word(&race, 0);
+	rg_release(race.rg, gate);
+	worker_finish(&giver);
+	worker_finish(&race.mapper);
+	RACEFIX_REQUIRE(why ?: gpc_was_held(&race, gate));
+	expect_new_page(_metadata, &race, 0, 1, old_word);
 }
 
 /*
