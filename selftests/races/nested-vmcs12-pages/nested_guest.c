@@ -21,7 +21,7 @@ void l2_irq_handler(struct ex_regs *regs)
 	l2_irqs++;
 }
 
-/* For L2_LOW_VECTOR and #UD */
+/* For L2_LOW_VECTOR, #UD and NMIs */
 static void l2_uncounted_handler(struct ex_regs *regs)
 {
 }
@@ -35,8 +35,10 @@ struct l2_config *l2_config_add(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
 	vm_init_descriptor_tables(vm);
 	vcpu_init_descriptor_tables(vcpu);
 	vm_install_exception_handler(vm, L2_VECTOR, l2_irq_handler);
+	vm_install_exception_handler(vm, L2_LAST_VECTOR, l2_irq_handler);
 	vm_install_exception_handler(vm, L2_LOW_VECTOR, l2_uncounted_handler);
 	vm_install_exception_handler(vm, UD_VECTOR, l2_uncounted_handler);
+	vm_install_exception_handler(vm, NMI_VECTOR, l2_uncounted_handler);
 
 	vcpu_alloc_vmx(vm, &vmx_gva);
 	vapic_gva = vm_vaddr_alloc_page(vm);

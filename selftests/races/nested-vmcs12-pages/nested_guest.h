@@ -17,6 +17,8 @@
 #define PI_NV		0xe3
 /* Another vector of L2, of a lower class, whose handler counts nothing. */
 #define L2_LOW_VECTOR	0x35
+/* The last one there is, with the handler of L2_VECTOR. */
+#define L2_LAST_VECTOR	0xff
 
 #define X86_EFLAGS_IF	0x200
 

@@ -295,6 +295,11 @@ void vmm_interrupt(struct vmm *vmm, uint8_t vector)
 		    "vector 0x%x was not accepted", vector);
 }
 
+void vmm_nmi(struct vmm *vmm)
+{
+	vcpu_ioctl(vmm->vcpu, KVM_NMI, NULL);
+}
+
 void vmm_notify(struct vmm *vmm)
 {
 	vmm_interrupt(vmm, PI_NV);

@@ -111,6 +111,9 @@ void vmm_raise_exception(struct vmm *vmm);
 /* vmm_interrupt - send @vector to L1's APIC */
 void vmm_interrupt(struct vmm *vmm, uint8_t vector);
 
+/* vmm_nmi - send an NMI */
+void vmm_nmi(struct vmm *vmm);
+
 /* vmm_notify - send the notification vector, as an IOMMU or an IPI of L1 does */
 void vmm_notify(struct vmm *vmm);
 

@@ -337,6 +337,48 @@ TEST(posted_above_rvi)
 	RACEFIX_LOG_CLEAN();
 }
 
+/* The highest posted vector counts, here the one that L2's priority does not mask. */
+TEST(posted_above_posted)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm_set_priority(&vmm, BETWEEN);
+	vmm_restore_new_vm(&vmm);
+	pi_post(vmm.pi_desc, L2_LOW_VECTOR);
+	vmm_post_interrupt(&vmm);
+	EXPECT_RESTORED(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/* The last vector of the PIR is one like the others. */
+TEST(posted_last_vector)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm_restore_new_vm(&vmm);
+	vmm_post_vector(&vmm, L2_LAST_VECTOR);
+	EXPECT_RESTORED(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
+/*
+ * An NMI wakes L2, whether the pages are mapped or not.  KVM processes the posted interrupt on the
+ * way, for which it needs the descriptor.
+ */
+TEST(posted_with_nmi)
+{
+	struct vmm vmm;
+
+	BEGIN_SAVED(&vmm, true);
+	vmm_restore_new_vm(&vmm);
+	vmm_post_interrupt(&vmm);
+	vmm_nmi(&vmm);
+	EXPECT_RESTORED(WOKE, &vmm, STEP_POSTS, STEP_RUNS);
+	RACEFIX_LOG_CLEAN();
+}
+
 /* With ON set and an empty PIR there is nothing to wake up for. */
 TEST(nothing_posted)
 {
@@ -473,10 +515,10 @@ TEST(rvi_without_vid)
 }
 
 /*
- * An L2 that was saved after STI executes one more instruction before it takes an interrupt, here
- * CLI, so that it takes none.
+ * An L2 that was saved after STI, or after MOV to SS, executes one more instruction before it takes
+ * an interrupt, here CLI, so that it takes none.
  */
-TEST(in_shadow_of_sti)
+static void in_shadow(struct __test_metadata *_metadata, uint8_t shadow)
 {
 	struct vmm vmm;
 
@@ -490,11 +532,21 @@ TEST(in_shadow_of_sti)
 	vmm.state->mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
 	vmm_restore_new_vm(&vmm);
 	/* KVM_SET_NESTED_STATE does not take it from vmcs12. */
-	vmm.state->events.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	vmm.state->events.interrupt.shadow = shadow;
 	vcpu_events_set(vmm.vcpu, &vmm.state->events);
 	vmm_interrupt(&vmm, L2_VECTOR);
 	EXPECT_RESTORED(WOKE_NO_IRQ, &vmm, STEP_RUNS);
 	RACEFIX_LOG_CLEAN();
+}
+
+TEST(in_shadow_of_sti)
+{
+	in_shadow(_metadata, KVM_X86_SHADOW_INT_STI);
+}
+
+TEST(in_shadow_of_mov_ss)
+{
+	in_shadow(_metadata, KVM_X86_SHADOW_INT_MOV_SS);
 }
 
 /*
