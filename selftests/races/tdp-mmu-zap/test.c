@@ -269,6 +269,26 @@ TEST(legacy_fault_zaps)
 	race_excluded(_metadata, FIRST, false);
 }
 
+/* A vCPU that needs a root makes room for that, too, and must keep all others out. */
+TEST(tdp_root_zaps)
+{
+	struct outcome outcome;
+	struct race race;
+
+	RACEFIX_LOG_MARK();
+	RACEFIX_REQUIRE(force(&race, true, ZAPS_FOR_ROOT, FIRST, SECOND, HOLD_LOCKED_US,
+			      &outcome));
+	EXPECT_EQ(false, outcome.zapped);
+	EXPECT_EQ(false, outcome.mapped) {
+		TH_LOG("a vCPU zaps shadow pages while another one maps pages");
+	}
+	if (!outcome.first_zaps)
+		SKIP(return, "the first vCPU made no room for its root");
+	if (!outcome.zapped && !outcome.mapped)
+		print_excluded(&outcome);
+	RACEFIX_LOG_CLEAN();
+}
+
 TEST(two_zappers_collide)
 {
 	RACEFIX_DESTRUCTIVE("two vCPUs free the same shadow pages");

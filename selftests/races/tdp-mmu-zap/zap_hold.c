@@ -25,12 +25,14 @@ static const struct {
 	[ZAPS_CHILD] = { ZAP_ONE, .skip = 1 },
 	[UNLISTS] = { UNLIST },
 	[MAPS] = { ZAP },
+	[ZAPS_FOR_ROOT] = { ZAP },
 };
 
 /* In these places the first has no shadow page in hand that the second could free. */
 static bool is_harmless(enum place place)
 {
-	return place == ZAPS || place == ZAPS_EARLY || place == MAPS;
+	return place == ZAPS || place == ZAPS_EARLY || place == MAPS ||
+	       place == ZAPS_FOR_ROOT;
 }
 
 void start_runner(struct race *race, struct runner *runner, int vcpu,
@@ -189,10 +191,12 @@ static const char *force_once(struct race *race, int first, int second,
 		     first == NESTED ? "vCPU of L2" : "vCPU 1");
 	start_runner(race, &race->second, second, second_thread,
 		     second == NESTED ? "vCPU of L2" : "vCPU 2");
-	if (race->place == MAPS)
+	if (race->place == MAPS || race->place == ZAPS_FOR_ROOT)
 		why = starve_of_shadow_pages(race);
 	else
 		race->limit = limit_shadow_pages(race->vm, held_at[race->place].room);
+	if (race->place == ZAPS_FOR_ROOT)
+		drop_roots(race->vcpu[first]);
 
 	arm(race, &race->first, FAULT, 0);
 	race->second_fault = arm(race, &race->second, FAULT, 0);

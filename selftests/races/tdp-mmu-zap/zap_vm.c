@@ -118,15 +118,23 @@ uint64_t limit_shadow_pages(struct kvm_vm *vm, unsigned int room)
 	return used + room;
 }
 
+/* A change of CR4 has KVM drop the roots of the vCPU. */
+void drop_roots(struct kvm_vcpu *vcpu)
+{
+	struct kvm_sregs sregs;
+
+	vcpu_sregs_get(vcpu, &sregs);
+	sregs.cr4 ^= X86_CR4_PGE;
+	vcpu_sregs_set(vcpu, &sregs);
+}
+
 /*
  * KVM zaps all shadow pages that it can, and lowers the limit to those that remain, the
- * roots in use.  The change of CR4 then makes the L2's vCPU drop its root: fewer than
+ * roots in use.  Then the L2's vCPU drops its root: fewer than
  * MIN_FREE_PAGES are left, so that each fault makes room, but not zero, so that none fails.
  */
 const char *starve_of_shadow_pages(struct race *race)
 {
-	struct kvm_vcpu *vcpu = race->vcpu[NESTED];
-	struct kvm_sregs sregs;
 	int allowed;
 
 	vm_ioctl(race->vm, KVM_SET_NR_MMU_PAGES, (void *)MIN_SHADOW_PAGES);
@@ -136,8 +144,6 @@ const char *starve_of_shadow_pages(struct race *race)
 	ksft_print_msg("%d shadow pages are allowed\n", allowed);
 	if (allowed >= MIN_FREE_PAGES)
 		return "this kernel zaps no more pages than it must, and the limit stays high";
-	vcpu_sregs_get(vcpu, &sregs);
-	sregs.cr4 ^= X86_CR4_PGE;
-	vcpu_sregs_set(vcpu, &sregs);
+	drop_roots(race->vcpu[NESTED]);
 	return NULL;
 }

@@ -45,6 +45,7 @@ enum place {
 	ZAPS_CHILD,	/* the same, of a page below another one */
 	UNLISTS,	/* with an entry of such a page in hand, which is still in its list */
 	MAPS,		/* after it has made room; the second may map then, too */
+	ZAPS_FOR_ROOT,	/* as ZAPS, for a root that it needs before it can fault */
 };
 
 struct rg;
@@ -96,6 +97,9 @@ const char *create_vm(struct race *race, bool tdp_mmu);
 
 /* limit_shadow_pages - allow @room more shadow pages than there are now; returns the limit */
 uint64_t limit_shadow_pages(struct kvm_vm *vm, unsigned int room);
+
+/* drop_roots - have KVM drop the roots of @vcpu, which needs others when it runs */
+void drop_roots(struct kvm_vcpu *vcpu);
 
 /*
  * starve_of_shadow_pages - set a limit so low that each fault makes room, though some is left
