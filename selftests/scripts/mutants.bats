@@ -273,17 +273,19 @@ listed()
 	listed two-a two
 	listed one-b one
 	listed one-c-f-9-delete one
+	listed one-c-f-9-delete-2 one
 	listed two-b two
 	mkdir -p "$COPY/selftests/races/two/control/6.1"
 	touch "$COPY/selftests/races/two/control/6.1/x.patch"
-	# Only that exact change is equivalent.
-	printf 'elsewhere\tone-b\twithout x;\twhy\nequivalent\tone-c-f-7-delete-2\twithout x;\twhy\nequivalent\tone-a\twithout y;\twhy\n' >"$COPY/selftests/races/one/mutants"
+	# Only that exact change is equivalent, and of several in one line only that one.
+	printf 'elsewhere\tone-b\twithout x;\twhy\nequivalent\tone-c-f-7-delete\twithout x;\twhy\nequivalent\tone-a\twithout y;\twhy\n' >"$COPY/selftests/races/one/mutants"
 	printf "host\ttwo-b\twithout x;\tqemu\twhy\n" >"$COPY/selftests/races/two/mutants"
 	diff - <("$COPY/scripts/lab/plan/mutants" --each 2 "$BATS_TEST_TMPDIR/list" | cut -f 1,4-9 | tr '\t' ' ') <<-'END'
 	6.1-qemu-one-1 mutant-one-a one until-fail one-a mutant harm
 	6.1-qemu-one-1 mutant-one-b one until-fail one-b elsewhere pass
 	6.1-qemu-one-1 patched one every 6.1-qemu-one-1 fixed pass
 	6.1-qemu-one-2 mutant-one-c-f-9-delete one until-fail one-c-f-9-delete equivalent pass
+	6.1-qemu-one-2 mutant-one-c-f-9-delete-2 one until-fail one-c-f-9-delete-2 mutant harm
 	6.1-qemu-one-2 patched one every 6.1-qemu-one-2 fixed pass
 	6.1-bochs-two-1 mutant-two-a two until-fail two-a mutant harm
 	6.1-qemu-two-1 mutant-two-b two until-fail two-b mutant harm
