@@ -791,6 +791,7 @@ TEST(taken_by_another_process)
 	wait_for_rounds(&race, 10, 1000);
 	ASSERT_EQ(0, pipe(pipe_fd));
 	pid = fork();
+	ASSERT_LE(0, pid);
 	if (!pid) {
 		err = apic_page_punch(race.page) ? errno : 0;
 		err = write(pipe_fd[1], &err, sizeof(err));
@@ -799,6 +800,8 @@ TEST(taken_by_another_process)
 		pause();
 		_exit(0);
 	}
+	/* Only the child writes: its death ends the read. */
+	close(pipe_fd[1]);
 	ASSERT_EQ(sizeof(err), read(pipe_fd[0], &err, sizeof(err)));
 	ASSERT_EQ(0, err);
 	wait_for_rounds(&race, 10, 1000);
