@@ -174,15 +174,22 @@ static bool is_traced(const char *line)
 	return words == 2 && (!strcmp(module, "kvm") || !strcmp(module, vendor()));
 }
 
-/* Has an earlier sweep set the filter?  Without one, the file begins with a comment. */
+/*
+ * Has an earlier sweep set the filter?  One of somebody else mostly begins with another function;
+ * without one the file begins with a comment.
+ */
 static bool filter_is_set(void)
 {
 	FILE *filter = fopen(TRACEFS "set_ftrace_filter", "re");
-	int first = filter ? fgetc(filter) : EOF;
+	bool is_set = false;
+	char line[512];
 
-	if (filter)
-		fclose(filter);
-	return first != EOF && first != '#';
+	if (!filter)
+		return false;
+	if (fgets(line, sizeof(line), filter))
+		is_set = is_traced(line);
+	fclose(filter);
+	return is_set;
 }
 
 /*
